@@ -1,0 +1,86 @@
+//! Sources: framebuffers of guests, however they are reached.
+
+use crate::geometry::{CellSet, Size};
+use crate::pixel::PixelFormat;
+use crate::time::Instant;
+use lfp_proto::frame::{InputKind, SurfaceState};
+
+/// Names a source within one server.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SourceId(pub u16);
+
+/// The mode of a source, checked against what can be mapped: `offset + stride * (height - 1) + width * bytes`
+/// lies inside, and the size is one that a surface may have.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Surface {
+    /// Width and height in pixels.
+    pub size: Size,
+    /// Bytes from one row to the next; at least a row's pixels.
+    pub stride_bytes: u32,
+    /// How a pixel is stored.
+    pub format: PixelFormat,
+    /// Bytes before the first pixel.
+    pub offset_bytes: u64,
+}
+
+/// What a source shows now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum View {
+    /// Pixels in this mode.
+    Live(Surface),
+    /// Nothing to scan, and why. `state` is never [`SurfaceState::Live`].
+    Dark {
+        /// For programs.
+        state: SurfaceState,
+        /// For people: what was tried, why it failed, what to do. At most [`crate::limits::TEXT_MAX`] bytes.
+        text: String,
+    },
+}
+
+/// A framebuffer of a guest. Lives on the pipeline thread; whatever may block (monitors, discovery) runs
+/// elsewhere and hands its findings over.
+pub trait Source: Send {
+    /// What the source shows at `now`. Called before every scan; cheap, never blocks.
+    fn view(&mut self, now: Instant) -> View;
+
+    /// Compares the pixels of `surface` (as the last [`Source::view`] said) with `shadow`, the source's own
+    /// bytes as of the last scan, rows without padding; copies what differs and adds each changed cell to
+    /// `changed`. Every source byte is read once.
+    ///
+    /// # Errors
+    /// If the pixels cannot be read any more; the next [`Source::view`] says what became of the source.
+    fn sweep(
+        &mut self,
+        surface: &Surface,
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<(), SourceError>;
+}
+
+/// Why a source's pixels could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The mapping has shrunk or gone.
+    #[error("the framebuffer's memory is gone: {0}")]
+    Lost(String),
+    /// The source was being painted all the time; the tick is skipped.
+    #[error("no untorn capture in {attempts} attempts")]
+    Torn {
+        /// How often it was tried.
+        attempts: u32,
+    },
+}
+
+/// Something that a client wants done to a guest. The control thread does it, in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Action {
+    /// Which source's guest.
+    pub source: SourceId,
+    /// When the client's event arrived; one older than [`crate::limits::INPUT_AGE_MAX`] is dropped unless it
+    /// is a release.
+    pub at: Instant,
+    /// What to do.
+    pub input: InputKind,
+    /// Size of the surface that a [`InputKind::MoveTo`] means.
+    pub size: Size,
+}

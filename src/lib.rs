@@ -1,0 +1,17 @@
+//! LFP serves virtual machines' screens over UDP, straight from their framebuffers.
+//!
+//! Data flows one way: a module uses only what stands above it in this list. `docs/ARCHITECTURE.md` has the map.
+
+pub use lfp_proto::{geometry, time, units};
+
+pub mod limits;
+
+pub mod pixel;
+
+pub mod hypervisor;
+
+pub mod scan;
+
+pub mod logic;
+
+pub mod server;

@@ -1,0 +1,24 @@
+//! Bounds of the server beside those of the protocol.
+
+pub use lfp_proto::limits::*;
+
+use core::time::Duration;
+
+/// Sources of one server.
+pub const SOURCES_MAX: usize = 256;
+/// Sessions of one server, unless configured otherwise.
+pub const SESSIONS_MAX: usize = 64;
+/// Ticks that a source's time-based array remembers.
+pub const HISTORY_TICKS: usize = 64;
+/// Fastest scan of a source, per second.
+pub const SCAN_RATE_MAX_HZ: u32 = 240;
+/// Encode requests of one session that may be under way at once.
+pub const ENCODES_PENDING_MAX: usize = 8;
+/// Cells of one encode request.
+pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
+/// Encoded records that the shared cache holds, in bytes.
+pub const ENCODE_CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// Actions that wait for one source's action sink. Releases are taken beyond it.
+pub const ACTIONS_PENDING_MAX: usize = 256;
+/// How often a source that is not live is looked at again.
+pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);

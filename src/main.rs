@@ -1,0 +1,3 @@
+//! `lfp-server`: serves virtual machines' screens over UDP.
+
+fn main() {}

@@ -1,0 +1,54 @@
+//! Pixel formats of sources, and their conversion to XRGB8888.
+
+use serde::{Deserialize, Serialize};
+
+/// How a source stores a pixel. Named from the most significant bit of the pixel's integer; `Be` where that
+/// integer is big endian in memory, little endian otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum PixelFormat {
+    /// 32 bits; in memory B, G, R, X.
+    Xrgb8888 = 0,
+    /// 32 bits big endian; in memory X, R, G, B.
+    Xrgb8888Be = 1,
+    /// 32 bits; in memory R, G, B, X.
+    Xbgr8888 = 2,
+    /// 24 bits packed; in memory B, G, R.
+    Rgb888 = 3,
+    /// 24 bits packed; in memory R, G, B.
+    Bgr888 = 4,
+    /// 16 bits: 5 red, 6 green, 5 blue.
+    Rgb565 = 5,
+    /// 16 bits big endian: 5 red, 6 green, 5 blue.
+    Rgb565Be = 6,
+    /// 15 bits in 16: 5 red, 5 green, 5 blue.
+    Xrgb1555 = 7,
+    /// 15 bits in 16, big endian.
+    Xrgb1555Be = 8,
+}
+
+impl PixelFormat {
+    /// Every format, in the order of its number.
+    pub const ALL: [Self; 9] = [
+        Self::Xrgb8888,
+        Self::Xrgb8888Be,
+        Self::Xbgr8888,
+        Self::Rgb888,
+        Self::Bgr888,
+        Self::Rgb565,
+        Self::Rgb565Be,
+        Self::Xrgb1555,
+        Self::Xrgb1555Be,
+    ];
+
+    /// Bytes that a pixel takes in memory.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Xrgb8888 | Self::Xrgb8888Be | Self::Xbgr8888 => 4,
+            Self::Rgb888 | Self::Bgr888 => 3,
+            Self::Rgb565 | Self::Rgb565Be | Self::Xrgb1555 | Self::Xrgb1555Be => 2,
+        }
+    }
+}

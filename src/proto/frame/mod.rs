@@ -1,0 +1,147 @@
+//! What the payload of a DATA datagram is made of: frames, one after another, each with its type first.
+
+mod ack;
+mod close;
+mod digest;
+mod input;
+mod mark;
+mod pixels;
+mod surface;
+
+use alloc::vec::Vec;
+
+pub use ack::{Ack, AckRange, Refusal, Refused};
+pub use close::{Close, CloseReason};
+pub use digest::{Digest, DigestReply, Verdict};
+pub use input::{Button, Input, InputAck, InputEvent, InputKind};
+pub use mark::Mark;
+pub use pixels::Pixels;
+pub use surface::{Surface, SurfaceState};
+
+use crate::units::PacketNumber;
+use crate::wire::{Malformed, Put, Reader};
+
+/// Frame types on the wire.
+mod kind {
+    pub(super) const PADDING: u8 = 0;
+    pub(super) const PING: u8 = 1;
+    pub(super) const ACK: u8 = 2;
+    pub(super) const FLOOR: u8 = 3;
+    pub(super) const SURFACE: u8 = 4;
+    pub(super) const PIXELS: u8 = 5;
+    pub(super) const MARK: u8 = 6;
+    pub(super) const DIGEST: u8 = 7;
+    pub(super) const DIGEST_REPLY: u8 = 8;
+    pub(super) const INPUT: u8 = 9;
+    pub(super) const INPUT_ACK: u8 = 10;
+    pub(super) const CLOSE: u8 = 11;
+}
+
+/// One frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Frame<'a> {
+    /// Nothing.
+    Padding,
+    /// Asks for an ack.
+    Ping,
+    /// Which packets came, and which of their records were refused.
+    Ack(Ack),
+    /// The receiver forgets every packet below this number: nothing waits for their acks.
+    Floor(PacketNumber),
+    /// The mode or state of a surface.
+    Surface(Surface<'a>),
+    /// Records.
+    Pixels(Pixels<'a>),
+    /// A whole tick has been sent.
+    Mark(Mark),
+    /// The client's checksum of part of its picture.
+    Digest(Digest),
+    /// The server's answer to a digest.
+    DigestReply(DigestReply),
+    /// Keys, buttons and motion.
+    Input(Input),
+    /// Which input events came.
+    InputAck(InputAck),
+    /// The session ends.
+    Close(Close<'a>),
+}
+
+impl<'a> Frame<'a> {
+    /// Takes one frame off `reader`.
+    pub fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        Ok(match reader.u8()? {
+            kind::PADDING => Self::Padding,
+            kind::PING => Self::Ping,
+            kind::ACK => Self::Ack(Ack::parse(reader)?),
+            kind::FLOOR => Self::Floor(PacketNumber(reader.varint()?)),
+            kind::SURFACE => Self::Surface(Surface::parse(reader)?),
+            kind::PIXELS => Self::Pixels(Pixels::parse(reader)?),
+            kind::MARK => Self::Mark(Mark::parse(reader)?),
+            kind::DIGEST => Self::Digest(Digest::parse(reader)?),
+            kind::DIGEST_REPLY => Self::DigestReply(DigestReply::parse(reader)?),
+            kind::INPUT => Self::Input(Input::parse(reader)?),
+            kind::INPUT_ACK => Self::InputAck(InputAck::parse(reader)?),
+            kind::CLOSE => Self::Close(Close::parse(reader)?),
+            _ => return Err(Malformed::Field("frame type")),
+        })
+    }
+
+    /// Appends the frame.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Padding => out.put_u8(kind::PADDING),
+            Self::Ping => out.put_u8(kind::PING),
+            Self::Ack(ack) => {
+                out.put_u8(kind::ACK);
+                ack.emit(out);
+            }
+            Self::Floor(number) => {
+                out.put_u8(kind::FLOOR);
+                out.put_varint(number.0);
+            }
+            Self::Surface(surface) => {
+                out.put_u8(kind::SURFACE);
+                surface.emit(out);
+            }
+            Self::Pixels(pixels) => {
+                out.put_u8(kind::PIXELS);
+                pixels.emit(out);
+            }
+            Self::Mark(mark) => {
+                out.put_u8(kind::MARK);
+                mark.emit(out);
+            }
+            Self::Digest(digest) => {
+                out.put_u8(kind::DIGEST);
+                digest.emit(out);
+            }
+            Self::DigestReply(reply) => {
+                out.put_u8(kind::DIGEST_REPLY);
+                reply.emit(out);
+            }
+            Self::Input(input) => {
+                out.put_u8(kind::INPUT);
+                input.emit(out);
+            }
+            Self::InputAck(ack) => {
+                out.put_u8(kind::INPUT_ACK);
+                ack.emit(out);
+            }
+            Self::Close(close) => {
+                out.put_u8(kind::CLOSE);
+                close.emit(out);
+            }
+        }
+    }
+
+    /// Whether a packet that holds this frame asks for an ack.
+    #[must_use]
+    pub fn elicits_ack(&self) -> bool {
+        match self {
+            Self::Padding | Self::Floor(_) | Self::Close(_) => false,
+            // Refusals are repeated until the packet that carried them is acked.
+            Self::Ack(ack) => !ack.refused.is_empty(),
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The handshake: HELLO, CHALLENGE, ACCEPT, REFUSE.
+//!
+//! A client sends HELLO without a cookie; the server, keeping nothing, answers CHALLENGE; the client repeats
+//! HELLO with the cookie; the server makes the session and answers ACCEPT, and again to every repeated HELLO.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::geometry::Size;
+use crate::limits::{
+    COOKIE_MAX, DATAGRAM_MAX, DATAGRAM_MIN, DISPLAYS_MAX, NAME_MAX, REFERENCES_MAX, TEXT_MAX,
+};
+use crate::wire::{Malformed, Put, Reader};
+
+/// What kind of thing shows the pictures.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(u8)]
+pub enum ClientType {
+    /// A program on a general computer.
+    #[default]
+    Desktop = 0,
+    /// A small fixed-function terminal.
+    ThinTerminal = 1,
+    /// A telephone or tablet.
+    Phone = 2,
+    /// A television.
+    Television = 3,
+    /// A program without a screen: test, recorder, gateway.
+    Headless = 4,
+}
+
+impl ClientType {
+    fn from_wire(value: u8) -> Result<Self, Malformed> {
+        Ok(match value {
+            0 => Self::Desktop,
+            1 => Self::ThinTerminal,
+            2 => Self::Phone,
+            3 => Self::Television,
+            4 => Self::Headless,
+            _ => return Err(Malformed::Field("client type")),
+        })
+    }
+}
+
+/// One display of a client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Display {
+    /// Resolution in pixels; `None` where the client takes any.
+    pub size: Option<Size>,
+    /// Bits per pixel.
+    pub depth: u8,
+    /// Refresh rate in hertz, 1 to 255.
+    pub refresh_hz: u8,
+}
+
+/// A client's wish for a session, with its connection parameters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hello {
+    /// The cookie of a CHALLENGE, or empty.
+    pub cookie: Vec<u8>,
+    /// The client's clock when this was sent, in microseconds; comes back in the answer.
+    pub client_time_us: u64,
+    /// The service asked for.
+    pub service: String,
+    /// Where the client stands, in words of whoever set it up (a desk, a room); may be empty.
+    pub place: String,
+    /// What kind of client it is.
+    pub client_type: ClientType,
+    /// Its displays, 1 to [`DISPLAYS_MAX`].
+    pub displays: Vec<Display>,
+    /// Techniques that it decodes: bit n stands for technique number n.
+    pub decoders: u32,
+    /// References that it can keep.
+    pub references: u8,
+    /// Largest datagram that it wants, UDP payload in bytes.
+    pub datagram_size: u16,
+    /// Bytes that its receive buffer takes in one burst.
+    pub receive_buffer: u32,
+}
+
+impl Hello {
+    /// Reads the payload of a HELLO datagram; zero padding may follow.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload);
+        let hello = Self {
+            cookie: reader.prefixed(COOKIE_MAX, "cookie")?.to_vec(),
+            client_time_us: reader.u64()?,
+            service: reader.text(NAME_MAX, "service")?.into(),
+            place: reader.text(NAME_MAX, "place")?.into(),
+            client_type: ClientType::from_wire(reader.u8()?)?,
+            displays: parse_displays(&mut reader)?,
+            decoders: reader.u32()?,
+            references: reader.u8()?,
+            datagram_size: reader.u16()?,
+            receive_buffer: reader.u32()?,
+        };
+        if hello.references > REFERENCES_MAX {
+            return Err(Malformed::Field("references"));
+        }
+        if !(DATAGRAM_MIN..=DATAGRAM_MAX).contains(&usize::from(hello.datagram_size)) {
+            return Err(Malformed::Field("datagram size"));
+        }
+        let padding = reader.bytes(reader.remaining())?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(Malformed::Trailing);
+        }
+        Ok(hello)
+    }
+
+    /// Appends the payload of a HELLO datagram.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        out.put_prefixed(&self.cookie);
+        out.put_u64(self.client_time_us);
+        out.put_prefixed(self.service.as_bytes());
+        out.put_prefixed(self.place.as_bytes());
+        out.put_u8(self.client_type as u8);
+        out.put_u8(self.displays.len() as u8);
+        for display in &self.displays {
+            let size = display.size.unwrap_or_default();
+            out.put_u16(size.width);
+            out.put_u16(size.height);
+            out.put_u8(display.depth);
+            out.put_u8(display.refresh_hz);
+        }
+        out.put_u32(self.decoders);
+        out.put_u8(self.references);
+        out.put_u16(self.datagram_size);
+        out.put_u32(self.receive_buffer);
+    }
+}
+
+fn parse_displays(reader: &mut Reader<'_>) -> Result<Vec<Display>, Malformed> {
+    let count = usize::from(reader.u8()?);
+    if !(1..=DISPLAYS_MAX).contains(&count) {
+        return Err(Malformed::Field("displays"));
+    }
+    let mut displays = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (width, height) = (reader.u16()?, reader.u16()?);
+        let size = match (width, height) {
+            (0, 0) => None,
+            _ => Some(Size::new(width, height).ok_or(Malformed::Field("display size"))?),
+        };
+        let (depth, refresh_hz) = (reader.u8()?, reader.u8()?);
+        if refresh_hz == 0 {
+            return Err(Malformed::Field("refresh"));
+        }
+        displays.push(Display { size, depth, refresh_hz });
+    }
+    Ok(displays)
+}
+
+/// The server's answer to an unproven address: bring this cookie.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Challenge {
+    /// Copied from the HELLO.
+    pub client_time_us: u64,
+    /// To be sent back as it is.
+    pub cookie: Vec<u8>,
+}
+
+impl Challenge {
+    /// Reads the payload of a CHALLENGE datagram.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload);
+        let challenge =
+            Self { client_time_us: reader.u64()?, cookie: reader.prefixed(COOKIE_MAX, "cookie")?.to_vec() };
+        reader.finish()?;
+        Ok(challenge)
+    }
+
+    /// Appends the payload of a CHALLENGE datagram.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.client_time_us);
+        out.put_prefixed(&self.cookie);
+    }
+}
+
+/// The session exists.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accept {
+    /// Copied from the HELLO that this answers.
+    pub client_time_us: u64,
+    /// The server's clock when this was sent, in microseconds.
+    pub server_time_us: u64,
+    /// Largest datagram that the server will send, UDP payload in bytes.
+    pub datagram_size: u16,
+    /// Silence after which the server ends the session, in milliseconds.
+    pub idle_timeout_ms: u32,
+}
+
+impl Accept {
+    /// Reads the payload of an ACCEPT datagram.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload);
+        let accept = Self {
+            client_time_us: reader.u64()?,
+            server_time_us: reader.u64()?,
+            datagram_size: reader.u16()?,
+            idle_timeout_ms: reader.u32()?,
+        };
+        reader.finish()?;
+        Ok(accept)
+    }
+
+    /// Appends the payload of an ACCEPT datagram.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.client_time_us);
+        out.put_u64(self.server_time_us);
+        out.put_u16(self.datagram_size);
+        out.put_u32(self.idle_timeout_ms);
+    }
+}
+
+/// Why there is no session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum RefuseReason {
+    /// The server does not talk plain, or not to this client.
+    PlainNotAllowed = 1,
+    /// No service has that name.
+    UnknownService = 2,
+    /// The server has as many sessions as it may.
+    Full = 3,
+    /// A connection parameter is outside what this server supports.
+    Unsupported = 4,
+    /// The server is shutting down.
+    ShuttingDown = 5,
+}
+
+/// There will be no session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refuse {
+    /// Copied from the HELLO.
+    pub client_time_us: u64,
+    /// Why, for programs.
+    pub reason: RefuseReason,
+    /// Why and what to do, for people.
+    pub text: String,
+}
+
+impl Refuse {
+    /// Reads the payload of a REFUSE datagram.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload);
+        let refuse = Self {
+            client_time_us: reader.u64()?,
+            reason: match reader.u8()? {
+                1 => RefuseReason::PlainNotAllowed,
+                2 => RefuseReason::UnknownService,
+                3 => RefuseReason::Full,
+                4 => RefuseReason::Unsupported,
+                5 => RefuseReason::ShuttingDown,
+                _ => return Err(Malformed::Field("reason")),
+            },
+            text: reader.text(TEXT_MAX, "text")?.into(),
+        };
+        reader.finish()?;
+        Ok(refuse)
+    }
+
+    /// Appends the payload of a REFUSE datagram.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        out.put_u64(self.client_time_us);
+        out.put_u8(self.reason as u8);
+        out.put_prefixed(self.text.as_bytes());
+    }
+}

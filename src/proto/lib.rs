@@ -1,0 +1,21 @@
+//! The LFP wire protocol, as one sans-IO crate: no clock, no sockets, no threads, no `unsafe`.
+//!
+//! `SPEC.md` beside this file is the authority; the code quotes each MUST that it meets. Everything that
+//! parses bytes from outside returns an error or a named refusal, never panics, and never allocates
+//! beyond a bound of [`limits`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod frame;
+pub mod geometry;
+pub mod hello;
+pub mod limits;
+pub mod packet;
+pub mod record;
+pub mod technique;
+pub mod time;
+pub mod units;
+pub mod window;
+pub mod wire;

@@ -1,0 +1,85 @@
+//! Every bound of the protocol, in one place. Nothing that a peer sends makes memory, time or output grow
+//! past these.
+
+use core::time::Duration;
+
+/// Side of a cell in pixels.
+pub const CELL: u16 = 16;
+/// Pixels of a whole cell.
+pub const CELL_PIXELS: usize = CELL as usize * CELL as usize;
+/// Largest width and height of a surface in pixels.
+pub const SURFACE_SIDE_MAX: u16 = 16_384;
+/// Largest area of a surface in pixels: an 8K screen and a little more.
+pub const SURFACE_PIXELS_MAX: usize = 36 * 1024 * 1024;
+/// Largest number of cells in one record.
+pub const RECORD_CELLS_MAX: usize = 4_096;
+/// Surfaces of one session.
+pub const SURFACES_MAX: usize = 8;
+
+/// Smallest datagram payload (UDP payload, bytes) that a client may ask for.
+pub const DATAGRAM_MIN: usize = 1_100;
+/// Largest datagram payload (UDP payload, bytes).
+pub const DATAGRAM_MAX: usize = 8_900;
+/// Datagram payload that a client asks for unless told otherwise: passes every usual Internet path.
+pub const DATAGRAM_DEFAULT: usize = 1_200;
+/// Bytes of IPv4 and UDP header that each datagram costs beside its payload.
+pub const UDP_OVERHEAD: usize = 28;
+/// Bytes reserved behind the payload of every packet, for a seal's tag; a plain packet uses four.
+pub const TRAILER_RESERVED: usize = 16;
+
+/// Longest text of a name (service, place) in bytes.
+pub const NAME_MAX: usize = 64;
+/// Longest human-readable text in a frame in bytes.
+pub const TEXT_MAX: usize = 200;
+/// Longest cookie in bytes.
+pub const COOKIE_MAX: usize = 64;
+/// Displays in one Hello.
+pub const DISPLAYS_MAX: usize = 8;
+/// References that a client can keep.
+pub const REFERENCES_MAX: u8 = 2;
+
+/// Ranges in one ack.
+pub const ACK_RANGES_MAX: usize = 32;
+/// Refused records in one ack.
+pub const ACK_REFUSALS_MAX: usize = 64;
+/// Records in one datagram.
+pub const RECORDS_MAX: usize = 512;
+/// Frames in one datagram.
+pub const FRAMES_MAX: usize = 128;
+
+/// Input events that wait for an ack.
+pub const INPUT_PENDING_MAX: usize = 64;
+/// Age at which a waiting input event (never a release) is dropped and reported.
+pub const INPUT_AGE_MAX: Duration = Duration::from_secs(3);
+/// Silence after which held keys and buttons are released.
+pub const INPUT_SILENCE: Duration = Duration::from_secs(3);
+/// Interval at which a client that holds a key proves that it is there.
+pub const INPUT_HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Digests that wait for a reply.
+pub const DIGESTS_PENDING_MAX: usize = 64;
+
+/// Packets that a send window remembers.
+pub const SEND_WINDOW_MAX: usize = 16_384;
+/// Packets behind the largest acked one at which a packet counts as lost.
+pub const LOSS_PACKETS: u64 = 3;
+/// Delay before an ack of packets that came in order.
+pub const ACK_DELAY: Duration = Duration::from_millis(5);
+/// Packets after which an ack goes at once.
+pub const ACK_PACKETS: u32 = 8;
+/// Longest interval between probes of a silent peer.
+pub const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// Interval between packets that keep a quiet session known.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Silence after which a session ends, unless configured otherwise.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a cookie is good for.
+pub const COOKIE_LIFETIME: Duration = Duration::from_secs(10);
+
+const _: () = {
+    assert!(DATAGRAM_MIN <= DATAGRAM_DEFAULT && DATAGRAM_DEFAULT <= DATAGRAM_MAX);
+    // One cell without compression, with all headers, fits the smallest datagram.
+    assert!(CELL_PIXELS * 3 + 128 <= DATAGRAM_MIN);
+    assert!(KEEP_ALIVE.as_secs() * 3 <= IDLE_TIMEOUT.as_secs());
+    assert!(INPUT_HEARTBEAT.as_millis() * 2 < INPUT_SILENCE.as_millis());
+};

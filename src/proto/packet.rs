@@ -1,0 +1,229 @@
+//! The datagram: a short clear header, a payload, a trailer that proves it whole.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::frame::Frame;
+use crate::limits::{DATAGRAM_MAX, FRAMES_MAX, TRAILER_RESERVED};
+use crate::units::{ConnectionId, PacketNumber};
+use crate::wire::{Malformed, Put, Reader};
+
+/// The version of the protocol that this crate speaks.
+pub const VERSION: u8 = 1;
+
+/// Byte ranges of the header.
+mod field {
+    use super::Range;
+
+    pub(super) const VERSION_KIND: usize = 0;
+    pub(super) const PROTECTION: usize = 1;
+    pub(super) const CONNECTION: Range<usize> = 2..10;
+    pub(super) const NUMBER: Range<usize> = 10..14;
+    pub(super) const HEADER_LEN: usize = 14;
+}
+
+/// Bytes of the clear header.
+pub const HEADER_LEN: usize = field::HEADER_LEN;
+/// Bytes of the trailer of a plain packet.
+pub const PLAIN_TRAILER_LEN: usize = 4;
+
+/// What a datagram is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Client to server: asks for a session, see [`crate::hello::Hello`].
+    Hello = 1,
+    /// Server to client: a cookie that proves the client's address, see [`crate::hello::Challenge`].
+    Challenge = 2,
+    /// Server to client: the session exists, see [`crate::hello::Accept`].
+    Accept = 3,
+    /// Server to client: there will be no session, and why, see [`crate::hello::Refuse`].
+    Refuse = 4,
+    /// Either way, within a session: frames.
+    Data = 5,
+}
+
+impl Kind {
+    fn from_wire(value: u8) -> Result<Self, Malformed> {
+        Ok(match value {
+            1 => Self::Hello,
+            2 => Self::Challenge,
+            3 => Self::Accept,
+            4 => Self::Refuse,
+            5 => Self::Data,
+            _ => return Err(Malformed::Field("kind")),
+        })
+    }
+}
+
+/// How a packet is protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Protection {
+    /// A CRC-32 behind the payload: finds faults, stops nobody.
+    Plain = 0,
+    /// Sealed: authenticated and encrypted. The number is taken; this version refuses it.
+    Sealed = 1,
+}
+
+/// A checked view over one datagram: after [`View::new_checked`] no accessor can fail.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    bytes: &'a [u8],
+    kind: Kind,
+}
+
+impl<'a> View<'a> {
+    /// Checks length, version, kind, protection and checksum.
+    pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        if bytes.len() < HEADER_LEN + PLAIN_TRAILER_LEN {
+            return Err(Malformed::Truncated);
+        }
+        if bytes.len() > DATAGRAM_MAX {
+            return Err(Malformed::Field("length"));
+        }
+        if bytes[field::VERSION_KIND] >> 4 != VERSION {
+            return Err(Malformed::Field("version"));
+        }
+        let kind = Kind::from_wire(bytes[field::VERSION_KIND] & 0x0f)?;
+        if bytes[field::PROTECTION] != Protection::Plain as u8 {
+            return Err(Malformed::Field("protection"));
+        }
+        let (covered, trailer) = bytes.split_at(bytes.len() - PLAIN_TRAILER_LEN);
+        if crc32fast::hash(covered).to_le_bytes() != trailer {
+            return Err(Malformed::Checksum);
+        }
+        Ok(Self { bytes, kind })
+    }
+
+    /// What the datagram is for.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The connection that it belongs to.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        let mut id = [0; 8];
+        id.copy_from_slice(&self.bytes[field::CONNECTION]);
+        ConnectionId(u64::from_le_bytes(id))
+    }
+
+    /// Its packet number in full, given the largest one seen so far: of all numbers with the low 32 bits
+    /// that the header carries, the one nearest to `largest + 1`.
+    #[must_use]
+    pub fn number(&self, largest: PacketNumber) -> PacketNumber {
+        let mut low = [0; 4];
+        low.copy_from_slice(&self.bytes[field::NUMBER]);
+        let expected = largest.0.wrapping_add(1);
+        let ahead = u32::from_le_bytes(low).wrapping_sub(expected as u32) as i32;
+        PacketNumber(
+            expected.checked_add_signed(i64::from(ahead)).unwrap_or(u64::from(u32::from_le_bytes(low))),
+        )
+    }
+
+    /// What stands between header and trailer.
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        &self.bytes[HEADER_LEN..self.bytes.len() - PLAIN_TRAILER_LEN]
+    }
+
+    /// The frames of a [`Kind::Data`] datagram, parsed one by one; ends after the first error.
+    pub fn frames(&self) -> impl Iterator<Item = Result<Frame<'a>, Malformed>> + use<'a> {
+        let mut reader = Reader::new(self.payload());
+        let mut count = 0;
+        core::iter::from_fn(move || {
+            if reader.remaining() == 0 {
+                return None;
+            }
+            count += 1;
+            let frame = if count > FRAMES_MAX {
+                Err(Malformed::Field("frame count"))
+            } else {
+                Frame::parse(&mut reader)
+            };
+            if frame.is_err() {
+                reader = Reader::new(&[]);
+            }
+            Some(frame)
+        })
+    }
+}
+
+/// Builds one datagram in a buffer of its own, never longer than a limit.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    bytes: Vec<u8>,
+    limit: usize,
+    frames: usize,
+}
+
+impl Builder {
+    /// Starts a datagram of at most `limit` bytes, in `buffer` (whose content is dropped). Room for a seal's
+    /// tag is kept free, so that a plain packet holds no more than a sealed one.
+    #[must_use]
+    pub fn new(
+        mut buffer: Vec<u8>,
+        limit: usize,
+        kind: Kind,
+        connection: ConnectionId,
+        number: PacketNumber,
+    ) -> Self {
+        buffer.clear();
+        buffer.put_u8(VERSION << 4 | kind as u8);
+        buffer.put_u8(Protection::Plain as u8);
+        buffer.put_u64(connection.0);
+        buffer.put_u32(number.0 as u32);
+        Self { bytes: buffer, limit: limit.min(DATAGRAM_MAX) - TRAILER_RESERVED, frames: 0 }
+    }
+
+    /// Appends `frame` if it fits; says whether it did.
+    pub fn push(&mut self, frame: &Frame<'_>) -> bool {
+        if self.frames >= FRAMES_MAX {
+            return false;
+        }
+        let before = self.bytes.len();
+        frame.emit(&mut self.bytes);
+        let fits = self.bytes.len() <= self.limit;
+        if fits {
+            self.frames += 1;
+        } else {
+            self.bytes.truncate(before);
+        }
+        fits
+    }
+
+    /// The payload so far, to be appended to directly (handshake bodies).
+    pub fn body(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Payload bytes that still fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.bytes.len())
+    }
+
+    /// Whether nothing has been put in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.len() == HEADER_LEN
+    }
+
+    /// Fills the payload with zero bytes (PADDING frames, or handshake padding) up to `len` bytes in all.
+    pub fn pad_to(&mut self, len: usize) {
+        let target = len.min(self.limit + TRAILER_RESERVED).saturating_sub(PLAIN_TRAILER_LEN);
+        if self.bytes.len() < target {
+            self.bytes.resize(target, 0);
+        }
+    }
+
+    /// Closes the datagram with its checksum.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        let crc = crc32fast::hash(&self.bytes);
+        self.bytes.put_u32(crc);
+        self.bytes
+    }
+}

@@ -1,0 +1,157 @@
+//! The record: one rectangle of cells, put into bytes by one technique, decodable from itself and its base.
+
+use alloc::vec::Vec;
+
+use crate::geometry::CellRect;
+use crate::limits::{CELL, DATAGRAM_MAX, REFERENCES_MAX, SURFACE_SIDE_MAX};
+use crate::technique::Technique;
+use crate::units::{ContentNumber, PacketNumber};
+use crate::wire::{Malformed, Put, Reader};
+
+/// Most bytes that a record's header takes: everything but the payload.
+pub const RECORD_HEADER_MAX: usize = 1 + 1 + 4 * 2 + 10 + 1 + 4 + 2;
+
+/// What a region holds. Rides along so that a client can show why it was sent as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(u8)]
+pub enum Context {
+    /// Not examined.
+    #[default]
+    Unknown = 0,
+    /// One colour.
+    Flat = 1,
+}
+
+impl Context {
+    /// A number from the wire; one that this version does not know is [`Context::Unknown`].
+    #[must_use]
+    pub const fn from_wire(value: u8) -> Self {
+        match value {
+            1 => Self::Flat,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What a record is decoded against.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Base {
+    /// Nothing.
+    #[default]
+    None,
+    /// A frozen picture that the client keeps.
+    Reference {
+        /// Which of them.
+        slot: u8,
+        /// CRC-32 over the base cells' content numbers.
+        check: u32,
+    },
+    /// The picture as it was before this datagram.
+    Current {
+        /// CRC-32 over the base cells' content numbers.
+        check: u32,
+    },
+}
+
+/// One rectangle of cells in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// Number of the technique; [`Technique::from_wire`] says whether this version knows it.
+    pub technique: u8,
+    /// Number of the context, see [`Context`].
+    pub context: u8,
+    /// The cells, not yet checked against any surface.
+    pub cells: CellRect,
+    /// The packet number less this is the record's content number.
+    pub age: u64,
+    /// What it is decoded against.
+    pub base: Base,
+    /// The technique's bytes.
+    pub payload: &'a [u8],
+}
+
+const TECHNIQUE_BITS: u8 = 5;
+const BASE_NONE: u8 = 0;
+const BASE_REFERENCE: u8 = 1;
+const BASE_CURRENT: u8 = 2;
+
+impl<'a> Record<'a> {
+    /// A record without a base, sent for the first time.
+    #[must_use]
+    pub const fn new(technique: Technique, context: Context, cells: CellRect, payload: &'a [u8]) -> Self {
+        Self { technique: technique as u8, context: context as u8, cells, age: 0, base: Base::None, payload }
+    }
+
+    /// The content number that the record has in packet `number`; `None` if its age reaches back beyond the
+    /// first packet.
+    #[must_use]
+    pub fn content(&self, number: PacketNumber) -> Option<ContentNumber> {
+        number.0.checked_sub(self.age).filter(|content| *content > 0).map(ContentNumber)
+    }
+
+    /// Takes one record off `reader`.
+    pub fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let first = reader.u8()?;
+        let technique = first & ((1 << TECHNIQUE_BITS) - 1);
+        let context = reader.u8()?;
+        let mut side =
+            || reader.varint_max(u64::from(SURFACE_SIDE_MAX / CELL), "record cells").map(|side| side as u16);
+        let cells = CellRect { x: side()?, y: side()?, width: side()?, height: side()? };
+        let age = reader.varint()?;
+        let base = match first >> TECHNIQUE_BITS {
+            BASE_NONE => Base::None,
+            BASE_REFERENCE => {
+                let slot = reader.u8()?;
+                if slot >= REFERENCES_MAX {
+                    return Err(Malformed::Field("reference"));
+                }
+                Base::Reference { slot, check: reader.u32()? }
+            }
+            BASE_CURRENT => Base::Current { check: reader.u32()? },
+            _ => return Err(Malformed::Field("base")),
+        };
+        let payload = reader.prefixed(DATAGRAM_MAX, "record length")?;
+        Ok(Self { technique, context, cells, age, base, payload })
+    }
+
+    /// Appends the record.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        let base = match self.base {
+            Base::None => BASE_NONE,
+            Base::Reference { .. } => BASE_REFERENCE,
+            Base::Current { .. } => BASE_CURRENT,
+        };
+        out.put_u8(base << TECHNIQUE_BITS | self.technique);
+        out.put_u8(self.context);
+        for side in [self.cells.x, self.cells.y, self.cells.width, self.cells.height] {
+            out.put_varint(u64::from(side));
+        }
+        out.put_varint(self.age);
+        match self.base {
+            Base::None => {}
+            Base::Reference { slot, check } => {
+                out.put_u8(slot);
+                out.put_u32(check);
+            }
+            Base::Current { check } => out.put_u32(check),
+        }
+        out.put_prefixed(self.payload);
+    }
+
+    /// Bytes that [`Record::emit`] appends.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let varint = |value: u64| (64 - (value | 1).leading_zeros() as usize).div_ceil(7);
+        let sides = [self.cells.x, self.cells.y, self.cells.width, self.cells.height];
+        let base = match self.base {
+            Base::None => 0,
+            Base::Reference { .. } => 5,
+            Base::Current { .. } => 4,
+        };
+        2 + sides.iter().map(|side| varint(u64::from(*side))).sum::<usize>()
+            + varint(self.age)
+            + base
+            + varint(self.payload.len() as u64)
+            + self.payload.len()
+    }
+}

@@ -1,0 +1,79 @@
+//! How a region's pixels are put into bytes. One file per technique: format and decoder always, encoder
+//! behind the feature `encode`.
+//!
+//! Pixels are XRGB8888 in native `u32`s (`0x00RRGGBB`), rows of the record's clipped pixel rectangle from top
+//! to bottom, without padding.
+
+pub mod bitmap;
+pub mod colour;
+pub mod raw;
+
+use alloc::vec::Vec;
+
+use crate::frame::Refusal;
+use crate::geometry::PixelRect;
+
+/// The techniques that this version knows, with their numbers on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Technique {
+    /// One colour: [`colour`].
+    Colour = 1,
+    /// Pixels as they are: [`raw`].
+    Raw = 2,
+    /// Lossless bitmap, PNG's filters and deflate: [`bitmap`].
+    Bitmap = 3,
+}
+
+impl Technique {
+    /// Every technique, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Colour, Self::Raw, Self::Bitmap];
+
+    /// A number from the wire.
+    #[must_use]
+    pub fn from_wire(value: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|technique| *technique as u8 == value)
+    }
+
+    /// The bit that stands for this technique in a Hello's decoders.
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self as u8
+    }
+
+    /// The name as it stands in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Colour => "colour",
+            Self::Raw => "raw",
+            Self::Bitmap => "bitmap",
+        }
+    }
+}
+
+/// The decoders of this crate as a Hello states them.
+#[must_use]
+pub fn decoders() -> u32 {
+    Technique::ALL.into_iter().fold(0, |bits, technique| bits | technique.bit())
+}
+
+/// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `scratch` keeps its
+/// allocation between calls.
+///
+/// # Errors
+/// [`Refusal::Payload`] if the payload does not give exactly those pixels.
+pub fn decode(
+    technique: Technique,
+    payload: &[u8],
+    area: PixelRect,
+    scratch: &mut Vec<u8>,
+    out: &mut Vec<u32>,
+) -> Result<(), Refusal> {
+    out.clear();
+    match technique {
+        Technique::Colour => colour::decode(payload, area, out),
+        Technique::Raw => raw::decode(payload, area, out),
+        Technique::Bitmap => bitmap::decode(payload, area, scratch, out),
+    }
+}

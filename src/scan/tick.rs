@@ -1,0 +1,53 @@
+//! The tick: what one scan of one source found.
+
+use crate::geometry::CellSet;
+use crate::hypervisor::SourceId;
+use crate::scan::Picture;
+use crate::time::Instant;
+use crate::units::Epoch;
+use lfp_proto::frame::SurfaceState;
+
+/// The cells that a scan found changed, with its time.
+#[derive(Clone, Debug)]
+pub struct Delta {
+    /// The tick's number: ascending by one for each published tick of the source, over all epochs.
+    pub tick: u64,
+    /// When the capture began.
+    pub at: Instant,
+    /// What changed.
+    pub cells: CellSet,
+}
+
+/// What the source showed in a tick.
+#[derive(Clone, Debug)]
+pub enum TickState {
+    /// Pixels.
+    Live {
+        /// The whole picture after this tick.
+        picture: Picture,
+        /// What differs from the tick before; every cell in the first tick of an epoch.
+        delta: Delta,
+    },
+    /// No pixels, and why.
+    Dark {
+        /// For programs.
+        state: SurfaceState,
+        /// For people.
+        text: String,
+    },
+}
+
+/// What one scan of one source found. Published, as an `Arc`, only when something changed.
+#[derive(Clone, Debug)]
+pub struct Tick {
+    /// Which source.
+    pub source: SourceId,
+    /// Ascending by one for each published tick of the source, over all epochs.
+    pub number: u64,
+    /// When the capture began.
+    pub captured: Instant,
+    /// The epoch: one more whenever the mode or the state changes.
+    pub epoch: Epoch,
+    /// What it showed.
+    pub state: TickState,
+}
