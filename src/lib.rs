@@ -10,9 +10,13 @@ pub mod limits;
 
 pub mod pixel;
 
+pub mod kernel;
+
 pub mod hypervisor;
 
 pub mod scan;
+
+pub mod context;
 
 pub mod logic;
 

@@ -52,3 +52,19 @@ impl PixelFormat {
         }
     }
 }
+
+/// Converts a row's bytes to XRGB8888.
+///
+/// # Panics
+/// If `bytes` does not hold exactly `pixels.len()` pixels.
+pub fn convert_row(format: PixelFormat, bytes: &[u8], pixels: &mut [u32]) {
+    assert_eq!(bytes.len(), pixels.len() * format.bytes(), "bytes of a row");
+    for (pixel, bytes) in pixels.iter_mut().zip(bytes.chunks_exact(format.bytes())) {
+        *pixel = match (format, bytes) {
+            (PixelFormat::Xrgb8888 | PixelFormat::Rgb888, [b, g, r, ..])
+            | (PixelFormat::Xbgr8888 | PixelFormat::Bgr888, [r, g, b, ..])
+            | (PixelFormat::Xrgb8888Be, [_, r, g, b]) => u32::from_be_bytes([0, *r, *g, *b]),
+            _ => 0,
+        };
+    }
+}

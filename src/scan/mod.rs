@@ -1,7 +1,11 @@
 //! Scan: finds what changed, keeps the picture, remembers when.
 
 mod picture;
+mod scanner;
 mod tick;
+mod time_array;
 
 pub use picture::{CellRow, Picture, Tile};
+pub use scanner::{ScanCounters, Scanner};
 pub use tick::{Delta, Tick, TickState};
+pub use time_array::{Entry, TimeArray};

@@ -1,0 +1,3 @@
+//! Hot loops over slices and integers, and nothing else.
+
+pub mod detail;
