@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use crate::clock::Clock;
+use crate::clock;
 use crate::hypervisor::Control;
 use crate::limits::{DATAGRAM_MAX, RECEIVE_BATCH, SHUTDOWN_GRACE};
 use crate::output::socket::{Sent, Socket};
@@ -40,7 +40,6 @@ pub enum NetworkError {
 pub struct Network {
     socket: Socket,
     server: Server,
-    clock: Clock,
     pipeline: PipelineHandle,
     events: Receiver<Event>,
     waker: Waker,
@@ -57,14 +56,13 @@ impl Network {
     pub fn bind(
         listen: SocketAddr,
         server: Server,
-        clock: Clock,
         pipeline: PipelineHandle,
         events: Receiver<Event>,
         waker: Waker,
         control: Control,
     ) -> Result<Self, NetworkError> {
         let socket = Socket::bind(listen).map_err(|error| NetworkError::Bind { listen, error })?;
-        Ok(Self { socket, server, clock, pipeline, events, waker, control, held: None })
+        Ok(Self { socket, server, pipeline, events, waker, control, held: None })
     }
 
     /// The address listened on.
@@ -83,7 +81,7 @@ impl Network {
         let mut closing: Option<Instant> = None;
         loop {
             let wake_at = self.drain_outputs();
-            let now = self.clock.now();
+            let now = clock::now();
             if closing.is_some_and(|deadline| now >= deadline || self.server.sessions() == 0) {
                 return Ok(());
             }
@@ -91,10 +89,10 @@ impl Network {
             self.wait(until.map(|until| until.saturating_since(now)), stop)?;
             self.receive()?;
             self.take_events();
-            self.server.handle(self.clock.now(), Input::Timeout);
+            self.server.handle(clock::now(), Input::Timeout);
             if stop.take() && closing.is_none() {
                 tracing::info!(sessions = self.server.sessions(), "closing");
-                let now = self.clock.now();
+                let now = clock::now();
                 self.server.handle(now, Input::Shutdown);
                 closing = Some(now + SHUTDOWN_GRACE);
             }
@@ -110,7 +108,7 @@ impl Network {
                     return None;
                 }
             }
-            match self.server.poll(self.clock.now()) {
+            match self.server.poll(clock::now()) {
                 Output::Transmit { to, bytes } => self.held = Some((to, bytes)),
                 Output::Encode(request) => self.pipeline.encode(request),
                 Output::Digest(request) => self.pipeline.digest(request),
@@ -140,7 +138,7 @@ impl Network {
         let mut buffer = [0; DATAGRAM_MAX + 1];
         for _ in 0..RECEIVE_BATCH {
             let Some((len, from)) = self.socket.receive(&mut buffer)? else { break };
-            self.server.handle(self.clock.now(), Input::Datagram { from, bytes: &buffer[..len] });
+            self.server.handle(clock::now(), Input::Datagram { from, bytes: &buffer[..len] });
         }
         Ok(())
     }
@@ -153,7 +151,7 @@ impl Network {
                 Event::Encoded(encoded) => Input::Encoded(encoded),
                 Event::Digested(digested) => Input::Digested(digested),
             };
-            self.server.handle(self.clock.now(), input);
+            self.server.handle(clock::now(), input);
         }
     }
 }
