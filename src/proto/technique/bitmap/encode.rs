@@ -1,0 +1,256 @@
+//! The server's half: chooses coding and filters, deflates within a limit.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+
+use miniz_oxide::deflate::core::{
+    CompressorOxide, TDEFLFlush, TDEFLStatus, compress, create_comp_flags_from_zip_params,
+};
+
+use super::filter::Filter;
+use super::{PIXEL_LEN, coding};
+
+/// How hard deflate looks for repetitions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Effort {
+    /// Least time: for what changes all the time.
+    Fast,
+    /// For what is likely to stay for a while.
+    #[default]
+    Usual,
+    /// Fewest bytes: for slow paths.
+    Thorough,
+}
+
+/// Most colours that a palette holds.
+const COLOURS_MAX: usize = 256;
+/// Slots of the table that finds a colour's index: a power of two, at most a quarter full.
+const SLOTS: usize = 4 * COLOURS_MAX;
+const FREE: u16 = u16::MAX;
+
+/// Encodes bitmaps. Keeps the compressor and all scratch, so that a call allocates nothing once the largest
+/// picture has been seen.
+pub struct Encoder {
+    compressor: Box<CompressorOxide>,
+    palette: Palette,
+    rows: Rows,
+    /// What goes into deflate.
+    plain: Vec<u8>,
+}
+
+impl core::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new(Effort::default())
+    }
+}
+
+impl Encoder {
+    /// An encoder that spends `effort` on each call.
+    #[must_use]
+    pub fn new(effort: Effort) -> Self {
+        let level = match effort {
+            Effort::Fast => 1,
+            Effort::Usual => 6,
+            Effort::Thorough => 9,
+        };
+        // Negative window bits: raw deflate.
+        let flags = create_comp_flags_from_zip_params(level, -15, 0);
+        Self {
+            compressor: Box::new(CompressorOxide::new(flags)),
+            palette: Palette::new(),
+            rows: Rows::default(),
+            plain: Vec::new(),
+        }
+    }
+
+    /// Appends the payload for `pixels` (`0x00RRGGBB`, rows of `width` from top to bottom) to `out`, if it takes
+    /// at most `limit` bytes; says whether it did. Stops, and leaves `out` as it was, once it cannot.
+    ///
+    /// # Panics
+    /// If `pixels` is empty or does not hold whole rows of `width`.
+    pub fn encode(&mut self, pixels: &[u32], width: usize, limit: usize, out: &mut Vec<u8>) -> bool {
+        assert!(width > 0 && !pixels.is_empty() && pixels.len() % width == 0, "not whole rows of {width}");
+        let before = out.len();
+        self.plain.clear();
+        if self.palette.fill(pixels) {
+            let bits = self.palette.bits();
+            out.push(match bits {
+                1 => coding::PALETTE_1,
+                2 => coding::PALETTE_2,
+                4 => coding::PALETTE_4,
+                _ => coding::PALETTE_8,
+            });
+            out.push((self.palette.colours.len() - 1) as u8);
+            self.palette.pack(pixels, width, bits, &mut self.plain);
+        } else {
+            out.push(coding::FILTERED);
+            self.rows.filter(pixels, width, &mut self.plain);
+        }
+        let header = out.len() - before;
+        let fits = limit > header && self.deflate(limit - header, out);
+        if !fits {
+            out.truncate(before);
+        }
+        fits
+    }
+
+    fn deflate(&mut self, limit: usize, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        // Deflate stores what it cannot make smaller, with five bytes for each 32 KiB or so.
+        let worst = self.plain.len() + self.plain.len() / 1024 + 64;
+        out.resize(start + limit.min(worst), 0);
+        self.compressor.reset();
+        let (status, _, written) =
+            compress(&mut self.compressor, &self.plain, &mut out[start..], TDEFLFlush::Finish);
+        out.truncate(start + written);
+        status == TDEFLStatus::Done
+    }
+}
+
+/// The colours of a picture, in the order in which they first occur.
+struct Palette {
+    colours: Vec<u32>,
+    /// Index of the colour that hashes here or shortly before.
+    slots: Box<[u16; SLOTS]>,
+}
+
+impl Palette {
+    fn new() -> Self {
+        Self { colours: Vec::with_capacity(COLOURS_MAX), slots: Box::new([FREE; SLOTS]) }
+    }
+
+    /// Collects the colours of `pixels`; false if there are too many.
+    fn fill(&mut self, pixels: &[u32]) -> bool {
+        self.colours.clear();
+        self.slots.fill(FREE);
+        let mut previous = None;
+        for &pixel in pixels {
+            if previous == Some(pixel) {
+                continue;
+            }
+            previous = Some(pixel);
+            let slot = self.slot(pixel);
+            if self.slots[slot] == FREE {
+                if self.colours.len() == COLOURS_MAX {
+                    return false;
+                }
+                self.slots[slot] = self.colours.len() as u16;
+                self.colours.push(pixel);
+            }
+        }
+        true
+    }
+
+    /// The slot that holds `colour`, or the free one where it belongs.
+    fn slot(&self, colour: u32) -> usize {
+        let mut slot = (colour.wrapping_mul(0x9e37_79b1) >> 16) as usize % SLOTS;
+        loop {
+            match self.colours.get(usize::from(self.slots[slot])) {
+                Some(held) if *held != colour => slot = (slot + 1) % SLOTS,
+                _ => return slot,
+            }
+        }
+    }
+
+    fn bits(&self) -> usize {
+        match self.colours.len() {
+            0..=2 => 1,
+            3..=4 => 2,
+            5..=16 => 4,
+            _ => 8,
+        }
+    }
+
+    /// Appends the colours and the packed indices of `pixels`.
+    fn pack(&self, pixels: &[u32], width: usize, bits: usize, plain: &mut Vec<u8>) {
+        for colour in &self.colours {
+            plain.extend_from_slice(&colour.to_le_bytes()[..PIXEL_LEN]);
+        }
+        let (mut previous, mut index) = (self.colours[0], 0);
+        for row in pixels.chunks_exact(width) {
+            for group in row.chunks(8 / bits) {
+                let mut byte = 0;
+                for (at, &pixel) in group.iter().enumerate() {
+                    if pixel != previous {
+                        previous = pixel;
+                        index = self.slots[self.slot(pixel)] as u8;
+                    }
+                    byte |= index << (8 - bits * (at + 1));
+                }
+                plain.push(byte);
+            }
+        }
+    }
+}
+
+/// Rows on their way through the filters.
+#[derive(Default)]
+struct Rows {
+    line: Vec<u8>,
+    above: Vec<u8>,
+    trial: Vec<u8>,
+    best: Vec<u8>,
+}
+
+impl Rows {
+    /// Appends each row of `pixels` with the filter that leaves the least sum of absolute values.
+    fn filter(&mut self, pixels: &[u32], width: usize, plain: &mut Vec<u8>) {
+        let len = width * PIXEL_LEN;
+        self.above.clear();
+        for row in [&mut self.above, &mut self.trial, &mut self.best] {
+            row.resize(len, 0);
+        }
+        for row in pixels.chunks_exact(width) {
+            self.line.clear();
+            for pixel in row {
+                self.line.extend_from_slice(&pixel.to_le_bytes()[..PIXEL_LEN]);
+            }
+            let filter = self.choose();
+            plain.push(filter as u8);
+            plain.extend_from_slice(&self.best);
+            mem::swap(&mut self.line, &mut self.above);
+        }
+    }
+
+    /// Leaves the filtered line in `best`.
+    fn choose(&mut self) -> Filter {
+        // A filter that repeats well is worth more than its sum says; so the first to reach zero wins.
+        const ORDER: [Filter; 5] = [Filter::Up, Filter::Left, Filter::Paeth, Filter::None, Filter::Average];
+        let (mut least, mut chosen) = (usize::MAX, Filter::None);
+        for filter in ORDER {
+            filter.apply(&self.line, &self.above, &mut self.trial);
+            let sum = magnitude(&self.trial, least);
+            if sum < least {
+                (least, chosen) = (sum, filter);
+                mem::swap(&mut self.trial, &mut self.best);
+            }
+            if least == 0 {
+                break;
+            }
+        }
+        chosen
+    }
+}
+
+/// Sum of the bytes' absolute values as signed numbers; anything above `enough` once it is passed.
+fn magnitude(bytes: &[u8], enough: usize) -> usize {
+    let mut sum = 0;
+    for block in bytes.chunks(192) {
+        sum += block.iter().map(|byte| u32::from((*byte as i8).unsigned_abs())).sum::<u32>() as usize;
+        if sum > enough {
+            break;
+        }
+    }
+    sum
+}
+
+const _: () = {
+    assert!(SLOTS.is_power_of_two() && COLOURS_MAX <= 256 && FREE as usize >= COLOURS_MAX);
+};
