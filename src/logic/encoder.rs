@@ -138,7 +138,13 @@ impl Encoder {
     }
 
     /// One rectangle in bytes, from the cache or made; `None` if no record of the profile holds it.
-    fn obtain(&self, content: Content, profile: Profile, picture: &Picture, scratch: &mut Scratch) -> Option<Coded> {
+    fn obtain(
+        &self,
+        content: Content,
+        profile: Profile,
+        picture: &Picture,
+        scratch: &mut Scratch,
+    ) -> Option<Coded> {
         let key = (content, profile);
         if let Some(coded) = self.records.find(&key) {
             return coded;

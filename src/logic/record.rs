@@ -32,7 +32,12 @@ pub(super) fn payload_max(profile: Profile) -> usize {
 
 /// Puts `cells` into bytes with the technique of `profile` that takes the fewest; `None` if no record that
 /// the client takes holds them.
-pub(super) fn encode(picture: &Picture, cells: CellRect, profile: Profile, scratch: &mut Scratch) -> Option<Coded> {
+pub(super) fn encode(
+    picture: &Picture,
+    cells: CellRect,
+    profile: Profile,
+    scratch: &mut Scratch,
+) -> Option<Coded> {
     let decodes = |technique: Technique| profile.decoders & technique.bit() != 0;
     let payload_max = payload_max(profile);
     let area = picture.size.clip(cells);
@@ -46,8 +51,13 @@ pub(super) fn encode(picture: &Picture, cells: CellRect, profile: Profile, scrat
     if decodes(Technique::Bitmap) {
         // What is no smaller than raw pixels is not worth unpacking.
         let max = if decodes(Technique::Raw) { payload_max.min(raw_len - 1) } else { payload_max };
-        if let Some(payload) = scratch.bitmap.encode(&scratch.pixels, area, max) {
-            return Some(Coded { technique: Technique::Bitmap, context, payload: Arc::from(payload) });
+        scratch.bytes.clear();
+        if scratch.bitmap.encode(&scratch.pixels, area.width.into(), max, &mut scratch.bytes) {
+            return Some(Coded {
+                technique: Technique::Bitmap,
+                context,
+                payload: Arc::from(&scratch.bytes[..]),
+            });
         }
     }
     if decodes(Technique::Raw) && raw_len <= payload_max {

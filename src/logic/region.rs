@@ -28,16 +28,10 @@ pub(super) fn holds_all(cells: &CellSet, area: CellRect) -> bool {
 pub(super) fn split(area: CellRect) -> (CellRect, CellRect) {
     if area.width >= area.height {
         let width = cut(area.x, area.width);
-        (
-            CellRect { width, ..area },
-            CellRect { x: area.x + width, width: area.width - width, ..area },
-        )
+        (CellRect { width, ..area }, CellRect { x: area.x + width, width: area.width - width, ..area })
     } else {
         let height = cut(area.y, area.height);
-        (
-            CellRect { height, ..area },
-            CellRect { y: area.y + height, height: area.height - height, ..area },
-        )
+        (CellRect { height, ..area }, CellRect { y: area.y + height, height: area.height - height, ..area })
     }
 }
 
@@ -61,8 +55,7 @@ pub(super) fn flat_from(picture: &Picture, wanted: &CellSet, x: u16, y: u16, are
         wanted.contains(grid.index(x, y)) && picture.detail(x, y) == 0 && picture.tile(x, y)[0] == colour
     };
     let width = (x..area.x + area.width).take_while(|x| same(*x, y)).count() as u16;
-    let height =
-        (y..area.y + area.height).take_while(|y| (x..x + width).all(|x| same(x, *y))).count() as u16;
+    let height = (y..area.y + area.height).take_while(|y| (x..x + width).all(|x| same(x, *y))).count() as u16;
     CellRect { x, y, width, height }
 }
 
