@@ -4,6 +4,8 @@
 
 pub use lfp_proto::{geometry, time, units};
 
+pub mod clock;
+
 pub mod limits;
 
 pub mod pixel;

@@ -24,3 +24,11 @@ pub const DIGEST_CACHE_BYTES: usize = 1024 * 1024;
 pub const ACTIONS_PENDING_MAX: usize = 256;
 /// How often a source that is not live is looked at again.
 pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);
+/// Largest configuration file in bytes.
+pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// Datagrams that the network loop takes before it looks after everything else.
+pub const RECEIVE_BATCH: usize = 64;
+/// Bytes asked for as receive and send buffer of the server's socket.
+pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Longest time that orderly closing takes after a signal.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);

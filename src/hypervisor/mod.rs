@@ -1,5 +1,10 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod spec;
+pub mod synthetic;
+
+pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
+
 use crate::geometry::{CellSet, Size};
 use crate::pixel::PixelFormat;
 use crate::time::Instant;
