@@ -20,6 +20,8 @@ pub const ENCODES_PENDING_MAX: usize = 8;
 pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
 /// Encoded records that the shared cache holds, in bytes.
 pub const ENCODE_CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// Checksums that the shared cache holds, in bytes.
+pub const DIGEST_CACHE_BYTES: usize = 1024 * 1024;
 /// Actions that wait for one source's action sink. Releases are taken beyond it.
 pub const ACTIONS_PENDING_MAX: usize = 256;
 /// How often a source that is not live is looked at again.
