@@ -147,7 +147,9 @@ fn hold_client(client: &Path, server: &Server) -> Outcome<Child> {
 }
 
 fn number(report: &Value, field: &str) -> Outcome<u64> {
-    report[field].as_u64().ok_or_else(|| format!("the client's report has no number {field}: {report}").into())
+    report[field]
+        .as_u64()
+        .ok_or_else(|| format!("the client's report has no number {field}: {report}").into())
 }
 
 fn resident_kib(pid: u32) -> Outcome<u64> {

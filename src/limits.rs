@@ -6,6 +6,8 @@ use core::time::Duration;
 
 /// Sources of one server.
 pub const SOURCES_MAX: usize = 256;
+/// Framebuffers that one process maps at once: while a source's memory changes it may hold two.
+pub const MAPPINGS_MAX: usize = 2 * SOURCES_MAX;
 /// Sessions of one server, unless configured otherwise.
 pub const SESSIONS_MAX: usize = 64;
 /// Ticks that a source's time-based array remembers.

@@ -1,6 +1,8 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+pub mod mapping;
 mod spec;
+mod surface;
 pub mod synthetic;
 
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};

@@ -143,7 +143,8 @@ fn parse_synthetic(text: &str, rest: &str) -> Result<SyntheticSpec, SpecError> {
                 spec.seed = value.parse().map_err(|_| value_error("seed", value, "a whole number"))?;
             }
             "size" => {
-                spec.size = parse_size(value).ok_or_else(|| value_error("size", value, SIZE_ALLOWED))?
+                let size = parse_size(value);
+                spec.size = size.ok_or_else(|| value_error("size", value, SIZE_ALLOWED))?;
             }
             "fps" => {
                 spec.fps = value
