@@ -22,6 +22,8 @@ pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
 pub const ENCODE_CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// Actions that wait for one source's action sink. Releases are taken beyond it.
 pub const ACTIONS_PENDING_MAX: usize = 256;
+/// Captures of one tick before a source that is painted all the time is given up until the next.
+pub const CAPTURE_ATTEMPTS: u32 = 4;
 /// How often a source that is not live is looked at again.
 pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);
 /// Largest configuration file in bytes.

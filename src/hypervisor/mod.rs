@@ -1,10 +1,14 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod lookup;
 pub mod mapping;
+mod private;
+mod shm;
 mod spec;
 mod surface;
 pub mod synthetic;
 
+pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
 
 use crate::geometry::{CellSet, Size};
