@@ -7,9 +7,11 @@ mod shm;
 mod spec;
 mod surface;
 pub mod synthetic;
+pub mod trace;
 
 pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
+pub use trace::TraceSource;
 
 use crate::geometry::{CellSet, Size};
 use crate::pixel::PixelFormat;
