@@ -4,14 +4,22 @@
 
 pub use lfp_proto::{geometry, time, units};
 
+pub mod clock;
+
 pub mod limits;
 
 pub mod pixel;
+
+pub mod kernel;
 
 pub mod hypervisor;
 
 pub mod scan;
 
+pub mod context;
+
 pub mod logic;
+
+pub mod pipeline;
 
 pub mod server;

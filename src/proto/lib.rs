@@ -15,6 +15,7 @@ pub mod hello;
 pub mod limits;
 pub mod packet;
 pub mod record;
+pub mod shm;
 pub mod technique;
 pub mod time;
 pub mod units;

@@ -1,7 +1,15 @@
 //! Scan: finds what changed, keeps the picture, remembers when.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod picture;
+mod scanner;
+#[cfg(test)]
+mod tests;
 mod tick;
+mod time_array;
 
 pub use picture::{CellRow, Picture, Tile};
+pub use scanner::{ScanCounters, Scanner};
 pub use tick::{Delta, Tick, TickState};
+pub use time_array::{Entry, TimeArray};

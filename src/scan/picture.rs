@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::geometry::Size;
-use crate::limits::CELL_PIXELS;
+use crate::geometry::{CellRect, Size};
+use crate::kernel::detail::detail;
+use crate::limits::{CELL, CELL_PIXELS};
+
+const SIDE: usize = CELL as usize;
 
 /// The pixels of one cell, XRGB8888 (`0x00RRGGBB`), rows of [`crate::limits::CELL`] pixels; what lies outside
 /// the surface is 0.
@@ -16,6 +19,8 @@ pub struct CellRow {
     pub tiles: Vec<Arc<Tile>>,
     /// The number of the tick in which each cell last changed.
     pub changed_at: Vec<u64>,
+    /// How much there is in each cell, see [`crate::kernel::detail`]; 0 if and only if it has one colour.
+    pub detail: Vec<u8>,
 }
 
 /// A whole surface as of one tick. Cloning it copies a pointer per row of cells.
@@ -32,9 +37,11 @@ impl Picture {
     #[must_use]
     pub fn black(size: Size) -> Self {
         let columns = usize::from(size.grid().columns);
+        let tile = Arc::new([0; CELL_PIXELS]);
         let row = Arc::new(CellRow {
-            tiles: vec![Arc::new([0; CELL_PIXELS]); columns],
+            tiles: vec![tile; columns],
             changed_at: vec![0; columns],
+            detail: vec![0; columns],
         });
         Self { size, rows: vec![row; usize::from(size.grid().rows)] }
     }
@@ -49,5 +56,62 @@ impl Picture {
     #[must_use]
     pub fn changed_at(&self, x: u16, y: u16) -> u64 {
         self.rows[usize::from(y)].changed_at[usize::from(x)]
+    }
+
+    /// How much there is in the cell at column `x`, row `y`: 0 if and only if it has one colour.
+    #[must_use]
+    pub fn detail(&self, x: u16, y: u16) -> u8 {
+        self.rows[usize::from(y)].detail[usize::from(x)]
+    }
+
+    /// The number of the newest tick in which a cell of `cells` changed. Together with the rectangle it
+    /// names the rectangle's content within an epoch.
+    #[must_use]
+    pub fn newest_change(&self, cells: CellRect) -> u64 {
+        let columns = usize::from(cells.x)..usize::from(cells.x + cells.width);
+        self.cell_rows(cells)
+            .flat_map(|row| row.changed_at[columns.clone()].iter().copied())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The rows of cells that `cells` crosses, in their whole width.
+    pub fn cell_rows(&self, cells: CellRect) -> impl Iterator<Item = &CellRow> {
+        self.rows[usize::from(cells.y)..usize::from(cells.y + cells.height)].iter().map(|row| &**row)
+    }
+
+    /// Writes the pixels of `cells`, clipped to the surface, to `out` (cleared first): rows from top to
+    /// bottom without padding.
+    ///
+    /// # Panics
+    /// If `cells` does not lie inside the grid.
+    pub fn read(&self, cells: CellRect, out: &mut Vec<u32>) {
+        let area = self.size.clip(cells);
+        out.clear();
+        out.reserve(area.pixels());
+        let (whole, rest) = (usize::from(area.width) / SIDE, usize::from(area.width) % SIDE);
+        let first = usize::from(cells.x);
+        for y in 0..usize::from(area.height) {
+            let tiles = &self.rows[usize::from(cells.y) + y / SIDE].tiles[first..];
+            let at = y % SIDE * SIDE;
+            for tile in &tiles[..whole] {
+                let row: &[u32; SIDE] = tile[at..at + SIDE].try_into().expect("a row of a cell");
+                out.extend_from_slice(row);
+            }
+            if rest > 0 {
+                out.extend_from_slice(&tiles[whole][at..at + rest]);
+            }
+        }
+    }
+
+    /// Puts `tile`, which is 0 outside the surface, into the cell at column `x`, row `y`, as changed in tick
+    /// `number`. Past pictures that share the row keep what they have.
+    pub fn put(&mut self, x: u16, y: u16, tile: &Tile, number: u64) {
+        let area = self.size.clip(CellRect { x, y, width: 1, height: 1 });
+        let row = Arc::make_mut(&mut self.rows[usize::from(y)]);
+        let x = usize::from(x);
+        row.tiles[x] = Arc::new(*tile);
+        row.changed_at[x] = number;
+        row.detail[x] = detail(tile, usize::from(area.width), usize::from(area.height));
     }
 }

@@ -1,0 +1,159 @@
+//! Figures of whole processes on loopback, as `docs/BENCHMARKS.md` lists them: `scripts/bench-figures`.
+//!
+//! Not a criterion suite: what is measured is a fresh `client-lfp` against a running `lfp-server`. Each line
+//! that is printed is one figure with its aim. `LFP_SOURCE` replaces the painter that is served.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use serde_json::Value;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const RUNS: usize = 9;
+const FURTHER_SESSIONS: u64 = 8;
+const KIB: u64 = 1024;
+
+fn main() -> Outcome<()> {
+    // `cargo bench` passes flags meant for other harnesses; this one has none.
+    let client = client_binary()?;
+    first_picture(&client)?;
+    client_size(&client)?;
+    client_memory(&client)?;
+    session_memory(&client)
+}
+
+fn first_picture(client: &Path) -> Outcome<()> {
+    let source = std::env::var("LFP_SOURCE").unwrap_or("synthetic:idle?size=1280x800".to_owned());
+    let server = Server::start(&source)?;
+    let mut times = Vec::new();
+    let mut bytes = 0;
+    for _ in 0..RUNS {
+        let report = run_client(client, &server, &["--settle", "0"])?;
+        times.push(number(&report, "exact_ms")?);
+        bytes = number(&report, "bytes_down")?;
+    }
+    times.sort_unstable();
+    println!(
+        "first exact picture of {source}: median {} ms, min {}, max {} of {RUNS} runs, {bytes} bytes down (aim: under 300 ms)",
+        times[RUNS / 2],
+        times[0],
+        times[RUNS - 1]
+    );
+    Ok(())
+}
+
+fn client_size(client: &Path) -> Outcome<()> {
+    let stripped = tempfile::NamedTempFile::new()?;
+    let status = Command::new("strip").arg("-o").arg(stripped.path()).arg(client).status()?;
+    if !status.success() {
+        return Err("strip failed; it comes with the package binutils".into());
+    }
+    println!("stripped client-lfp: {} bytes (aim: under 2,000,000)", stripped.path().metadata()?.len());
+    Ok(())
+}
+
+fn client_memory(client: &Path) -> Outcome<()> {
+    let (width, height) = (1920_u64, 1080_u64);
+    let server = Server::start(&format!("synthetic:idle?size={width}x{height}"))?;
+    run_client(client, &server, &["--settle", "0"])?;
+    // Only clients have been waited for so far, and this one had the largest picture.
+    let peak_kib = u64::try_from(getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss())?;
+    let framebuffer_kib = width * height * 4 / KIB;
+    println!(
+        "peak memory of client-lfp at {width}x{height}: {peak_kib} KiB, framebuffer {framebuffer_kib} KiB (aim: at most {} KiB)",
+        framebuffer_kib + 8 * KIB
+    );
+    Ok(())
+}
+
+fn session_memory(client: &Path) -> Outcome<()> {
+    let server = Server::start("synthetic:typing?size=1920x1080")?;
+    let mut held = vec![hold_client(client, &server)?];
+    let before = resident_kib(server.process.id())?;
+    for _ in 0..FURTHER_SESSIONS {
+        held.push(hold_client(client, &server)?);
+    }
+    let after = resident_kib(server.process.id())?;
+    for client in &mut held {
+        client.kill()?;
+        client.wait()?;
+    }
+    println!(
+        "server memory per further session at 1920x1080: {} KiB over {FURTHER_SESSIONS} sessions (aim: under {KIB} KiB)",
+        after.saturating_sub(before) / FURTHER_SESSIONS
+    );
+    Ok(())
+}
+
+/// A running server on a port of its own, ended when dropped.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(source: &str) -> Outcome<Self> {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_lfp-server"))
+            .args(["serve", "--plain", "--listen", "127.0.0.1:0", "--source", source])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
+        let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+        Ok(Self { process, address })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn client_binary() -> Outcome<PathBuf> {
+    let beside = Path::new(env!("CARGO_BIN_EXE_lfp-server")).with_file_name("client-lfp");
+    if !beside.exists() {
+        return Err(format!("{} is not built: run scripts/bench-figures", beside.display()).into());
+    }
+    Ok(beside)
+}
+
+fn run_client(client: &Path, server: &Server, more: &[&str]) -> Outcome<Value> {
+    let png = tempfile::NamedTempFile::new()?;
+    let output = Command::new(client)
+        .args([&server.address, "--plain", "--json", "--quiet", "--seconds", "20", "--png"])
+        .arg(png.path())
+        .args(more)
+        .stderr(Stdio::inherit())
+        .output()?;
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// A client that stays, once its picture is exact.
+fn hold_client(client: &Path, server: &Server) -> Outcome<Child> {
+    run_client(client, server, &["--settle", "0"])?;
+    let child = Command::new(client)
+        .args([&server.address, "--plain", "--quiet", "--seconds", "600"])
+        .stdout(Stdio::null())
+        .spawn()?;
+    // A later client's whole run gives this one the time to get its picture.
+    run_client(client, server, &["--settle", "300"])?;
+    Ok(child)
+}
+
+fn number(report: &Value, field: &str) -> Outcome<u64> {
+    report[field]
+        .as_u64()
+        .ok_or_else(|| format!("the client's report has no number {field}: {report}").into())
+}
+
+fn resident_kib(pid: u32) -> Outcome<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no VmRSS value")?.parse()?)
+}

@@ -1,0 +1,39 @@
+//! Painters of ours: sources whose every picture is a pure function of a seed and a frame number.
+
+/// What a synthetic source paints.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Painting {
+    /// Text appears in a terminal, character by character, with a blinking cursor.
+    Typing,
+    /// A long page of text moves up.
+    Scroll,
+    /// A window is dragged across a desktop.
+    WindowDrag,
+    /// A moving picture plays in a window of a still desktop.
+    Video,
+    /// Nothing but a clock and a blinking cursor.
+    Idle,
+    /// All of these at once.
+    Mixed,
+}
+
+impl Painting {
+    /// Every painting.
+    pub const ALL: [Self; 6] =
+        [Self::Typing, Self::Scroll, Self::WindowDrag, Self::Video, Self::Idle, Self::Mixed];
+
+    /// The names, in the order of [`Painting::ALL`].
+    pub const NAMES: [&str; 6] = ["typing", "scroll", "window-drag", "video", "idle", "mixed"];
+
+    /// The name in a source's specification.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// The painting of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().position(|known| *known == name).map(|index| Self::ALL[index])
+    }
+}

@@ -1,0 +1,5 @@
+//! Hot loops over slices and integers, and nothing else.
+
+pub mod compare;
+pub mod cpu;
+pub mod detail;

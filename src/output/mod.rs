@@ -1,0 +1,8 @@
+//! Output: the UDP socket and the network thread's loop. Decides nothing: [`crate::server::Server`] does.
+
+mod network;
+mod socket;
+mod wake;
+
+pub use network::{Network, NetworkError};
+pub use wake::{StopSignals, Waker};

@@ -1,0 +1,154 @@
+//! The network thread's loop: waits, feeds the server, sends what it says.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use crate::clock;
+use crate::hypervisor::Control;
+use crate::limits::{DATAGRAM_MAX, RECEIVE_BATCH, SHUTDOWN_GRACE};
+use crate::output::socket::{Sent, Socket};
+use crate::output::{StopSignals, Waker};
+use crate::pipeline::{Event, PipelineHandle};
+use crate::server::{Input, Output, Server};
+use crate::time::Instant;
+
+/// Why a server cannot listen or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on UDP {listen}: {error}; choose another with --listen or \"listen\"")]
+    Bind {
+        /// The address.
+        listen: SocketAddr,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// The socket or the wait failed.
+    #[error("the UDP socket failed: {0}")]
+    Socket(#[from] io::Error),
+}
+
+/// Everything that the network thread owns.
+#[derive(Debug)]
+pub struct Network {
+    socket: Socket,
+    server: Server,
+    pipeline: PipelineHandle,
+    waker: Waker,
+    control: Control,
+    /// A datagram that the kernel had no room for.
+    held: Option<(SocketAddr, Vec<u8>)>,
+}
+
+impl Network {
+    /// Listens on `listen`. `waker` is what the pipeline wakes.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub fn bind(
+        listen: SocketAddr,
+        server: Server,
+        pipeline: PipelineHandle,
+            waker: Waker,
+        control: Control,
+    ) -> Result<Self, NetworkError> {
+        let socket = Socket::bind(listen).map_err(|error| NetworkError::Bind { listen, error })?;
+        Ok(Self { socket, server, pipeline, waker, control, held: None })
+    }
+
+    /// The address listened on.
+    ///
+    /// # Errors
+    /// If the system does not know it.
+    pub fn local_addr(&self) -> Result<SocketAddr, NetworkError> {
+        Ok(self.socket.local_addr()?)
+    }
+
+    /// Serves until a signal comes, then closes every session in order.
+    ///
+    /// # Errors
+    /// If the socket fails.
+    pub fn run(mut self, stop: &mut StopSignals) -> Result<(), NetworkError> {
+        let mut closing: Option<Instant> = None;
+        loop {
+            let wake_at = self.drain_outputs();
+            let now = clock::now();
+            if closing.is_some_and(|deadline| now >= deadline || self.server.sessions() == 0) {
+                return Ok(());
+            }
+            let until = [wake_at, closing].into_iter().flatten().min();
+            self.wait(until.map(|until| until.saturating_since(now)), stop)?;
+            self.receive()?;
+            self.take_events();
+            self.server.handle(clock::now(), Input::Timeout);
+            if stop.take() && closing.is_none() {
+                tracing::info!(sessions = self.server.sessions(), "closing");
+                let now = clock::now();
+                self.server.handle(now, Input::Shutdown);
+                closing = Some(now + SHUTDOWN_GRACE);
+            }
+        }
+    }
+
+    /// Does what the server says until it has nothing more to say, or the kernel's send buffer is full.
+    fn drain_outputs(&mut self) -> Option<Instant> {
+        loop {
+            if let Some((to, bytes)) = self.held.take() {
+                if self.socket.send(to, &bytes) == Sent::Full {
+                    self.held = Some((to, bytes));
+                    return None;
+                }
+            }
+            match self.server.poll(clock::now()) {
+                Output::Transmit { to, bytes } => self.held = Some((to, bytes)),
+                Output::Encode(request) => self.pipeline.encode(request),
+                Output::Digest(request) => self.pipeline.digest(request),
+                Output::Demand(demand) => self.pipeline.demand(demand),
+                Output::Action(action) => self.control.act(action),
+                Output::Timeout(at) => return at,
+            }
+        }
+    }
+
+    /// Waits for a datagram, the pipeline, a signal, room in the send buffer if something is held, or `timeout`.
+    fn wait(&self, timeout: Option<Duration>, stop: &StopSignals) -> Result<(), NetworkError> {
+        let readable = PollFlags::POLLIN;
+        let socket = if self.held.is_some() { readable | PollFlags::POLLOUT } else { readable };
+        let mut fds = [
+            PollFd::new(self.socket.as_fd(), socket),
+            PollFd::new(self.waker.as_fd(), readable),
+            PollFd::new(stop.as_fd(), readable),
+        ];
+        match ppoll(&mut fds, timeout.map(TimeSpec::from), None) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(io::Error::from(errno).into()),
+        }
+    }
+
+    fn receive(&mut self) -> Result<(), NetworkError> {
+        let mut buffer = [0; DATAGRAM_MAX + 1];
+        for _ in 0..RECEIVE_BATCH {
+            let Some((len, from)) = self.socket.receive(&mut buffer)? else { break };
+            self.server.handle(clock::now(), Input::Datagram { from, bytes: &buffer[..len] });
+        }
+        Ok(())
+    }
+
+    fn take_events(&mut self) {
+        self.waker.settle();
+        while let Some(event) = self.pipeline.poll() {
+            let input = match event {
+                Event::Tick(tick) => Input::Tick(tick),
+                Event::Encoded(encoded) => Input::Encoded(encoded),
+                Event::Digested(digested) => Input::Digested(digested),
+            };
+            self.server.handle(clock::now(), input);
+        }
+    }
+}
