@@ -1,5 +1,11 @@
 //! Logic: chooses regions and techniques, and encodes on request.
 
+mod cache;
+mod encoder;
+mod record;
+mod region;
 mod request;
 
+pub use cache::CacheCounters;
+pub use encoder::{Encoder, EncoderCounters};
 pub use request::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, SessionKey};

@@ -37,8 +37,9 @@ impl Picture {
     #[must_use]
     pub fn black(size: Size) -> Self {
         let columns = usize::from(size.grid().columns);
+        let tile = Arc::new([0; CELL_PIXELS]);
         let row = Arc::new(CellRow {
-            tiles: vec![Arc::new([0; CELL_PIXELS]); columns],
+            tiles: vec![tile; columns],
             changed_at: vec![0; columns],
             detail: vec![0; columns],
         });

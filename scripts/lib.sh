@@ -1,0 +1,178 @@
+# shellcheck shell=bash
+# What the scripts share. Sourced, with `set -euo pipefail` in force.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=$root/.cache
+rust_minimum=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+qemu_minimum=9.2
+
+say() { printf '%s\n' "$*"; }
+warn() { printf '%s\n' "$*" >&2; }
+die() { warn "error: $*"; exit 1; }
+
+# at_least HAVE WANT: whether version HAVE is WANT or newer.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# as_root COMMAND...: runs it as root.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "this needs root: run as root, or install sudo: $*"
+    fi
+}
+
+debian_release() { # prints 12, 13, ..., or nothing elsewhere
+    # shellcheck source=/dev/null
+    (. /etc/os-release 2>/dev/null && [ "${ID:-}" = debian ] && printf '%s\n' "${VERSION_ID:-}") || true
+}
+
+qemu_version() { # prints the version of the QEMU on this machine, or nothing
+    qemu-system-x86_64 --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'
+}
+
+rust_version() { rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
+
+# missing_packages: one line `package reason` for each Debian package that is missing here.
+missing_packages() {
+    lacks() { ! command -v "$1" >/dev/null; }
+    lacks cc && say "gcc links Rust programs and builds zstd"
+    [ -e /usr/include/stdlib.h ] || say "libc6-dev links Rust programs"
+    local version
+    version=$(qemu_version)
+    if [ -z "$version" ]; then
+        say "qemu-system-x86 runs the guests"
+    elif ! at_least "$version" "$qemu_minimum"; then
+        say "qemu-system-x86 $version is there, $qemu_minimum is the first that shares video memory (aux-ram-share)"
+    fi
+    lacks cpio && say "cpio packs the guest's initramfs"
+    lacks xz && say "xz-utils unpacks kernel modules"
+    is_static_busybox || say "busybox-static is the guest's userland"
+    [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || say "ovmf is a guest without an operating system"
+    ls /boot/memtest86+x64.bin >/dev/null 2>&1 || say "memtest86+ is a guest that is nobody's Linux"
+    lacks mcopy && say "mtools builds the disk that firmware boots from"
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || say "ca-certificates lets cargo fetch crates"
+    return 0
+}
+
+is_static_busybox() {
+    local busybox
+    busybox=$(command -v busybox) && ! ldd "$busybox" >/dev/null 2>&1
+}
+
+# check_rust: explains what to do if Rust is missing or too old.
+check_rust() {
+    local have
+    have=$(rust_version)
+    if [ -n "$have" ] && at_least "$have" "$rust_minimum" && command -v cargo >/dev/null; then
+        return 0
+    fi
+    if [ -n "$have" ]; then
+        warn "Rust $have is too old: LFP needs $rust_minimum."
+    else
+        warn "Rust is missing: LFP needs $rust_minimum or newer."
+    fi
+    if at_least "$(debian_release)" 13 && [ -n "$(debian_release)" ]; then
+        warn "Debian 13's own package is new enough:  apt-get install cargo rustc"
+    else
+        warn "Debian 12's own package (1.63) is too old; rustup brings a new one (https://rustup.rs):"
+        warn "    apt-get install rustup 2>/dev/null || see https://rustup.rs for its one-line installer"
+        warn "    rustup toolchain install stable"
+    fi
+    return 1
+}
+
+# install_packages PACKAGE...: installs them, saying what it does and how to undo it.
+install_packages() {
+    [ $# -gt 0 ] || return 0
+    [ -n "$(debian_release)" ] || die "only Debian 12 and 13 are known here; install by hand: $*"
+    local suite=() added=
+    say "==> apt-get update"
+    as_root apt-get -qq update
+    case " $* " in
+    *" qemu-system-x86 "*) if ! candidate_is_new_enough; then
+        added=$backports_file
+        add_backports
+        suite=(-t "$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")-backports")
+    fi ;;
+    esac
+    local package others=()
+    for package in "$@"; do
+        [ "$package" = qemu-system-x86 ] && [ ${#suite[@]} -gt 0 ] || others+=("$package")
+    done
+    if [ ${#suite[@]} -gt 0 ]; then
+        say "==> apt-get install ${suite[*]} qemu-system-x86"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${suite[@]}" \
+            qemu-system-x86 >/dev/null
+    fi
+    if [ ${#others[@]} -gt 0 ]; then
+        say "==> apt-get install ${others[*]}"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${others[@]}" \
+            >/dev/null
+    fi
+    say "    undo: apt-get purge $* && apt-get autoremove${added:+ && rm $added}"
+}
+
+backports_file=/etc/apt/sources.list.d/lfp-backports.sources
+
+candidate_is_new_enough() {
+    local candidate
+    candidate=$(apt-cache policy qemu-system-x86 | sed -n 's/^  Candidate: \([0-9]*:\)\{0,1\}\([0-9.]*\).*/\2/p')
+    [ -n "$candidate" ] && at_least "$candidate" "$qemu_minimum"
+}
+
+# add_backports: the backports suite from the mirror, with the key, of this machine's own Debian entry.
+add_backports() {
+    local codename entry uri signed
+    codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+    if apt-cache policy | grep -q "n=$codename-backports"; then
+        return 0
+    fi
+    entry=$(debian_entry "$codename" | head -n 1)
+    [ -n "$entry" ] || die "no entry for $codename main in /etc/apt/sources.list* to take the mirror from"
+    read -r uri signed <<<"$entry"
+    say "==> $backports_file: $codename-backports from $uri"
+    {
+        printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: main\n' "$uri" "$codename"
+        [ -z "$signed" ] || printf 'Signed-By: %s\n' "$signed"
+    } | as_root tee "$backports_file" >/dev/null
+    as_root apt-get -qq update
+}
+
+# debian_entry CODENAME: the mirror and key file (if one is named) of the entry for that suite, whether it is
+# written in the deb822 form or in one line.
+debian_entry() {
+    local files=()
+    mapfile -t files < <(ls "${LFP_APT_DIR:-/etc/apt}"/sources.list.d/*.sources 2>/dev/null)
+    if [ ${#files[@]} -gt 0 ]; then
+        awk -v suite="$1" '
+            BEGIN { RS = ""; FS = "\n" }
+            {
+                uri = ""; signed = ""; hit = 0; main = 0; deb = 0
+                for (i = 1; i <= NF; i++) {
+                    key = tolower($i); sub(/:.*/, "", key); value = $i; sub(/^[^:]*:[ \t]*/, "", value)
+                    count = split(value, words, /[ \t]+/)
+                    if (key == "uris") uri = words[1]
+                    if (key == "signed-by" && words[1] ~ /^\//) signed = words[1]
+                    for (j = 1; j <= count; j++) {
+                        if (key == "suites" && words[j] == suite) hit = 1
+                        if (key == "components" && words[j] == "main") main = 1
+                        if (key == "types" && words[j] == "deb") deb = 1
+                    }
+                }
+                if (hit && main && deb && uri !~ /security/ && !found++) print uri, signed
+            }' "${files[@]}"
+    fi
+    mapfile -t files < <(ls "${LFP_APT_DIR:-/etc/apt}"/sources.list "${LFP_APT_DIR:-/etc/apt}"/sources.list.d/*.list 2>/dev/null)
+    if [ ${#files[@]} -gt 0 ]; then
+        awk -v suite="$1" '
+            $1 == "deb" {
+                signed = ""
+                if (match($0, /signed-by=[^] ]+/)) signed = substr($0, RSTART + 10, RLENGTH - 10)
+                sub(/\[[^]]*\]/, "")
+                if ($3 == suite && $0 ~ / main( |$)/ && $2 !~ /security/ && !found++) print $2, signed
+            }' "${files[@]}"
+    fi
+}

@@ -1,0 +1,276 @@
+//! Answers encode and digest requests from a tick. One encoder serves every session, from any thread.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::geometry::{CellRect, CellSet, Grid};
+use crate::limits::{
+    CELL_PIXELS, DIGEST_CACHE_BYTES, ENCODE_BYTES_MAX, ENCODE_CACHE_BYTES, ENCODE_CELLS_MAX,
+};
+use crate::logic::cache::{BoundedCache, CacheCounters, Content};
+use crate::logic::record::{self, Coded, Scratch};
+use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, region};
+use crate::scan::{Picture, Tick, TickState};
+use lfp_proto::record::Record;
+use lfp_proto::technique::{Technique, raw};
+
+/// Side, in cells, of the aligned blocks that no rectangle crosses, so that sessions that want overlapping
+/// cells arrive at the same rectangles.
+const BLOCK: u16 = 16;
+/// Fewest cells of one colour that are worth a record of their own.
+const FLAT_CELLS_MIN: usize = 4;
+
+/// Encodes for all sessions, and keeps what it made for the next one that wants the same.
+pub struct Encoder {
+    records: BoundedCache<(Content, Profile), Option<Coded>>,
+    digests: BoundedCache<Content, u32>,
+    scratch: Mutex<Vec<Scratch>>,
+    trials: AtomicU64,
+    misfits: AtomicU64,
+}
+
+/// What an encoder has done so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EncoderCounters {
+    /// Rectangles that were put into bytes, or into too many.
+    pub trials: u64,
+    /// Those of them that did not fit a record.
+    pub misfits: u64,
+    /// The cache of encoded records.
+    pub records: CacheCounters,
+    /// The cache of checksums.
+    pub digests: CacheCounters,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new(ENCODE_CACHE_BYTES)
+    }
+}
+
+impl Encoder {
+    /// An encoder that keeps at most `cache_bytes` bytes of records.
+    #[must_use]
+    pub fn new(cache_bytes: usize) -> Self {
+        Self {
+            records: BoundedCache::new(cache_bytes),
+            digests: BoundedCache::new(DIGEST_CACHE_BYTES),
+            scratch: Mutex::new(Vec::new()),
+            trials: AtomicU64::new(0),
+            misfits: AtomicU64::new(0),
+        }
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn counters(&self) -> EncoderCounters {
+        EncoderCounters {
+            trials: self.trials.load(Ordering::Relaxed),
+            misfits: self.misfits.load(Ordering::Relaxed),
+            records: self.records.counters(),
+            digests: self.digests.counters(),
+        }
+    }
+
+    /// Puts as many of the cells asked for as the budget allows into records, from `tick`'s picture. The same
+    /// request on the same tick gives the same records, whatever else the encoder does.
+    #[must_use]
+    pub fn encode(&self, request: &EncodeRequest, tick: &Tick) -> Encoded {
+        let mut encoded = Encoded { tick: tick.number, captured: tick.captured, ..Encoded::nothing(request) };
+        let grid = request.cells.grid();
+        let picture = match &tick.state {
+            TickState::Live { picture, .. } if picture.size.grid() == grid => picture,
+            TickState::Live { .. } | TickState::Dark { .. } => return encoded,
+        };
+        if (tick.source, tick.epoch) != (request.source, request.epoch) {
+            return encoded;
+        }
+        let scratch = self.lock_scratch().pop().unwrap_or_default();
+        let mut job = Job {
+            encoder: self,
+            request,
+            picture,
+            wanted: &mut encoded.left,
+            records: &mut encoded.records,
+            scratch,
+            bytes: 0,
+            cells: 0,
+        };
+        for block in blocks(grid) {
+            if job.is_over() {
+                break;
+            }
+            job.cover_flat(block);
+            job.cover(block);
+        }
+        let scratch = job.scratch;
+        self.lock_scratch().push(scratch);
+        encoded
+    }
+
+    /// The checksum that a client must have over the cells asked for if it shows `tick`'s picture.
+    #[must_use]
+    pub fn digest(&self, request: &DigestRequest, tick: &Tick) -> Digested {
+        let mut digested = Digested { tick: tick.number, ..Digested::nothing(request) };
+        let TickState::Live { picture, .. } = &tick.state else { return digested };
+        let same = (tick.source, tick.epoch) == (request.source, request.epoch);
+        if !same || !picture.size.grid().contains(request.cells) {
+            return digested;
+        }
+        let content = Content {
+            source: request.source,
+            epoch: request.epoch,
+            cells: request.cells,
+            changed_at: picture.newest_change(request.cells),
+        };
+        digested.pixels = self.digests.find(&content).or_else(|| {
+            let pixels = checksum(picture, request.cells);
+            self.digests.keep(content, pixels, 0);
+            Some(pixels)
+        });
+        digested
+    }
+
+    /// One rectangle in bytes, from the cache or made; `None` if no record of the profile holds it.
+    fn obtain(
+        &self,
+        content: Content,
+        profile: Profile,
+        picture: &Picture,
+        scratch: &mut Scratch,
+    ) -> Option<Coded> {
+        let key = (content, profile);
+        if let Some(coded) = self.records.find(&key) {
+            return coded;
+        }
+        let coded = record::encode(picture, content.cells, profile, scratch);
+        self.trials.fetch_add(1, Ordering::Relaxed);
+        self.misfits.fetch_add(u64::from(coded.is_none()), Ordering::Relaxed);
+        self.records.keep(key, coded.clone(), coded.as_ref().map_or(0, |coded| coded.payload.len()));
+        coded
+    }
+
+    fn lock_scratch(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
+        // A push or a pop leaves the list sound whatever happens.
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request under way.
+struct Job<'a> {
+    encoder: &'a Encoder,
+    request: &'a EncodeRequest,
+    picture: &'a Picture,
+    /// What no record holds yet.
+    wanted: &'a mut CellSet,
+    records: &'a mut Vec<EncodedRecord>,
+    scratch: Scratch,
+    /// Of the records made.
+    bytes: usize,
+    /// In the records made.
+    cells: usize,
+}
+
+impl Job<'_> {
+    fn is_over(&self) -> bool {
+        self.bytes >= self.request.budget_bytes.clamp(1, ENCODE_BYTES_MAX) || self.cells >= ENCODE_CELLS_MAX
+    }
+
+    /// Makes records of what is wanted of `block` and has one colour over a good many cells.
+    fn cover_flat(&mut self, block: CellRect) {
+        if self.request.profile.decoders & Technique::Colour.bit() == 0 {
+            return;
+        }
+        for y in block.y..block.y + block.height {
+            for x in block.x..block.x + block.width {
+                let wanted = self.wanted.contains(self.wanted.grid().index(x, y));
+                if !wanted || self.picture.detail(x, y) > 0 {
+                    continue;
+                }
+                let flat = region::flat_from(self.picture, self.wanted, x, y, block);
+                if flat.cells() >= FLAT_CELLS_MIN && !self.is_over() {
+                    self.attempt(flat);
+                }
+            }
+        }
+    }
+
+    /// Makes records of everything wanted in `area`, as few as fit.
+    fn cover(&mut self, area: CellRect) {
+        if self.is_over() {
+            return;
+        }
+        let Some(bounds) = region::bounds(self.wanted, area) else { return };
+        let whole = region::holds_all(self.wanted, bounds);
+        if whole && (bounds.cells() == 1 || self.may_fit(bounds)) && self.attempt(bounds) {
+            return;
+        }
+        if bounds.cells() > 1 {
+            let (first, second) = region::split(bounds);
+            self.cover(first);
+            self.cover(second);
+        }
+    }
+
+    /// Whether `cells` are likely enough to fit one record to be tried.
+    fn may_fit(&self, cells: CellRect) -> bool {
+        let profile = self.request.profile;
+        let payload_max = record::payload_max(profile);
+        if profile.decoders & Technique::Bitmap.bit() == 0 {
+            return cells.cells() * CELL_PIXELS / 4 * raw::PIXEL_LEN <= payload_max;
+        }
+        estimate(self.picture, cells) <= payload_max
+    }
+
+    /// Makes a record of `cells`, all of them wanted; says whether it could.
+    fn attempt(&mut self, cells: CellRect) -> bool {
+        let request = self.request;
+        let changed_at = self.picture.newest_change(cells);
+        let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
+        let coded = self.encoder.obtain(content, request.profile, self.picture, &mut self.scratch);
+        let Some(Coded { technique, context, payload }) = coded else { return false };
+        self.bytes += Record::new(technique, context, cells, &payload).encoded_len();
+        self.cells += cells.cells();
+        for index in cells.indices(self.wanted.grid()) {
+            self.wanted.remove(index);
+        }
+        self.records.push(EncodedRecord { technique, context, cells, payload });
+        true
+    }
+}
+
+/// Bytes that a bitmap of `cells` will take, roughly.
+fn estimate(picture: &Picture, cells: CellRect) -> usize {
+    let columns = usize::from(cells.x)..usize::from(cells.x + cells.width);
+    let detail: usize = picture
+        .cell_rows(cells)
+        .flat_map(|row| row.detail[columns.clone()].iter())
+        .map(|detail| usize::from(*detail))
+        .sum();
+    40 + cells.cells() + detail
+}
+
+/// The aligned blocks that cover `grid`, row by row.
+fn blocks(grid: Grid) -> impl Iterator<Item = CellRect> {
+    (0..grid.rows).step_by(usize::from(BLOCK)).flat_map(move |y| {
+        (0..grid.columns).step_by(usize::from(BLOCK)).map(move |x| CellRect {
+            x,
+            y,
+            width: BLOCK.min(grid.columns - x),
+            height: BLOCK.min(grid.rows - y),
+        })
+    })
+}
+
+/// CRC-32 over the pixels of `cells` as DIGEST defines it.
+fn checksum(picture: &Picture, cells: CellRect) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    let (mut pixels, mut bytes) = (Vec::new(), Vec::new());
+    for y in cells.y..cells.y + cells.height {
+        picture.read(CellRect { y, height: 1, ..cells }, &mut pixels);
+        bytes.clear();
+        bytes.extend(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()));
+        crc.update(&bytes);
+    }
+    crc.finalize()
+}
