@@ -3,6 +3,8 @@
 //! `cargo bench --bench scan` prints both, and `sweep / memcmp` of an unchanged 1920x1080 surface; the aim is at
 //! most 1.5.
 
+#![expect(missing_docs, reason = "a suite has no public items but those of criterion's macros")]
+
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
