@@ -47,7 +47,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Listens on `listen`. `waker` is what the pipeline wakes when there is something to poll.
+    /// Listens on `listen`. `waker` is what the pipeline wakes.
     ///
     /// # Errors
     /// If the address cannot be listened on.

@@ -1,0 +1,7 @@
+//! What the words of the command line do.
+
+pub mod check_config;
+pub mod inspect;
+pub mod play;
+pub mod record;
+pub mod serve;
