@@ -287,10 +287,12 @@ fn another_epoch_source_or_grid_is_answered_with_nothing() {
     let (encoder, tick) = (Encoder::default(), tick(&picture, 4));
     let good = request(CellSet::full(picture.size.grid()));
     let other_grid = CellSet::full(Size { width: 640, height: 64 }.grid());
+    let mut wrong_grid = good.clone();
+    wrong_grid.cells = other_grid;
     for bad in [
         EncodeRequest { epoch: Epoch(2), ..good.clone() },
         EncodeRequest { source: SourceId(2), ..good.clone() },
-        EncodeRequest { cells: other_grid, ..good.clone() },
+        wrong_grid,
     ] {
         let encoded = encoder.encode(&bad, &tick);
         assert!(encoded.records.is_empty() && encoded.left == bad.cells && encoded.tick == 4);
