@@ -59,7 +59,7 @@ fn paint(picture: &mut Picture, cells: &CellSet, content: Content, seed: u64, nu
                 tile[row * usize::from(CELL) + column] = content.pixel(&mut rng, x, y);
             }
         }
-        picture.put(x, y, &tile, number);
+        picture.put(x, y, Arc::new(tile), number);
     }
 }
 
