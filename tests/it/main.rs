@@ -1,0 +1,3 @@
+//! Integration tests: the house's own rules, real sockets, real guests.
+
+mod house;
