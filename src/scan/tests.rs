@@ -197,7 +197,7 @@ fn a_screen_that_changes_all_the_time_takes_no_more_memory() {
         }
         let tick = rig.tick().expect("all cells changed");
         let (picture, _) = live(&tick);
-        for (x, y) in (0..3).flat_map(|x| (0..3).map(move |y| (x, y))) {
+        for (x, y) in (0..3_u16).flat_map(|x| (0..3_u16).map(move |y| (x, y))) {
             let tile = &picture.rows[usize::from(y)].tiles[usize::from(x)];
             seen.insert(Arc::as_ptr(tile));
             assert_eq!(tile[0], u32::from_le_bytes([round, (y * 3 + x) as u8, 7, 0]));
