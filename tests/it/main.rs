@@ -1,0 +1,14 @@
+//! Tests with real sockets, real processes and real guests. `tests/README.md` says how to run one.
+
+mod harness;
+
+mod fairness;
+mod firmware;
+mod hostile;
+mod identity;
+mod input;
+mod lifecycle;
+mod links;
+mod many;
+mod monitors;
+mod wrong_config;
