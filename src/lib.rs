@@ -20,4 +20,6 @@ pub mod context;
 
 pub mod logic;
 
+pub mod pipeline;
+
 pub mod server;

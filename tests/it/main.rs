@@ -1,10 +1,12 @@
-//! Tests with real sockets, real processes and real guests. `tests/README.md` says how to run one.
+//! Tests with real sockets, real processes and real guests, and of the house itself. `tests/README.md` says how to
+//! run one.
 
 mod harness;
 
 mod fairness;
 mod firmware;
 mod hostile;
+mod house;
 mod identity;
 mod input;
 mod lifecycle;
