@@ -5,6 +5,7 @@ mod harness;
 
 mod fairness;
 mod firmware;
+mod guests;
 mod hostile;
 mod house;
 mod identity;

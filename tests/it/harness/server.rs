@@ -45,11 +45,6 @@ impl Server {
         self.process.assert_running();
     }
 
-    /// What it logged.
-    pub(crate) fn log(&self) -> String {
-        self.process.errors()
-    }
-
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("its status");

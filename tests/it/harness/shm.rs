@@ -6,7 +6,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use lfp::geometry::{PixelRect, Size};
 use lfp_proto::shm::{Mode, Painter};
@@ -84,6 +83,3 @@ fn paint(
     painter.paint_xrgb(whole, &picture.xrgb(), write)?;
     painter.end(write)
 }
-
-/// Longest time until a reader notices that a painter is gone.
-pub(crate) const PAINTER_GONE: Duration = lfp_proto::shm::PAINTER_SILENCE;
