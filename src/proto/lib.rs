@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod frame;
 pub mod geometry;
 pub mod hello;
+pub mod keys;
 pub mod limits;
 pub mod packet;
 pub mod record;
