@@ -24,6 +24,12 @@ pub const ENCODE_CACHE_BYTES: usize = 32 * 1024 * 1024;
 pub const DIGEST_CACHE_BYTES: usize = 1024 * 1024;
 /// Actions that wait for one source's action sink. Releases are taken beyond it.
 pub const ACTIONS_PENDING_MAX: usize = 256;
+/// Captures of one tick before a source that is painted all the time is given up until the next.
+pub const CAPTURE_ATTEMPTS: u32 = 4;
+/// Longest first line of a trace in bytes.
+pub const TRACE_HEADER_MAX: u64 = 64 * 1024;
+/// Frames of a trace that one view plays at most.
+pub const TRACE_FRAMES_PER_VIEW: u32 = 8;
 /// How often a source that is not live is looked at again.
 pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);
 /// Largest configuration file in bytes.

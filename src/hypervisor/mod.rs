@@ -1,11 +1,17 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod lookup;
 pub mod mapping;
+mod private;
+mod shm;
 mod spec;
 mod surface;
 pub mod synthetic;
+pub mod trace;
 
+pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
+pub use trace::TraceSource;
 
 use crate::geometry::{CellSet, Size};
 use crate::pixel::PixelFormat;

@@ -84,6 +84,8 @@ mod at {
 
 /// Where the sequence word stands: 8 bytes, aligned.
 pub const SEQUENCE_OFFSET: u64 = at::SEQUENCE.start as u64;
+/// Where the heartbeat stands: 8 bytes, aligned.
+pub const HEARTBEAT_OFFSET: u64 = at::HEARTBEAT.start as u64;
 
 const _: () = {
     assert!(at::DAMAGE_SLOTS.end == FIELDS_BYTES && FIELDS_BYTES <= at::RING.start);
