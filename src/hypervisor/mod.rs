@@ -1,8 +1,10 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod dispi;
 mod lookup;
 pub mod mapping;
 mod private;
+mod qmp;
 mod shm;
 mod spec;
 mod surface;
