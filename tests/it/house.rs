@@ -27,7 +27,6 @@ const AWAITED: &[(&str, &str)] = &[
     ("LFP-10.1", "src/session: what a packet carried"),
     ("LFP-10.2", "src/session: lost and refused"),
     ("LFP-10.3", "src/session: new epoch"),
-    ("LFP-10.4", "src/proto/window: pacer"),
     ("LFP-10.5", "src/proto/window: rate"),
     ("LFP-11.1", "src/session: digests"),
     ("LFP-11.2", "src/session: digests"),
