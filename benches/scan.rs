@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::geometry::{CellSet, Size};
-use lfp::hypervisor::Surface;
 use lfp::hypervisor::mapping::Mapping;
+use lfp::hypervisor::synthetic::{Painting, Scene};
+use lfp::hypervisor::{Surface, SyntheticSpec};
 use lfp::kernel::cpu::Level;
 use lfp::pixel::PixelFormat;
 
@@ -83,6 +84,21 @@ fn all_changed(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a painter of ours costs a frame, so that benches of others know what is not theirs.
+fn paint(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scan/paint-1280x800");
+    for painting in Painting::ALL {
+        let mut scene = Scene::new(SyntheticSpec::new(painting));
+        let mut frame = 0;
+        group.bench_function(painting.name(), |b| {
+            b.iter(|| {
+                frame += 1;
+                black_box(scene.paint(frame).len())
+            });
+        });
+    }
+}
+
 /// The aim's own figure: both in turns, so that a busy machine slows both alike; the fastest of each counts.
 fn ratio() {
     for (name, format) in FORMATS {
@@ -113,7 +129,7 @@ fn time(mut work: impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-criterion_group!(benches, unchanged, all_changed);
+criterion_group!(benches, unchanged, all_changed, paint);
 
 fn main() {
     ratio();
