@@ -1,9 +1,12 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod control;
 mod dispi;
 mod lookup;
 pub mod mapping;
 mod private;
+mod procfs;
+mod qemu;
 mod qmp;
 mod shm;
 mod spec;
@@ -11,6 +14,8 @@ mod surface;
 pub mod synthetic;
 pub mod trace;
 
+pub use control::Control;
+pub use qemu::{InputCounters, QemuSource};
 pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
 pub use trace::TraceSource;
