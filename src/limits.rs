@@ -36,6 +36,10 @@ pub const QMP_LINE_MAX: usize = 256 * 1024;
 pub const QMP_EVENTS_MAX: usize = 4_096;
 /// Bytes that are read from one monitor before the others get their turn.
 pub const QMP_READ_BYTES: usize = 64 * 1024;
+/// Bytes that are read of one file of `/proc`.
+pub const PROC_FILE_MAX: u64 = 1024 * 1024;
+/// Descriptors of one process that are looked at.
+pub const PROC_FDS_MAX: usize = 8_192;
 /// Silence of a monitor that was connected to after which the state says so.
 pub const MONITOR_GREETING: Duration = Duration::from_secs(2);
 /// Silence of a monitor that was connected to after which the connection is made anew.
