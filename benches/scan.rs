@@ -6,6 +6,8 @@
 //! Baseline: `cargo bench --bench scan -- --save-baseline before`, then, on the same machine with nothing else
 //! running, `cargo bench --bench scan -- --baseline before`.
 
+#![expect(missing_docs, reason = "a suite has no public items but those of criterion's macros")]
+
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;

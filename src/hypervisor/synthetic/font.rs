@@ -1,9 +1,9 @@
-//! A small fixed-width font, drawn here: printable ASCII, 5x8 pixels in a box of 6x10.
+//! A small fixed-width font, drawn here: printable ASCII, 5x8 pixels in a box of 6x12.
 
 /// Width of a character's box in pixels.
 pub(super) const ADVANCE: i32 = 6;
 /// Height of a line in pixels.
-pub(super) const LINE: i32 = 10;
+pub(super) const LINE: i32 = 12;
 /// Rows of a glyph; the eighth lies below the base line.
 pub(super) const GLYPH_ROWS: usize = 8;
 

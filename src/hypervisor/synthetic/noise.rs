@@ -43,17 +43,21 @@ pub(super) const TEXTURE_SIDE: usize = 256;
 
 /// A picture that tiles: smooth shapes with detail of every size, as photographs have, in slow colours.
 pub(super) fn texture(seed: u64) -> Vec<u32> {
-    let channels = [0, 1, 2].map(|channel| {
+    let [light, red, green, blue] = [0, 1, 2, 3].map(|channel| {
         let mut sum = vec![0_u32; TEXTURE_SIDE * TEXTURE_SIDE];
         for octave in 0..OCTAVES {
-            add_octave(&mut sum, hash(seed, channel / 2, 7) ^ (channel << 40), octave);
+            add_octave(&mut sum, hash(seed, channel, 7), octave);
         }
         sum
     });
-    let [red, green, blue] = channels;
-    let pixels = red.iter().zip(&green).zip(&blue);
-    // The octaves weigh 128 + 64 + 32 + ..: the sum stays below 256.
-    pixels.map(|((red, green), blue)| (red >> 8) << 16 | (green >> 8) << 8 | blue >> 8).collect()
+    // The octaves weigh 128 + 64 + 32 + ..: a sum stays below 256 levels. Most of a colour is its lightness.
+    let mix = |light: u32, own: u32| (light * 5 + own * 3) >> 11;
+    let colours = red.iter().zip(&green).zip(&blue);
+    light
+        .iter()
+        .zip(colours)
+        .map(|(&l, ((&r, &g), &b))| mix(l, r) << 16 | mix(l, g) << 8 | mix(l, b))
+        .collect()
 }
 
 const OCTAVES: u32 = 6;

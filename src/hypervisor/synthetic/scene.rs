@@ -61,7 +61,7 @@ impl Layout {
             Painting::Idle => Self { terminal: Some(part(6, 10, 60, 60)), ..none },
             Painting::Mixed => Self {
                 terminal: Some(part(2, 4, 46, 50)),
-                document: Some(part(52, 4, 46, 60)),
+                document: Some(part(52, 4, 46, 50)),
                 video: Some(part(30, 56, 40, 42)),
                 dragged: Some((window.0 / 2, window.1 / 2)),
             },
@@ -129,7 +129,8 @@ fn draw_moving(canvas: &mut Canvas, spec: SyntheticSpec, texture: &[u32], frame:
     let layout = Layout::new(spec.painting, desk);
     draw_clock(canvas, millis);
     if let Some(terminal) = layout.terminal {
-        let typed_for = if spec.painting == Painting::Idle { TYPED_BEFORE_IDLE_MS } else { millis };
+        let typing_for = if spec.painting == Painting::Idle { 0 } else { millis };
+        let typed_for = TYPED_BEFORE_MS + typing_for;
         draw_terminal(canvas, body(terminal), spec.seed, typed_for, millis);
     }
     if let Some(document) = layout.document {
@@ -180,7 +181,8 @@ fn draw_clock(canvas: &mut Canvas, millis: u64) {
 const LINES_PER_COMMAND: u64 = 7;
 const KEYSTROKE_MS: u64 = 80;
 const KEYSTROKES_PER_COMMAND: u64 = 40;
-const TYPED_BEFORE_IDLE_MS: u64 = 20_000;
+/// The terminal has been in use for so long when the first frame is painted.
+const TYPED_BEFORE_MS: u64 = 10_000;
 const BLINK_MS: u64 = 500;
 
 fn draw_terminal(canvas: &mut Canvas, area: Area, seed: u64, typed_for_ms: u64, millis: u64) {
