@@ -7,6 +7,8 @@
 //! Baseline: `cargo bench --bench encode -- --save-baseline before`, then, on the same machine with nothing else
 //! running, `cargo bench --bench encode -- --baseline before`.
 
+#![expect(missing_docs, reason = "a suite has no public items but those of criterion's macros")]
+
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
