@@ -1,10 +1,12 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod dispi;
 mod fbdev;
 mod local;
 mod lookup;
 pub mod mapping;
 mod private;
+mod qmp;
 mod shm;
 mod spec;
 mod surface;
