@@ -23,3 +23,11 @@ pub mod logic;
 pub mod pipeline;
 
 pub mod server;
+
+pub mod commands {
+    //! What the words of the command line do.
+    pub mod inspect;
+    pub mod play;
+    pub mod record;
+    mod support;
+}

@@ -5,6 +5,7 @@ mod harness;
 
 mod fairness;
 mod firmware;
+mod golden;
 mod guests;
 mod hostile;
 mod house;
