@@ -20,4 +20,14 @@ pub mod context;
 
 pub mod logic;
 
+pub mod pipeline;
+
 pub mod server;
+
+pub mod commands {
+    //! What the words of the command line do.
+    pub mod inspect;
+    pub mod play;
+    pub mod record;
+    mod support;
+}

@@ -5,3 +5,6 @@ pub mod inspect;
 pub mod play;
 pub mod record;
 pub mod serve;
+mod support;
+
+pub use support::CommandError;

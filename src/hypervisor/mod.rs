@@ -1,11 +1,24 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod fbdev;
+mod local;
+mod lookup;
 pub mod mapping;
+mod private;
+mod shm;
 mod spec;
 mod surface;
 pub mod synthetic;
+pub mod trace;
+mod xwd;
 
+pub use fbdev::FbdevSource;
+pub use local::open_local;
+pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
+pub use synthetic::SyntheticSource;
+pub use trace::TraceSource;
+pub use xwd::XwdSource;
 
 use crate::geometry::{CellSet, Size};
 use crate::pixel::PixelFormat;

@@ -1,0 +1,4 @@
+//! Integration tests: the house's own rules, real sockets, real guests.
+
+mod golden;
+mod house;
