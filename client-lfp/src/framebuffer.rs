@@ -154,14 +154,6 @@ impl Framebuffer {
         }
     }
 
-    /// Takes `cells`, which lie inside the grid, for never painted. Only a broken rule does this.
-    pub(crate) fn forget(&mut self, cells: CellRect) {
-        for index in cells.indices(self.grid) {
-            self.blank += usize::from(self.contents[index] != 0);
-            self.contents[index] = 0;
-        }
-    }
-
     /// Moves the changed cells into `into` (replaced if it is of another grid).
     pub(crate) fn take_damage(&mut self, into: &mut CellSet) {
         if into.grid() == self.grid {

@@ -179,6 +179,7 @@ impl Raw {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 fn usage(error: lexopt::Error) -> Failure {
     Failure::Usage(error.to_string())
 }

@@ -296,7 +296,7 @@ impl Progress {
             match surface.size {
                 Some(size) => eprintln!("{at:>6} ms  screen of {}x{}", size.width, size.height),
                 None => {
-                    eprintln!("{at:>6} ms  no screen: {}{}", surface.state.name(), in_words(surface.text))
+                    eprintln!("{at:>6} ms  no screen: {}{}", surface.state.name(), in_words(surface.text));
                 }
             }
         }

@@ -66,7 +66,7 @@ impl Script {
                 }
             }
             Action::Pointer(events) => {
-                self.events.extend(events.into_iter().map(|event| (event, CLICK_TIME)))
+                self.events.extend(events.into_iter().map(|event| (event, CLICK_TIME)));
             }
         }
     }
