@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::geometry::{CellSet, Size};
 use lfp::hypervisor::mapping::Mapping;
-use lfp::hypervisor::{Source, SourceError, SourceId, Surface, View};
+use lfp::hypervisor::synthetic::{Painting, Scene};
+use lfp::hypervisor::{Source, SourceError, SourceId, Surface, SyntheticSpec, View};
 use lfp::kernel::cpu::Level;
 use lfp::pixel::PixelFormat;
 use lfp::scan::Scanner;
@@ -85,6 +86,21 @@ fn all_changed(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// What a painter of ours costs a frame, so that benches of others know what is not theirs.
+fn paint(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scan/paint-1280x800");
+    for painting in Painting::ALL {
+        let mut scene = Scene::new(SyntheticSpec::new(painting));
+        let mut frame = 0;
+        group.bench_function(painting.name(), |b| {
+            b.iter(|| {
+                frame += 1;
+                black_box(scene.paint(frame).len())
+            });
+        });
+    }
 }
 
 /// A mapped file as a source.
@@ -208,7 +224,7 @@ fn time(mut work: impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-criterion_group!(benches, unchanged, all_changed, tick);
+criterion_group!(benches, unchanged, all_changed, paint, tick);
 
 fn main() {
     ratio();

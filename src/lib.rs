@@ -4,13 +4,12 @@
 
 pub use lfp_proto::{geometry, time, units};
 
-pub mod clock;
-
 pub mod limits;
 
-pub mod pixel;
+pub mod clock;
 
 pub mod kernel;
+pub mod pixel;
 
 pub mod hypervisor;
 
@@ -24,10 +23,4 @@ pub mod pipeline;
 
 pub mod server;
 
-pub mod commands {
-    //! What the words of the command line do.
-    pub mod inspect;
-    pub mod play;
-    pub mod record;
-    mod support;
-}
+pub mod commands;

@@ -81,7 +81,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode, CommandError> {
         }
     };
     match recording {
-        Some(recording) => recording.finish(args, end),
+        Some(recording) => recording.finish(args, &end),
         None => Ok(ExitCode::SUCCESS),
     }
 }
@@ -118,7 +118,7 @@ impl Recording {
         self.writer.add(at_us, &self.bytes).map_err(|error| failed(args, error))
     }
 
-    fn finish(self, args: &RecordArgs, end: End) -> Result<ExitCode, CommandError> {
+    fn finish(self, args: &RecordArgs, end: &End) -> Result<ExitCode, CommandError> {
         let (frames, old) = (self.writer.frames(), self.frame.size);
         self.writer.finish().map_err(|error| failed(args, error))?;
         let mut out = std::io::stdout().lock();
@@ -149,7 +149,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
     use std::path::Path;
 
-    fn args(source: String, out: &Path, millis: u64) -> RecordArgs {
+    fn args(source: &str, out: &Path, millis: u64) -> RecordArgs {
         RecordArgs {
             source: source.parse().expect("a source"),
             out: out.to_owned(),
@@ -169,7 +169,7 @@ mod tests {
     fn a_recording_is_what_was_shown() {
         let folder = tempfile::tempdir().expect("a folder");
         let out = folder.path().join("x.lfptrace");
-        let args = args("synthetic:video?size=160x120&fps=30&seed=4".to_owned(), &out, 200);
+        let args = args("synthetic:video?size=160x120&fps=30&seed=4", &out, 200);
         run(&args).expect("recorded");
         assert!(matches!(run(&args), Err(CommandError::Exists(_))), "never written over");
         let SourceSpec::Synthetic(spec) = args.source else { panic!("synthetic") };
@@ -201,7 +201,7 @@ mod tests {
             painter.end(&mut write).expect("ended");
         };
         show(40);
-        let args = args(format!("shm:{}", shm.display()), &out, 60_000);
+        let args = args(&format!("shm:{}", shm.display()), &out, 60_000);
         let recorder = std::thread::spawn(move || run(&args).map(|_| ()));
         clock::poll_for(Duration::from_secs(20), || out.exists().then_some(())).expect("begun");
         // Frames stay in the writer's buffer until the end: nothing shows that there are some.

@@ -1,10 +1,15 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod control;
+mod dispi;
 mod fbdev;
 mod local;
 mod lookup;
 pub mod mapping;
 mod private;
+mod procfs;
+mod qemu;
+mod qmp;
 mod shm;
 mod spec;
 mod surface;
@@ -12,8 +17,10 @@ pub mod synthetic;
 pub mod trace;
 mod xwd;
 
+pub use control::Control;
 pub use fbdev::FbdevSource;
 pub use local::open_local;
+pub use qemu::{InputCounters, QemuSource};
 pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
 pub use synthetic::SyntheticSource;

@@ -237,4 +237,32 @@ mod tests {
         assert!(parse(&header(true, &[]), LENGTH - 1).is_err());
         assert_eq!(parse(&[0; HEADER_BYTES], LENGTH), Err(HeaderError::NotXwd));
     }
+
+    #[test]
+    fn a_server_that_comes_and_goes_is_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("Xvfb_screen0");
+        let mut source = XwdSource::new(path.clone());
+        let at = |millis: u64| Instant::from_micros(millis * 1000);
+        let state = |view: View| match view {
+            View::Dark { state, .. } => state,
+            View::Live(_) => SurfaceState::Live,
+        };
+        assert_eq!(state(source.view(at(0))), SurfaceState::Gone);
+        let mut file = header(true, &[]).to_vec();
+        file.resize(LENGTH as usize, 0x55);
+        std::fs::write(&path, &file[..1000]).expect("written");
+        assert_eq!(state(source.view(at(300))), SurfaceState::Faulty, "not all of it is there");
+        std::fs::write(&path, &file).expect("written");
+        let View::Live(surface) = source.view(at(301)) else { panic!("a whole file is mapped at once") };
+        let mut shadow = vec![0; surface.shadow_bytes()];
+        let mut changed = CellSet::new(surface.size.grid());
+        source.sweep(&surface, &mut shadow, &mut changed).expect("swept");
+        assert!(shadow.iter().all(|&byte| byte == 0x55) && changed.len() == surface.size.grid().cells());
+        std::fs::write(&path, &file[..50]).expect("cut");
+        assert!(matches!(source.sweep(&surface, &mut shadow, &mut changed), Err(SourceError::Lost(_))));
+        assert_ne!(state(source.view(at(302))), SurfaceState::Live);
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(state(source.view(at(900))), SurfaceState::Gone);
+    }
 }

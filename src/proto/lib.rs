@@ -12,6 +12,7 @@ pub mod check;
 pub mod frame;
 pub mod geometry;
 pub mod hello;
+pub mod keys;
 pub mod limits;
 pub mod packet;
 pub mod record;

@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use crate::units::Bitrate;
+
 /// Side of a cell in pixels.
 pub const CELL: u16 = 16;
 /// Pixels of a whole cell.
@@ -59,6 +61,8 @@ pub const INPUT_AGE_MAX: Duration = Duration::from_secs(3);
 pub const INPUT_SILENCE: Duration = Duration::from_secs(3);
 /// Interval at which a client that holds a key proves that it is there.
 pub const INPUT_HEARTBEAT: Duration = Duration::from_secs(1);
+/// Keys that one chord presses together.
+pub const CHORD_KEYS_MAX: usize = 8;
 
 /// Digests that wait for a reply.
 pub const DIGESTS_PENDING_MAX: usize = 64;
@@ -67,6 +71,16 @@ pub const DIGESTS_PENDING_MAX: usize = 64;
 pub const SEND_WINDOW_MAX: usize = 16_384;
 /// Packets behind the largest acked one at which a packet counts as lost.
 pub const LOSS_PACKETS: u64 = 3;
+/// What that number grows to at most on a path that reorders.
+pub const LOSS_PACKETS_MAX: u64 = 128;
+/// Round-trip time that is assumed before anything is known.
+pub const RTT_GUESS: Duration = Duration::from_millis(100);
+/// Round trips for which a packet that counts as lost is remembered in case its ack comes.
+pub const LATE_ACK_ROUND_TRIPS: u32 = 2;
+/// Slowest and fastest that a side paces at.
+pub const RATE_MIN: Bitrate = Bitrate::from_bps(100_000);
+/// See [`RATE_MIN`].
+pub const RATE_MAX: Bitrate = Bitrate::from_bps(40_000_000_000);
 /// Delay before an ack of packets that came in order.
 pub const ACK_DELAY: Duration = Duration::from_millis(5);
 /// Packets after which an ack goes at once.
