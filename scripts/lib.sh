@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # What the scripts share. Sourced, with `set -euo pipefail` in force.
 
+# Nothing ends without a word.
+set -E
+trap 'printf "error: %s failed at %s:%s\n" "$BASH_COMMAND" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034  # for those that source this
 cache=$root/.cache
