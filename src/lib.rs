@@ -4,13 +4,12 @@
 
 pub use lfp_proto::{geometry, time, units};
 
-pub mod clock;
-
 pub mod limits;
 
-pub mod pixel;
+pub mod clock;
 
 pub mod kernel;
+pub mod pixel;
 
 pub mod hypervisor;
 
@@ -20,4 +19,8 @@ pub mod context;
 
 pub mod logic;
 
+pub mod pipeline;
+
 pub mod server;
+
+pub mod commands;

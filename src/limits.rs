@@ -12,10 +12,16 @@ pub const MAPPINGS_MAX: usize = 2 * SOURCES_MAX;
 pub const SESSIONS_MAX: usize = 64;
 /// Ticks that a source's time-based array remembers.
 pub const HISTORY_TICKS: usize = 64;
+/// Ticks of a source that lie unread before its scans pause.
+pub const TICKS_UNREAD_MAX: usize = 4;
+/// Longest scan that the thread which keeps the time does itself; a longer one goes to a worker.
+pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(4);
 /// Fastest scan of a source, per second.
 pub const SCAN_RATE_MAX_HZ: u32 = 240;
 /// Encode requests of one session that may be under way at once.
 pub const ENCODES_PENDING_MAX: usize = 8;
+/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free again.
+pub const ENCODE_BYTES_MAX: usize = 64 * 1024;
 /// Cells of one encode request.
 pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
 /// Encoded records that the shared cache holds, in bytes.

@@ -1,1 +1,2 @@
+//! The reference client of LFP, for the command line.
 fn main() {}

@@ -96,3 +96,27 @@ pub struct Digested {
     /// The checksum; `None` if the source has left the epoch.
     pub pixels: Option<u32>,
 }
+
+impl Encoded {
+    /// The answer where there is no picture to encode.
+    #[must_use]
+    pub fn nothing(request: &EncodeRequest) -> Self {
+        Self {
+            session: request.session,
+            source: request.source,
+            epoch: request.epoch,
+            tick: 0,
+            captured: Instant::ZERO,
+            records: Vec::new(),
+            left: request.cells.clone(),
+        }
+    }
+}
+
+impl Digested {
+    /// The answer where there is no picture to sum.
+    #[must_use]
+    pub const fn nothing(request: &DigestRequest) -> Self {
+        Self { request: *request, tick: 0, pixels: None }
+    }
+}

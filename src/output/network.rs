@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -41,7 +40,6 @@ pub struct Network {
     socket: Socket,
     server: Server,
     pipeline: PipelineHandle,
-    events: Receiver<Event>,
     waker: Waker,
     control: Control,
     /// A datagram that the kernel had no room for.
@@ -49,7 +47,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Listens on `listen`. `events` is what the pipeline publishes, and `waker` what it wakes for them.
+    /// Listens on `listen`. `waker` is what the pipeline wakes.
     ///
     /// # Errors
     /// If the address cannot be listened on.
@@ -57,12 +55,11 @@ impl Network {
         listen: SocketAddr,
         server: Server,
         pipeline: PipelineHandle,
-        events: Receiver<Event>,
-        waker: Waker,
+            waker: Waker,
         control: Control,
     ) -> Result<Self, NetworkError> {
         let socket = Socket::bind(listen).map_err(|error| NetworkError::Bind { listen, error })?;
-        Ok(Self { socket, server, pipeline, events, waker, control, held: None })
+        Ok(Self { socket, server, pipeline, waker, control, held: None })
     }
 
     /// The address listened on.
@@ -145,7 +142,7 @@ impl Network {
 
     fn take_events(&mut self) {
         self.waker.settle();
-        while let Ok(event) = self.events.try_recv() {
+        while let Some(event) = self.pipeline.poll() {
             let input = match event {
                 Event::Tick(tick) => Input::Tick(tick),
                 Event::Encoded(encoded) => Input::Encoded(encoded),

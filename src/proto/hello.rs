@@ -97,7 +97,7 @@ impl Hello {
         if hello.references > REFERENCES_MAX {
             return Err(Malformed::Field("references"));
         }
-        if !(DATAGRAM_MIN..=DATAGRAM_MAX).contains(&usize::from(hello.datagram_size)) {
+        if !legal_datagram_size(hello.datagram_size) {
             return Err(Malformed::Field("datagram size"));
         }
         let padding = reader.bytes(reader.remaining())?;
@@ -107,26 +107,39 @@ impl Hello {
         Ok(hello)
     }
 
-    /// Appends the payload of a HELLO datagram.
+    /// Appends the payload of a HELLO datagram. Texts are sent without control characters, cut off at
+    /// [`NAME_MAX`] bytes.
+    ///
+    /// # Panics
+    /// If a list, the references or the datagram size are outside what [`Hello::parse`] takes.
     pub fn emit(&self, out: &mut Vec<u8>) {
+        let displays = self.displays.len();
+        assert!(self.cookie.len() <= COOKIE_MAX, "a cookie of {} bytes", self.cookie.len());
+        assert!((1..=DISPLAYS_MAX).contains(&displays), "{displays} displays in a hello");
+        assert!(self.references <= REFERENCES_MAX, "{} references in a hello", self.references);
+        assert!(legal_datagram_size(self.datagram_size), "datagrams of {} bytes", self.datagram_size);
         out.put_prefixed(&self.cookie);
         out.put_u64(self.client_time_us);
-        out.put_prefixed(self.service.as_bytes());
-        out.put_prefixed(self.place.as_bytes());
+        out.put_text(&self.service, NAME_MAX);
+        out.put_text(&self.place, NAME_MAX);
         out.put_u8(self.client_type as u8);
-        out.put_u8(self.displays.len() as u8);
+        out.put_u8(displays as u8);
         for display in &self.displays {
             let size = display.size.unwrap_or_default();
             out.put_u16(size.width);
             out.put_u16(size.height);
             out.put_u8(display.depth);
-            out.put_u8(display.refresh_hz);
+            out.put_u8(display.refresh_hz.max(1));
         }
         out.put_u32(self.decoders);
         out.put_u8(self.references);
         out.put_u16(self.datagram_size);
         out.put_u32(self.receive_buffer);
     }
+}
+
+fn legal_datagram_size(size: u16) -> bool {
+    (DATAGRAM_MIN..=DATAGRAM_MAX).contains(&usize::from(size))
 }
 
 fn parse_displays(reader: &mut Reader<'_>) -> Result<Vec<Display>, Malformed> {
@@ -200,6 +213,9 @@ impl Accept {
             idle_timeout_ms: reader.u32()?,
         };
         reader.finish()?;
+        if !legal_datagram_size(accept.datagram_size) {
+            return Err(Malformed::Field("datagram size"));
+        }
         Ok(accept)
     }
 
@@ -235,7 +251,7 @@ pub struct Refuse {
     pub client_time_us: u64,
     /// Why, for programs.
     pub reason: RefuseReason,
-    /// Why and what to do, for people.
+    /// Why and what to do, for people. Sent without control characters, cut off at [`TEXT_MAX`] bytes.
     pub text: String,
 }
 
@@ -263,6 +279,6 @@ impl Refuse {
     pub fn emit(&self, out: &mut Vec<u8>) {
         out.put_u64(self.client_time_us);
         out.put_u8(self.reason as u8);
-        out.put_prefixed(self.text.as_bytes());
+        out.put_text(&self.text, TEXT_MAX);
     }
 }

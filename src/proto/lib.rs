@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod check;
 pub mod frame;
 pub mod geometry;
 pub mod hello;

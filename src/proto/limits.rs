@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use crate::units::Bitrate;
+
 /// Side of a cell in pixels.
 pub const CELL: u16 = 16;
 /// Pixels of a whole cell.
@@ -40,11 +42,15 @@ pub const REFERENCES_MAX: u8 = 2;
 
 /// Ranges in one ack.
 pub const ACK_RANGES_MAX: usize = 32;
-/// Refused records in one ack.
-pub const ACK_REFUSALS_MAX: usize = 64;
-/// Records in one datagram.
-pub const RECORDS_MAX: usize = 512;
-/// Frames in one datagram.
+/// Refused records in one ack: all of one datagram's, so that the newest packet can always be acked.
+pub const ACK_REFUSALS_MAX: usize = RECORDS_MAX;
+/// Bytes of one ack frame: it fits the smallest datagram, with some room beside it.
+pub const ACK_LEN_MAX: usize = 900;
+/// Largest delay that an ack states, in microseconds.
+pub const ACK_DELAY_MAX_US: u64 = u32::MAX as u64;
+/// Records in one datagram, over all of its frames.
+pub const RECORDS_MAX: usize = 128;
+/// Frames in one datagram, not counting padding.
 pub const FRAMES_MAX: usize = 128;
 
 /// Input events that wait for an ack.
@@ -65,6 +71,16 @@ pub const DIGESTS_PENDING_MAX: usize = 64;
 pub const SEND_WINDOW_MAX: usize = 16_384;
 /// Packets behind the largest acked one at which a packet counts as lost.
 pub const LOSS_PACKETS: u64 = 3;
+/// What that number grows to at most on a path that reorders.
+pub const LOSS_PACKETS_MAX: u64 = 128;
+/// Round-trip time that is assumed before anything is known.
+pub const RTT_GUESS: Duration = Duration::from_millis(100);
+/// Round trips for which a packet that counts as lost is remembered in case its ack comes.
+pub const LATE_ACK_ROUND_TRIPS: u32 = 2;
+/// Slowest and fastest that a side paces at.
+pub const RATE_MIN: Bitrate = Bitrate::from_bps(100_000);
+/// See [`RATE_MIN`].
+pub const RATE_MAX: Bitrate = Bitrate::from_bps(40_000_000_000);
 /// Delay before an ack of packets that came in order.
 pub const ACK_DELAY: Duration = Duration::from_millis(5);
 /// Packets after which an ack goes at once.
@@ -82,6 +98,10 @@ const _: () = {
     assert!(DATAGRAM_MIN <= DATAGRAM_DEFAULT && DATAGRAM_DEFAULT <= DATAGRAM_MAX);
     // One cell without compression, with all headers, fits the smallest datagram.
     assert!(CELL_PIXELS * 3 + 128 <= DATAGRAM_MIN);
+    // One datagram's refusals, at their longest, fit one ack beside one range: type, largest, delay, counts, range,
+    // packet, then index and reason of each.
+    assert!(1 + 10 + 5 + 2 + 2 + 10 + 10 + 2 + RECORDS_MAX * 3 <= ACK_LEN_MAX);
+    assert!(ACK_LEN_MAX + 128 <= DATAGRAM_MIN && RECORDS_MAX <= ACK_REFUSALS_MAX);
     assert!(KEEP_ALIVE.as_secs() * 3 <= IDLE_TIMEOUT.as_secs());
     assert!(INPUT_HEARTBEAT.as_millis() * 2 < INPUT_SILENCE.as_millis());
 };

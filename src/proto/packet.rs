@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::frame::Frame;
-use crate::limits::{DATAGRAM_MAX, FRAMES_MAX, TRAILER_RESERVED};
+use crate::limits::{DATAGRAM_MAX, FRAMES_MAX, RECORDS_MAX, TRAILER_RESERVED};
 use crate::units::{ConnectionId, PacketNumber};
 use crate::wire::{Malformed, Put, Reader};
 
@@ -76,6 +76,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Checks length, version, kind, protection and checksum.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
         if bytes.len() < HEADER_LEN + PLAIN_TRAILER_LEN {
             return Err(Malformed::Truncated);
         }
@@ -114,6 +115,7 @@ impl<'a> View<'a> {
     /// that the header carries, the one nearest to `largest + 1`.
     #[must_use]
     pub fn number(&self, largest: PacketNumber) -> PacketNumber {
+        // SPEC [LFP-3.4]: A receiver MUST take as packet number, of all numbers with the low 32 bits sent, the one nearest
         let mut low = [0; 4];
         low.copy_from_slice(&self.bytes[field::NUMBER]);
         let expected = largest.0.wrapping_add(1);
@@ -129,24 +131,42 @@ impl<'a> View<'a> {
         &self.bytes[HEADER_LEN..self.bytes.len() - PLAIN_TRAILER_LEN]
     }
 
-    /// The frames of a [`Kind::Data`] datagram, parsed one by one; ends after the first error.
+    /// Whether every frame of a [`Kind::Data`] datagram is well formed. Call it before acting on any of
+    /// [`View::frames`]: a packet is taken whole or dropped whole.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the first frame that is not.
+    pub fn check_frames(&self) -> Result<(), Malformed> {
+        self.frames().try_for_each(|frame| frame.map(drop))
+    }
+
+    /// The frames of a [`Kind::Data`] datagram without its padding, parsed one by one; ends after the first error.
     pub fn frames(&self) -> impl Iterator<Item = Result<Frame<'a>, Malformed>> + use<'a> {
         let mut reader = Reader::new(self.payload());
-        let mut count = 0;
+        let (mut frames, mut records) = (0, 0);
         core::iter::from_fn(move || {
-            if reader.remaining() == 0 {
-                return None;
+            while reader.remaining() > 0 {
+                let frame = Frame::parse(&mut reader).and_then(|frame| {
+                    match &frame {
+                        Frame::Padding => return Ok(frame),
+                        Frame::Pixels(pixels) => records += pixels.records().count(),
+                        _ => {}
+                    }
+                    frames += 1;
+                    // SPEC [LFP-5.3]: A receiver MUST drop a packet that holds more than 128 frames, not counting PADDING,
+                    if frames > FRAMES_MAX || records > RECORDS_MAX {
+                        return Err(Malformed::Field("frame count"));
+                    }
+                    Ok(frame)
+                });
+                if frame.is_err() {
+                    reader = Reader::new(&[]);
+                }
+                if frame != Ok(Frame::Padding) {
+                    return Some(frame);
+                }
             }
-            count += 1;
-            let frame = if count > FRAMES_MAX {
-                Err(Malformed::Field("frame count"))
-            } else {
-                Frame::parse(&mut reader)
-            };
-            if frame.is_err() {
-                reader = Reader::new(&[]);
-            }
-            Some(frame)
+            None
         })
     }
 }
@@ -157,6 +177,7 @@ pub struct Builder {
     bytes: Vec<u8>,
     limit: usize,
     frames: usize,
+    records: usize,
 }
 
 impl Builder {
@@ -175,12 +196,15 @@ impl Builder {
         buffer.put_u8(Protection::Plain as u8);
         buffer.put_u64(connection.0);
         buffer.put_u32(number.0 as u32);
-        Self { bytes: buffer, limit: limit.min(DATAGRAM_MAX) - TRAILER_RESERVED, frames: 0 }
+        let limit = limit.min(DATAGRAM_MAX).saturating_sub(TRAILER_RESERVED);
+        Self { bytes: buffer, limit, frames: 0, records: 0 }
     }
 
-    /// Appends `frame` if it fits; says whether it did.
+    /// Appends `frame` if it fits, in bytes and in number of frames and records; says whether it did.
     pub fn push(&mut self, frame: &Frame<'_>) -> bool {
-        if self.frames >= FRAMES_MAX {
+        let records =
+            self.records + if let Frame::Pixels(pixels) = frame { pixels.records().count() } else { 0 };
+        if self.frames >= FRAMES_MAX || records > RECORDS_MAX {
             return false;
         }
         let before = self.bytes.len();
@@ -188,6 +212,7 @@ impl Builder {
         let fits = self.bytes.len() <= self.limit;
         if fits {
             self.frames += 1;
+            self.records = records;
         } else {
             self.bytes.truncate(before);
         }
@@ -220,8 +245,13 @@ impl Builder {
     }
 
     /// Closes the datagram with its checksum.
+    ///
+    /// # Panics
+    /// If more was appended to [`Builder::body`] than there was [`Builder::room`] for.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
+        let most = self.limit + TRAILER_RESERVED - PLAIN_TRAILER_LEN;
+        assert!(self.bytes.len() <= most, "a datagram of {} bytes where {most} fit", self.bytes.len());
         let crc = crc32fast::hash(&self.bytes);
         self.bytes.put_u32(crc);
         self.bytes

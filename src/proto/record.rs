@@ -6,7 +6,7 @@ use crate::geometry::CellRect;
 use crate::limits::{CELL, DATAGRAM_MAX, REFERENCES_MAX, SURFACE_SIDE_MAX};
 use crate::technique::Technique;
 use crate::units::{ContentNumber, PacketNumber};
-use crate::wire::{Malformed, Put, Reader};
+use crate::wire::{Malformed, Put, Reader, varint_len};
 
 /// Most bytes that a record's header takes: everything but the payload.
 pub const RECORD_HEADER_MAX: usize = 1 + 1 + 4 * 2 + 10 + 1 + 4 + 2;
@@ -71,6 +71,8 @@ pub struct Record<'a> {
 }
 
 const TECHNIQUE_BITS: u8 = 5;
+/// Largest number that a technique can have.
+pub const TECHNIQUE_MAX: u8 = (1 << TECHNIQUE_BITS) - 1;
 const BASE_NONE: u8 = 0;
 const BASE_REFERENCE: u8 = 1;
 const BASE_CURRENT: u8 = 2;
@@ -86,13 +88,14 @@ impl<'a> Record<'a> {
     /// first packet.
     #[must_use]
     pub fn content(&self, number: PacketNumber) -> Option<ContentNumber> {
+        // SPEC [LFP-6.1]: A record's content number is the number of the packet that carries it less its age.
         number.0.checked_sub(self.age).filter(|content| *content > 0).map(ContentNumber)
     }
 
     /// Takes one record off `reader`.
     pub fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let first = reader.u8()?;
-        let technique = first & ((1 << TECHNIQUE_BITS) - 1);
+        let technique = first & TECHNIQUE_MAX;
         let context = reader.u8()?;
         let mut side =
             || reader.varint_max(u64::from(SURFACE_SIDE_MAX / CELL), "record cells").map(|side| side as u16);
@@ -115,7 +118,23 @@ impl<'a> Record<'a> {
     }
 
     /// Appends the record.
+    ///
+    /// # Panics
+    /// If a field holds what the wire cannot carry: a technique beyond [`TECHNIQUE_MAX`], a cell beyond any
+    /// surface, a slot beyond [`REFERENCES_MAX`], or a payload longer than any datagram.
     pub fn emit(&self, out: &mut Vec<u8>) {
+        let sides = [self.cells.x, self.cells.y, self.cells.width, self.cells.height];
+        assert!(self.technique <= TECHNIQUE_MAX, "technique {} has no place in a record", self.technique);
+        assert!(
+            sides.iter().all(|side| *side <= SURFACE_SIDE_MAX / CELL),
+            "{:?} lies beyond any surface",
+            self.cells
+        );
+        assert!(
+            self.payload.len() <= DATAGRAM_MAX,
+            "{} bytes are longer than a datagram",
+            self.payload.len()
+        );
         let base = match self.base {
             Base::None => BASE_NONE,
             Base::Reference { .. } => BASE_REFERENCE,
@@ -123,13 +142,14 @@ impl<'a> Record<'a> {
         };
         out.put_u8(base << TECHNIQUE_BITS | self.technique);
         out.put_u8(self.context);
-        for side in [self.cells.x, self.cells.y, self.cells.width, self.cells.height] {
+        for side in sides {
             out.put_varint(u64::from(side));
         }
         out.put_varint(self.age);
         match self.base {
             Base::None => {}
             Base::Reference { slot, check } => {
+                assert!(slot < REFERENCES_MAX, "reference {slot} is beyond what any client keeps");
                 out.put_u8(slot);
                 out.put_u32(check);
             }
@@ -141,17 +161,16 @@ impl<'a> Record<'a> {
     /// Bytes that [`Record::emit`] appends.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        let varint = |value: u64| (64 - (value | 1).leading_zeros() as usize).div_ceil(7);
         let sides = [self.cells.x, self.cells.y, self.cells.width, self.cells.height];
         let base = match self.base {
             Base::None => 0,
             Base::Reference { .. } => 5,
             Base::Current { .. } => 4,
         };
-        2 + sides.iter().map(|side| varint(u64::from(*side))).sum::<usize>()
-            + varint(self.age)
+        2 + sides.iter().map(|side| varint_len(u64::from(*side))).sum::<usize>()
+            + varint_len(self.age)
             + base
-            + varint(self.payload.len() as u64)
+            + varint_len(self.payload.len() as u64)
             + self.payload.len()
     }
 }

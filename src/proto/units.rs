@@ -86,7 +86,8 @@ impl Bitrate {
     /// This rate times `percent` / 100.
     #[must_use]
     pub const fn scaled_percent(self, percent: u64) -> Self {
-        Self((self.0 / 100).saturating_mul(percent) + self.0 % 100 * percent / 100)
+        let scaled = self.0 as u128 * percent as u128 / 100;
+        Self(if scaled > u64::MAX as u128 { u64::MAX } else { scaled as u64 })
     }
 }
 

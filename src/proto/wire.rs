@@ -90,6 +90,7 @@ impl<'a> Reader<'a> {
 
     /// A varint of at most 64 bits.
     pub fn varint(&mut self) -> Result<u64, Malformed> {
+        // SPEC [LFP-2.1]: A receiver MUST refuse a varint that is not in its shortest form or does not fit 64 bits.
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -123,14 +124,16 @@ impl<'a> Reader<'a> {
 
     /// A byte string with its length as a varint of at most `max`.
     pub fn prefixed(&mut self, max: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
+        // SPEC [LFP-2.2]: A receiver MUST check every length and count against what is left
         let len = self.varint_max(max as u64, field)?;
         self.bytes(len as usize)
     }
 
-    /// A UTF-8 text of at most `max` bytes, its length first as a varint.
+    /// A UTF-8 text of at most `max` bytes without control characters, its length first as a varint.
     pub fn text(&mut self, max: usize, field: &'static str) -> Result<&'a str, Malformed> {
-        let bytes = self.prefixed(max, field)?;
-        core::str::from_utf8(bytes).map_err(|_| Malformed::Field(field))
+        let text = core::str::from_utf8(self.prefixed(max, field)?).map_err(|_| Malformed::Field(field))?;
+        // SPEC [LFP-2.3]: A receiver MUST refuse a text that is not UTF-8 or holds a control character.
+        if text.chars().any(char::is_control) { Err(Malformed::Field(field)) } else { Ok(text) }
     }
 
     /// Nothing may be left.
@@ -153,6 +156,8 @@ pub trait Put {
     fn put_varint(&mut self, value: u64);
     /// A byte string, its length first as a varint.
     fn put_prefixed(&mut self, bytes: &[u8]);
+    /// As much of a text as fits `max` bytes, each control character as a space, its length first as a varint.
+    fn put_text(&mut self, text: &str, max: usize);
 }
 
 impl Put for Vec<u8> {
@@ -184,4 +189,27 @@ impl Put for Vec<u8> {
         self.put_varint(bytes.len() as u64);
         self.extend_from_slice(bytes);
     }
+
+    fn put_text(&mut self, text: &str, max: usize) {
+        let legal = || text.chars().map(|char| if char.is_control() { ' ' } else { char });
+        let mut len = 0;
+        let mut kept = 0;
+        for char in legal() {
+            if len + char.len_utf8() > max {
+                break;
+            }
+            len += char.len_utf8();
+            kept += 1;
+        }
+        self.put_varint(len as u64);
+        for char in legal().take(kept) {
+            self.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+/// Bytes that [`Put::put_varint`] appends for `value`.
+#[must_use]
+pub const fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }

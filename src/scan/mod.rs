@@ -1,7 +1,11 @@
 //! Scan: finds what changed, keeps the picture, remembers when.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod picture;
 mod scanner;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod time_array;
 

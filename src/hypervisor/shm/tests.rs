@@ -87,10 +87,11 @@ fn a_life_is_followed_from_absence_to_silence() {
         live(&source.view(at(400 + beat * beats)));
     }
     let last = 400 + 9 * beats;
-    live(&source.view(at(last + 999)));
-    assert!(is_dark(&source.view(at(last + 1001)), SurfaceState::Gone, "sign of life"));
+    let silence = PAINTER_SILENCE.as_millis() as u64;
+    live(&source.view(at(last + silence - 1)));
+    assert!(is_dark(&source.view(at(last + silence)), SurfaceState::Gone, "sign of life"));
     painter.beat(&mut writer(&file)).expect("beaten");
-    live(&source.view(at(last + 1100)));
+    live(&source.view(at(last + 1000)));
 
     painter.finish(true, &mut writer(&file)).expect("finished");
     live(&source.view(at(last + 1200)));

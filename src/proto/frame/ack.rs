@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::limits::{ACK_RANGES_MAX, ACK_REFUSALS_MAX, RECORDS_MAX};
+use crate::limits::{ACK_DELAY_MAX_US, ACK_RANGES_MAX, ACK_REFUSALS_MAX, RECORDS_MAX};
 use crate::units::PacketNumber;
-use crate::wire::{Malformed, Put, Reader};
+use crate::wire::{Malformed, Put, Reader, varint_len};
 
 /// Why a record was not applied.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -58,11 +58,12 @@ pub struct AckRange {
 /// Which packets came, and which of their records were refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ack {
-    /// Time from the arrival of the largest packet to the sending of this frame, in microseconds.
+    /// Time from the arrival of the largest packet to the sending of this frame, in microseconds; sent as at
+    /// most [`ACK_DELAY_MAX_US`].
     pub delay_us: u64,
     /// 1 to [`ACK_RANGES_MAX`] ranges, descending, with at least one missing number between any two.
     pub ranges: Vec<AckRange>,
-    /// Refused records by packet, descending by packet.
+    /// Refused records by packet, descending by packet; at most [`ACK_REFUSALS_MAX`] records in all.
     pub refused: Vec<Refused>,
 }
 
@@ -75,16 +76,39 @@ impl Ack {
 
     pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let largest = reader.varint()?;
-        let delay_us = reader.varint()?;
+        let delay_us = reader.varint_max(ACK_DELAY_MAX_US, "ack delay")?;
         let ranges = parse_ranges(reader, largest)?;
-        let refused = parse_refused(reader, largest)?;
+        let refused = parse_refused(reader, largest, &ranges)?;
         Ok(Self { delay_us, ranges, refused })
     }
 
+    /// Bytes that the frame takes, its type included.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let largest = self.largest().0;
+        let mut len = 1
+            + varint_len(largest)
+            + varint_len(self.delay_us.min(ACK_DELAY_MAX_US))
+            + varint_len(self.ranges.len() as u64)
+            + varint_len(self.refused.len() as u64);
+        for pair in self.ranges.windows(2) {
+            len += varint_len(pair[0].first.0 - pair[1].last.0 - 2);
+        }
+        for range in &self.ranges {
+            len += varint_len(range.last.0 - range.first.0);
+        }
+        for refused in &self.refused {
+            len += varint_len(largest - refused.packet.0) + varint_len(refused.records.len() as u64);
+            len += refused.records.iter().map(|(index, _)| varint_len(u64::from(*index)) + 1).sum::<usize>();
+        }
+        len
+    }
+
     pub(super) fn emit(&self, out: &mut Vec<u8>) {
+        assert!((1..=ACK_RANGES_MAX).contains(&self.ranges.len()), "an ack of {} ranges", self.ranges.len());
         let largest = self.largest().0;
         out.put_varint(largest);
-        out.put_varint(self.delay_us);
+        out.put_varint(self.delay_us.min(ACK_DELAY_MAX_US));
         out.put_varint(self.ranges.len() as u64);
         let mut below = None;
         for range in &self.ranges {
@@ -127,24 +151,36 @@ fn parse_ranges(reader: &mut Reader<'_>, largest: u64) -> Result<Vec<AckRange>, 
     Ok(ranges)
 }
 
-fn parse_refused(reader: &mut Reader<'_>, largest: u64) -> Result<Vec<Refused>, Malformed> {
+fn parse_refused(
+    reader: &mut Reader<'_>,
+    largest: u64,
+    ranges: &[AckRange],
+) -> Result<Vec<Refused>, Malformed> {
     const FIELD: Malformed = Malformed::Field("refused records");
     let packets = reader.varint_max(ACK_REFUSALS_MAX as u64, "refused packet count")?;
-    let mut refused = Vec::with_capacity(packets as usize);
+    let mut refused: Vec<Refused> = Vec::with_capacity(packets as usize);
     let mut total = 0;
     for _ in 0..packets {
-        let packet = largest.checked_sub(reader.varint()?).ok_or(FIELD)?;
+        let packet = largest.checked_sub(reader.varint()?).map(PacketNumber).ok_or(FIELD)?;
+        let descends = refused.last().is_none_or(|previous| packet < previous.packet);
+        // SPEC [LFP-9.5]: A receiver MUST take an ack as malformed that lists refusals of a packet outside its ranges.
+        if !descends || !ranges.iter().any(|range| range.first <= packet && packet <= range.last) {
+            return Err(FIELD);
+        }
         let count = reader.varint_max(ACK_REFUSALS_MAX as u64, "refused record count")? as usize;
         total += count;
         if total > ACK_REFUSALS_MAX || count == 0 {
             return Err(FIELD);
         }
-        let mut records = Vec::with_capacity(count);
+        let mut records: Vec<(u16, Refusal)> = Vec::with_capacity(count);
         for _ in 0..count {
             let index = reader.varint_max(RECORDS_MAX as u64 - 1, "refused record index")? as u16;
+            if records.last().is_some_and(|(previous, _)| index <= *previous) {
+                return Err(FIELD);
+            }
             records.push((index, Refusal::from_wire(reader.u8()?)?));
         }
-        refused.push(Refused { packet: PacketNumber(packet), records });
+        refused.push(Refused { packet, records });
     }
     Ok(refused)
 }

@@ -26,7 +26,7 @@ pub enum CloseReason {
 pub struct Close<'a> {
     /// Why, for programs.
     pub reason: CloseReason,
-    /// Why, for people; may be empty.
+    /// Why, for people; may be empty. Sent without control characters, cut off at [`TEXT_MAX`] bytes.
     pub text: &'a str,
 }
 
@@ -45,6 +45,6 @@ impl<'a> Close<'a> {
 
     pub(super) fn emit(&self, out: &mut Vec<u8>) {
         out.put_u8(self.reason as u8);
-        out.put_prefixed(self.text.as_bytes());
+        out.put_text(self.text, TEXT_MAX);
     }
 }

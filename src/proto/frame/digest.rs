@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::geometry::CellRect;
-use crate::limits::SURFACE_SIDE_MAX;
+use crate::limits::{CELL, SURFACE_SIDE_MAX};
 use crate::units::{Epoch, SurfaceId};
 use crate::wire::{Malformed, Put, Reader};
 
@@ -30,9 +30,12 @@ impl Digest {
         let id = reader.varint_u32("digest id")?;
         let surface = SurfaceId(reader.varint_u16("surface")?);
         let epoch = Epoch(reader.varint_u32("epoch")?);
-        let mut side =
-            || reader.varint_max(u64::from(SURFACE_SIDE_MAX), "digest cells").map(|side| side as u16);
+        let most = u64::from(SURFACE_SIDE_MAX / CELL);
+        let mut side = || reader.varint_max(most, "digest cells").map(|side| side as u16);
         let cells = CellRect { x: side()?, y: side()?, width: side()?, height: side()? };
+        if cells.cells() == 0 {
+            return Err(Malformed::Field("digest cells"));
+        }
         Ok(Self { id, surface, epoch, cells, contents: reader.u32()?, pixels: reader.u32()? })
     }
 

@@ -114,10 +114,13 @@ impl Input {
     }
 
     pub(super) fn emit(&self, out: &mut Vec<u8>) {
+        let count = self.events.len();
+        assert!((1..=INPUT_PENDING_MAX).contains(&count), "{count} input events in one frame");
         out.put_varint(u64::from(self.surface.0));
-        out.put_varint(self.events.len() as u64);
+        out.put_varint(count as u64);
         let mut previous = 0;
         for event in &self.events {
+            assert!(event.sequence > previous, "input event {} behind {previous}", event.sequence);
             out.put_varint(event.sequence - previous);
             previous = event.sequence;
             emit_kind(event.kind, out);

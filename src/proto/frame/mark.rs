@@ -6,7 +6,7 @@ use crate::units::{Epoch, PacketNumber, SurfaceId};
 use crate::wire::{Malformed, Put, Reader};
 
 /// Every change of a surface up to a tick has been sent in packets `first..=last`. The client's picture is that
-/// tick's once each record of those packets is applied, refused or superseded.
+/// tick's once each record of those packets is applied, refused or superseded; at once if both are 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mark {
     /// Which surface.
@@ -30,6 +30,9 @@ impl Mark {
         let (tick, captured_us) = (reader.varint()?, reader.varint()?);
         let last = reader.varint()?;
         let first = last.checked_sub(reader.varint()?).ok_or(Malformed::Field("mark span"))?;
+        if (first == 0) != (last == 0) {
+            return Err(Malformed::Field("mark span"));
+        }
         Ok(Self { surface, epoch, tick, captured_us, first: PacketNumber(first), last: PacketNumber(last) })
     }
 

@@ -59,7 +59,8 @@ pub struct Surface<'a> {
     pub state: SurfaceState,
     /// Its size, stated exactly when it is live.
     pub size: Option<Size>,
-    /// The state in words, for people; may be empty.
+    /// The state in words, for people; may be empty. Sent without control characters, cut off at [`TEXT_MAX`]
+    /// bytes.
     pub text: &'a str,
 }
 
@@ -82,10 +83,12 @@ impl<'a> Surface<'a> {
         out.put_varint(u64::from(self.surface.0));
         out.put_varint(u64::from(self.epoch.0));
         out.put_u8(self.state as u8);
-        if let (SurfaceState::Live, Some(size)) = (self.state, self.size) {
+        let live = self.state == SurfaceState::Live;
+        assert!(live == self.size.is_some(), "a surface has a size exactly when it is live: {self:?}");
+        if let Some(size) = self.size {
             out.put_varint(u64::from(size.width));
             out.put_varint(u64::from(size.height));
         }
-        out.put_prefixed(self.text.as_bytes());
+        out.put_text(self.text, TEXT_MAX);
     }
 }

@@ -70,6 +70,8 @@ pub fn decode(
     scratch: &mut Vec<u8>,
     out: &mut Vec<u32>,
 ) -> Result<(), Refusal> {
+    // SPEC [LFP-7.7]: A payload MUST be decoded in full, within the size of its own rectangle, before the first cell
+    // changes.
     out.clear();
     match technique {
         Technique::Colour => colour::decode(payload, area, out),

@@ -1,5 +1,15 @@
-//! What each side remembers of the packets it sent and received.
+//! What each side remembers of the packets it sent and received, and how fast it may send.
 
+mod loss;
+mod pacer;
+mod rate;
 mod receive;
+mod rtt;
+mod send;
 
+pub use loss::LossThresholds;
+pub use pacer::Pacer;
+pub use rate::{AckEvent, Phase, RateController, Stamp};
 pub use receive::{Arrival, ReceiveWindow};
+pub use rtt::Rtt;
+pub use send::{AckSummary, Fate, Newest, SendWindow, Sent};

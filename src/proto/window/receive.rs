@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::frame::{Ack, AckRange, Refusal, Refused};
-use crate::limits::{ACK_DELAY, ACK_PACKETS, ACK_RANGES_MAX, ACK_REFUSALS_MAX};
+use crate::limits::{ACK_DELAY, ACK_LEN_MAX, ACK_PACKETS, ACK_RANGES_MAX, ACK_REFUSALS_MAX};
 use crate::time::{Instant, micros};
 use crate::units::PacketNumber;
 
@@ -17,7 +17,8 @@ pub enum Arrival {
     Known,
 }
 
-/// Packets that acks with refusals were sent in, up to which refusal each.
+/// Packets that acks with refusals were sent in that are remembered. Of one that is not, the refusals are
+/// repeated once more.
 const CARRIERS_MAX: usize = 16;
 
 #[derive(Clone, Debug)]
@@ -28,12 +29,18 @@ struct Held {
 }
 
 /// Remembers received packets as ranges, and their refused records until the peer knows of them.
+///
+/// Everything that does not fit an ack is *forgotten*: the window then takes it for packets that never came and never
+/// will, so the peer counts them as lost and sends their content again. That is slow and still right, whereas an
+/// ack without its refusals would be wrong.
 #[derive(Clone, Debug, Default)]
 pub struct ReceiveWindow {
-    /// Ascending, disjoint, not adjacent.
+    /// Ascending, disjoint, not adjacent, all above `floor`; at most [`ACK_RANGES_MAX`].
     ranges: VecDeque<AckRange>,
+    /// What is at or below this is forgotten.
     floor: PacketNumber,
     largest_at: Instant,
+    /// In order of arrival; packets that a range holds; at most [`ACK_REFUSALS_MAX`] records in all.
     refused: VecDeque<Held>,
     next_refusal: u64,
     /// (own packet, id of the last refusal that it carried).
@@ -52,13 +59,14 @@ impl ReceiveWindow {
     /// Whether `number` is new. Changes nothing: call [`ReceiveWindow::on_applied`] once the packet is applied.
     #[must_use]
     pub fn examine(&self, number: PacketNumber) -> Arrival {
+        // SPEC [LFP-3.5]: A receiver MUST drop a packet whose number it has seen or has forgotten
         let known = number <= self.floor
             || self.ranges.iter().any(|range| range.first <= number && number <= range.last);
         if known { Arrival::Known } else { Arrival::New }
     }
 
-    /// Notes that a new packet has been applied, with the records that were refused (ascending by index). Only
-    /// from here on may it be acked.
+    /// Notes that a new packet has been applied, with the records that were refused (ascending by index, at most
+    /// [`crate::limits::RECORDS_MAX`]). Only from here on may it be acked. A packet that is not new changes nothing.
     pub fn on_applied(
         &mut self,
         number: PacketNumber,
@@ -66,19 +74,24 @@ impl ReceiveWindow {
         elicits: bool,
         refused: Vec<(u16, Refusal)>,
     ) {
-        let gap = number.0 > self.largest().0 + 1 || number < self.largest();
-        if number > self.largest() {
+        if self.examine(number) == Arrival::Known {
+            return;
+        }
+        let largest = self.largest();
+        let gap = number < largest || number.0 - largest.0 > 1;
+        if number > largest {
             self.largest_at = now;
         }
-        self.insert(number);
         if !refused.is_empty() {
             let held = Held { id: self.next_refusal, packet: number, records: refused };
             self.next_refusal += 1;
             self.refused.push_back(held);
-            self.bound_refusals();
         }
+        self.insert(number);
+        self.bound_refusals();
         if elicits {
-            self.unacked += 1;
+            self.unacked = self.unacked.saturating_add(1);
+            // SPEC [LFP-9.2]: A receiver MUST send an ACK at once when a packet that asks for one comes out of order,
             let due = if gap || self.unacked >= ACK_PACKETS { now } else { now + ACK_DELAY };
             self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
         }
@@ -90,26 +103,43 @@ impl ReceiveWindow {
         self.ack_at
     }
 
-    /// The ack to send now, in packet `carrier`; `None` before anything came. Settles what is owed.
+    /// The ack to send now, in packet `carrier`, of at most [`ACK_LEN_MAX`] bytes; `None` if there is nothing to
+    /// ack. Settles what is owed. If the packet is not sent after all, nothing is lost: the next ack repeats all.
     pub fn ack(&mut self, now: Instant, carrier: PacketNumber) -> Option<Ack> {
-        let ranges: Vec<_> = self.ranges.iter().rev().take(ACK_RANGES_MAX).copied().collect();
-        let oldest = ranges.last()?.first;
-        let mut refused: Vec<_> = self
-            .refused
-            .iter()
-            .filter(|held| held.packet >= oldest)
-            .map(|held| Refused { packet: held.packet, records: held.records.clone() })
-            .collect();
-        refused.sort_by_key(|refused| core::cmp::Reverse(refused.packet));
+        self.unacked = 0;
+        self.ack_at = None;
+        let ack = loop {
+            let oldest = self.ranges.front()?.last;
+            let ack = self.whole_ack(now);
+            if ack.encoded_len() <= ACK_LEN_MAX {
+                break ack;
+            }
+            // Only a peer whose packet numbers leap far makes an ack so long. What the largest packet needs always fits.
+            self.forget_through(self.oldest_refused().map_or(oldest, |refused| refused.min(oldest)));
+        };
+        // SPEC [LFP-9.7]: A receiver MUST repeat the refusals of a packet in every ack until one of the packets that carried
+        // them is acked.
         if let Some(last) = self.refused.back() {
             if self.carriers.len() == CARRIERS_MAX {
                 self.carriers.pop_front();
             }
             self.carriers.push_back((carrier, last.id));
         }
-        self.unacked = 0;
-        self.ack_at = None;
-        Some(Ack { delay_us: micros(now.saturating_since(self.largest_at)), ranges, refused })
+        Some(ack)
+    }
+
+    fn whole_ack(&self, now: Instant) -> Ack {
+        let mut refused: Vec<_> = self
+            .refused
+            .iter()
+            .map(|held| Refused { packet: held.packet, records: held.records.clone() })
+            .collect();
+        refused.sort_by_key(|refused| core::cmp::Reverse(refused.packet));
+        Ack {
+            delay_us: micros(now.saturating_since(self.largest_at)),
+            ranges: self.ranges.iter().rev().copied().collect(),
+            refused,
+        }
     }
 
     /// The peer has packet `own` of ours: what it carried need not be said again.
@@ -122,53 +152,42 @@ impl ReceiveWindow {
 
     /// The peer does not wait for acks below `floor` any more.
     pub fn on_floor(&mut self, floor: PacketNumber) {
-        let below = PacketNumber(floor.0.saturating_sub(1)).min(self.largest());
-        if below <= self.floor {
-            return;
-        }
-        self.floor = below;
-        while let Some(range) = self.ranges.front_mut() {
-            if range.last < below {
-                self.ranges.pop_front();
-                continue;
-            }
-            range.first = range.first.max(below);
-            break;
-        }
-        self.refused.retain(|held| held.packet > below);
+        // SPEC [LFP-9.8]: A receiver MUST forget packets below the largest FLOOR that came, but none beyond the largest
+        // number that came. A floor beyond it would make packets that are under way look like old ones.
+        self.forget_through(PacketNumber(floor.0.saturating_sub(1)).min(self.largest()));
     }
 
     fn insert(&mut self, number: PacketNumber) {
-        let at = self.ranges.partition_point(|range| range.last.0 + 1 < number.0);
-        match self.ranges.get_mut(at) {
-            Some(range) if range.first.0 <= number.0 + 1 => {
-                range.first = range.first.min(number);
-                range.last = range.last.max(number);
-                let last = range.last;
-                let next = self.ranges.get(at + 1).filter(|next| next.first.0 <= last.0 + 1).copied();
-                if let Some(next) = next {
-                    self.ranges[at].last = next.last;
-                    self.ranges.remove(at + 1);
-                }
+        let at = self.ranges.partition_point(|range| range.last < number);
+        let joins_next = self.ranges.get(at).is_some_and(|next| next.first.0 - number.0 == 1);
+        let joins_previous = at > 0 && number.0 - self.ranges[at - 1].last.0 == 1;
+        match (joins_previous, joins_next) {
+            (true, true) => {
+                self.ranges[at - 1].last = self.ranges[at].last;
+                self.ranges.remove(at);
             }
-            _ => self.ranges.insert(at, AckRange { first: number, last: number }),
+            (true, false) => self.ranges[at - 1].last = number,
+            (false, true) => self.ranges[at].first = number,
+            (false, false) => self.ranges.insert(at, AckRange { first: number, last: number }),
         }
-        // An ack names at most so many ranges. What falls off here counts as lost with the peer, which sends
-        // its content again: slow, and still right.
+        // SPEC [LFP-9.3]: A receiver MUST keep what it needs for acks within 32 ranges and 128 refused records,
         while self.ranges.len() > ACK_RANGES_MAX {
-            if let Some(range) = self.ranges.pop_front() {
-                self.forget_through(range.last);
-            }
+            self.forget_through(self.ranges[0].last);
         }
     }
 
-    /// Keeps the refusals within what one ack can list. A packet whose refusals do not fit is forgotten as if it
-    /// had never come, so that it is never acked without them.
+    /// Keeps the refusals within what one ack can list.
     fn bound_refusals(&mut self) {
+        // SPEC [LFP-9.4]: A receiver MUST NOT ack a packet in a frame that leaves out one of its refused records, unless it
+        // knows that the peer has them.
         while self.refused.iter().map(|held| held.records.len()).sum::<usize>() > ACK_REFUSALS_MAX {
-            let Some(held) = self.refused.pop_front() else { return };
-            self.forget_through(held.packet);
+            let Some(oldest) = self.oldest_refused() else { return };
+            self.forget_through(oldest);
         }
+    }
+
+    fn oldest_refused(&self) -> Option<PacketNumber> {
+        self.refused.iter().map(|held| held.packet).min()
     }
 
     fn forget_through(&mut self, number: PacketNumber) {

@@ -1,0 +1,136 @@
+//! Starting, asking and stopping the pipeline.
+
+use std::fmt;
+use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crate::hypervisor::{Source, SourceId};
+use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX};
+use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
+use crate::pipeline::lines::Request;
+use crate::pipeline::run::{Pipeline, PipelineCounters};
+use crate::pipeline::{Event, SourceCounters};
+use crate::server::Demand;
+
+/// Why a pipeline cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The system gives no thread.
+    #[error("cannot start the pipeline's thread: {0}; is a limit on processes or memory reached?")]
+    Thread(#[from] io::Error),
+    /// The system gives no threads for the workers.
+    #[error("cannot start {workers} workers: {error}; is a limit on processes or memory reached?")]
+    Workers {
+        /// How many were to be started.
+        workers: usize,
+        /// Why they were not.
+        error: rayon::ThreadPoolBuildError,
+    },
+}
+
+/// A running pipeline. It stops when this is dropped; requests that still wait are then not answered.
+pub struct PipelineHandle {
+    pipeline: Arc<Pipeline>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl PipelineHandle {
+    /// Starts scanning `sources`: none is watched until there is a [`Demand`], but what they show is followed.
+    /// `wake` is called, from any of the pipeline's threads, when there is something to [`PipelineHandle::poll`].
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn start(
+        sources: Vec<(SourceId, Box<dyn Source>)>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, PipelineError> {
+        let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1).max(1);
+        Self::start_with(sources, wake, NonZero::new(workers).unwrap_or(NonZero::<usize>::MIN))
+    }
+
+    /// [`PipelineHandle::start`] with so many workers.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn start_with(
+        sources: Vec<(SourceId, Box<dyn Source>)>,
+        wake: impl Fn() + Send + Sync + 'static,
+        workers: NonZero<usize>,
+    ) -> Result<Self, PipelineError> {
+        let workers = workers.get();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(workers)
+            .thread_name(|index| format!("lfp-worker-{index}"))
+            .build()
+            .map_err(|error| PipelineError::Workers { workers, error })?;
+        let pipeline = Arc::new(Pipeline::new(sources, pool, Box::new(wake)));
+        let thread = std::thread::Builder::new().name("lfp-pipeline".to_owned());
+        let keeper = Arc::clone(&pipeline);
+        let thread = thread.spawn(move || keeper.keep_time())?;
+        Ok(Self { pipeline, thread: Some(thread) })
+    }
+
+    /// Has a worker answer `request` with [`Event::Encoded`]. A session that has too many waiting is answered at
+    /// once, without records.
+    pub fn encode(&self, request: EncodeRequest) {
+        if self.pipeline.waiting(request.session) < WAITING_MAX {
+            self.pipeline.ask(Request::Encode(request));
+        } else {
+            self.pipeline.answer(Event::Encoded(Encoded::nothing(&request)));
+        }
+    }
+
+    /// Has a worker answer `request` with [`Event::Digested`]. A session that has too many waiting is answered at
+    /// once, without a checksum.
+    pub fn digest(&self, request: DigestRequest) {
+        if self.pipeline.waiting(request.session) < WAITING_MAX {
+            self.pipeline.ask(Request::Digest(request));
+        } else {
+            self.pipeline.answer(Event::Digested(Digested::nothing(&request)));
+        }
+    }
+
+    /// Sets how a source is watched. One that the pipeline does not have is ignored.
+    pub fn demand(&self, demand: Demand) {
+        self.pipeline.demand(demand);
+    }
+
+    /// The next thing for the network thread. Call it, after each wake, until it gives `None`.
+    #[must_use]
+    pub fn poll(&self) -> Option<Event> {
+        self.pipeline.poll()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn counters(&self) -> PipelineCounters {
+        self.pipeline.counters()
+    }
+
+    /// What was done so far for each source.
+    #[must_use]
+    pub fn source_counters(&self) -> Vec<(SourceId, SourceCounters)> {
+        self.pipeline.source_counters()
+    }
+}
+
+impl fmt::Debug for PipelineHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineHandle").finish_non_exhaustive()
+    }
+}
+
+impl Drop for PipelineHandle {
+    fn drop(&mut self) {
+        self.pipeline.stop();
+        if let Some(thread) = self.thread.take() {
+            // It catches what sources do; if it panicked all the same, that was said when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Requests of one session that wait for a worker.
+const WAITING_MAX: usize = ENCODES_PENDING_MAX + DIGESTS_PENDING_MAX;

@@ -1,0 +1,389 @@
+//! How fast to send: a model of the path made of its delivery rate and its shortest round trip.
+//!
+//! The controller keeps the largest delivery rate and the smallest round-trip time seen lately, paces at the rate and
+//! lets about two of their products be in flight. It probes for more by going a quarter faster for a moment, and
+//! slower the next. Losses do not slow it: the share that is lost even in the slowest round is the path's own and is
+//! made up for; what is lost beyond it shows as a delivery rate that does not grow.
+
+use core::time::Duration;
+
+use crate::limits::{ACK_DELAY, RATE_MAX, RATE_MIN};
+use crate::time::Instant;
+use crate::units::Bitrate;
+
+/// Gains in percent.
+const STARTUP_GAIN: u64 = 277;
+const DRAIN_GAIN: u64 = 36;
+const PROBE_GAINS: [u64; 8] = [125, 75, 100, 100, 100, 100, 100, 100];
+const IN_FLIGHT_GAIN: u64 = 200;
+const STARTUP_IN_FLIGHT_GAIN: u64 = 290;
+/// Start-up ends when so many rounds in a row bring less than a quarter more.
+const STARTUP_FLAT_ROUNDS: u32 = 3;
+/// Spans that the delivery rate's maximum looks back on, and the length of each: a round at least.
+const RATE_SPANS: usize = 10;
+const RATE_SPAN_MIN: Duration = Duration::from_millis(50);
+/// Rounds among which the smallest share of lost bytes is the path's own, and the largest share made up for.
+const LOSS_ROUNDS: usize = 8;
+const LOSS_SHARE_MAX: u64 = 300;
+/// Fewest datagrams from which a share of losses is taken.
+const LOSS_SAMPLE_DATAGRAMS: u64 = 12;
+/// How long the smallest round-trip time is believed, and how long the path is left emptier to measure it anew.
+const MIN_RTT_LIFETIME: Duration = Duration::from_secs(10);
+const PROBE_RTT_TIME: Duration = Duration::from_millis(50);
+/// Shortest phase of a probe for more.
+const PROBE_PHASE_MIN: Duration = Duration::from_millis(5);
+/// Datagrams that may always be in flight, and at the start.
+const FLOOR_DATAGRAMS: u64 = 4;
+const INITIAL_DATAGRAMS: u64 = 32;
+/// What a burst takes at the rate, within bounds in bytes and datagrams.
+const QUANTUM_TIME: Duration = Duration::from_millis(1);
+const QUANTUM_MAX: u64 = 64 * 1024;
+const QUANTUM_DATAGRAMS: u64 = 2;
+
+/// What the controller does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Doubles each round until the path is full.
+    Startup,
+    /// Lets the queue of start-up go.
+    Drain,
+    /// Cycles around the rate.
+    Cruise,
+    /// Leaves the path emptier for a moment to see its round trip.
+    ProbeRtt,
+}
+
+/// What a packet takes along, to be handed back when it is acked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stamp {
+    delivered: u64,
+    delivered_at: Instant,
+    first_sent_at: Instant,
+    limited: bool,
+}
+
+/// What an ack, or a loss found by time, says about the path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AckEvent {
+    /// When it came.
+    pub now: Instant,
+    /// Bytes that it acked.
+    pub acked_bytes: u64,
+    /// Bytes that count as lost since.
+    pub lost_bytes: u64,
+    /// When the newest packet that it acked was sent, and its stamp.
+    pub newest: Option<(Instant, Stamp)>,
+    /// The round-trip time that it measured.
+    pub rtt: Option<Duration>,
+    /// Bytes still in flight.
+    pub in_flight: u64,
+}
+
+/// Decides how fast packets go and how many may be in flight.
+#[derive(Clone, Debug)]
+pub struct RateController {
+    datagram: u64,
+    receive_buffer: u64,
+    phase: Phase,
+    /// Bytes delivered so far, and when the newest of them were known.
+    delivered: u64,
+    delivered_at: Instant,
+    first_sent_at: Instant,
+    /// Samples of packets sent before so many bytes were delivered say more of the sender than of the path.
+    limited_until: Option<u64>,
+    round_ends: u64,
+    rates: MaxFilter,
+    min_rtt: Duration,
+    min_rtt_at: Instant,
+    losses: LossFloor,
+    full: FullPath,
+    phase_since: Instant,
+    probe_step: usize,
+}
+
+impl RateController {
+    /// A controller for a path of which nothing is known but a guess of its round trip.
+    ///
+    /// `datagram` is the longest packet, `receive_buffer` what the peer takes in one burst, both in bytes.
+    #[must_use]
+    pub fn new(now: Instant, datagram: u64, receive_buffer: u64, rtt_guess: Duration) -> Self {
+        Self {
+            datagram,
+            receive_buffer: receive_buffer.max(datagram),
+            phase: Phase::Startup,
+            delivered: 0,
+            delivered_at: now,
+            first_sent_at: now,
+            limited_until: None,
+            round_ends: 0,
+            rates: MaxFilter::default(),
+            min_rtt: rtt_guess,
+            min_rtt_at: Instant::ZERO,
+            losses: LossFloor::default(),
+            full: FullPath::default(),
+            phase_since: now,
+            probe_step: 2,
+        }
+    }
+
+    /// Notes that a packet that asks for an ack is sent, `in_flight` bytes being so before it. The stamp comes back
+    /// in [`AckEvent::newest`].
+    pub fn on_sent(&mut self, now: Instant, in_flight: u64) -> Stamp {
+        if in_flight == 0 {
+            self.first_sent_at = now;
+            self.delivered_at = now;
+        }
+        Stamp {
+            delivered: self.delivered,
+            delivered_at: self.delivered_at,
+            first_sent_at: self.first_sent_at,
+            limited: self.limited_until.is_some(),
+        }
+    }
+
+    /// Notes that the path would take more than there is to send.
+    pub fn on_app_limited(&mut self, in_flight: u64) {
+        self.limited_until = Some(self.delivered + in_flight.max(1));
+    }
+
+    /// Takes what an ack or a loss says.
+    pub fn on_event(&mut self, event: &AckEvent) {
+        self.delivered += event.acked_bytes;
+        if event.acked_bytes > 0 {
+            self.delivered_at = event.now;
+        }
+        if self.limited_until.is_some_and(|until| self.delivered > until) {
+            self.limited_until = None;
+        }
+        self.losses.count(event.acked_bytes, event.lost_bytes);
+        if let Some(rtt) = event.rtt {
+            self.on_rtt(event.now, rtt);
+        }
+        if let Some((sent_at, stamp)) = event.newest {
+            self.on_delivery(event.now, sent_at, stamp);
+        }
+        self.advance(event.now, event.in_flight);
+    }
+
+    /// The rate to pace at.
+    #[must_use]
+    pub fn pacing_rate(&self) -> Bitrate {
+        let gain = match self.phase {
+            Phase::Startup => STARTUP_GAIN,
+            Phase::Drain => DRAIN_GAIN,
+            Phase::Cruise => PROBE_GAINS[self.probe_step],
+            Phase::ProbeRtt => 100,
+        };
+        let rate = self.delivery_rate().scaled_percent(gain).as_bps();
+        let kept = 1_000 - self.losses.share();
+        let paced = u128::from(rate) * 1_000 / u128::from(kept);
+        Bitrate::from_bps(u64::try_from(paced).unwrap_or(u64::MAX)).clamp(RATE_MIN, RATE_MAX)
+    }
+
+    /// Most bytes to have in flight.
+    #[must_use]
+    pub fn in_flight_max(&self) -> u64 {
+        let floor = self.datagram * FLOOR_DATAGRAMS;
+        let product = self.delivery_rate().bytes_in(self.min_rtt);
+        // What the peer holds back before it answers, and what lies in a burst, are in flight too.
+        let slack = self.delivery_rate().bytes_in(ACK_DELAY) + 2 * self.quantum();
+        let queue_max = product + slack + self.receive_buffer;
+        let most = match self.phase {
+            Phase::Startup => {
+                (product * STARTUP_IN_FLIGHT_GAIN / 100 + slack).max(self.datagram * INITIAL_DATAGRAMS)
+            }
+            Phase::Drain | Phase::Cruise => product * IN_FLIGHT_GAIN / 100 + slack,
+            Phase::ProbeRtt => product / 2 + slack,
+        };
+        // SPEC [LFP-10.4]: what exceeds the path's own content may come in one burst, if the path holds it up.
+        most.min(queue_max).max(floor)
+    }
+
+    /// Most bytes to send back to back.
+    #[must_use]
+    pub fn quantum(&self) -> u64 {
+        let paced = self.delivery_rate().bytes_in(QUANTUM_TIME).min(QUANTUM_MAX);
+        paced.max(QUANTUM_DATAGRAMS * self.datagram).min(self.receive_buffer)
+    }
+
+    /// What the path delivers: the largest rate seen lately.
+    #[must_use]
+    pub fn delivery_rate(&self) -> Bitrate {
+        let initial = Bitrate::of(
+            (self.datagram * INITIAL_DATAGRAMS).min(self.receive_buffer),
+            self.min_rtt.max(Duration::from_micros(100)),
+        );
+        self.rates.max().unwrap_or(initial).clamp(RATE_MIN, RATE_MAX)
+    }
+
+    /// The smallest round-trip time seen lately.
+    #[must_use]
+    pub const fn min_rtt(&self) -> Duration {
+        self.min_rtt
+    }
+
+    /// Parts of a thousand that the path loses whatever is sent.
+    #[must_use]
+    pub const fn loss_share_permille(&self) -> u64 {
+        self.losses.share()
+    }
+
+    /// What the controller does.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn on_rtt(&mut self, now: Instant, rtt: Duration) {
+        let unknown = self.min_rtt_at == Instant::ZERO;
+        if unknown || rtt <= self.min_rtt || self.phase == Phase::ProbeRtt && self.min_rtt_is_old(now) {
+            self.min_rtt = rtt;
+            self.min_rtt_at = now;
+        }
+    }
+
+    fn min_rtt_is_old(&self, now: Instant) -> bool {
+        self.min_rtt_at != Instant::ZERO && now.saturating_since(self.min_rtt_at) > MIN_RTT_LIFETIME
+    }
+
+    fn on_delivery(&mut self, now: Instant, sent_at: Instant, stamp: Stamp) {
+        let round_over = stamp.delivered >= self.round_ends;
+        if round_over {
+            self.round_ends = self.delivered;
+            self.losses.end_round(LOSS_SAMPLE_DATAGRAMS * self.datagram);
+        }
+        let send_time = sent_at.saturating_since(stamp.first_sent_at);
+        let ack_time = now.saturating_since(stamp.delivered_at);
+        self.first_sent_at = sent_at;
+        let interval = send_time.max(ack_time);
+        // A sample over less than a round trip has been squeezed on its way.
+        if interval.is_zero() || interval < self.min_rtt {
+            return;
+        }
+        let sample = Bitrate::of(self.delivered - stamp.delivered, interval);
+        if !stamp.limited || self.rates.max().is_none_or(|max| sample >= max) {
+            self.rates.add(now, self.min_rtt, sample);
+        }
+        if round_over && !stamp.limited && self.phase == Phase::Startup {
+            self.full.on_round(self.delivery_rate());
+        }
+    }
+
+    /// Moves between the phases.
+    fn advance(&mut self, now: Instant, in_flight: u64) {
+        let product = self.delivery_rate().bytes_in(self.min_rtt + ACK_DELAY);
+        let since = now.saturating_since(self.phase_since);
+        match self.phase {
+            Phase::Startup if self.full.is_full() => self.enter(now, Phase::Drain),
+            Phase::Drain if in_flight <= product => self.enter(now, Phase::Cruise),
+            Phase::Cruise if self.min_rtt_is_old(now) => self.enter(now, Phase::ProbeRtt),
+            Phase::Cruise if since >= self.min_rtt.max(PROBE_PHASE_MIN) => {
+                self.probe_step = (self.probe_step + 1) % PROBE_GAINS.len();
+                self.phase_since = now;
+            }
+            Phase::ProbeRtt if since >= PROBE_RTT_TIME + self.min_rtt => {
+                // Where no sample came meanwhile, the old value has to do.
+                if self.min_rtt_is_old(now) {
+                    self.min_rtt_at = now;
+                }
+                self.enter(now, Phase::Cruise);
+            }
+            Phase::Startup | Phase::Drain | Phase::Cruise | Phase::ProbeRtt => {}
+        }
+    }
+
+    fn enter(&mut self, now: Instant, phase: Phase) {
+        self.phase = phase;
+        self.phase_since = now;
+        self.probe_step = 2;
+    }
+}
+
+/// The largest of the rates added during the last [`RATE_SPANS`] spans. Spans pass only while rates are added: what
+/// nobody contradicts stays true.
+#[derive(Clone, Copy, Debug, Default)]
+struct MaxFilter {
+    spans: [Bitrate; RATE_SPANS],
+    at: usize,
+    since: Instant,
+    filled: bool,
+}
+
+impl MaxFilter {
+    fn add(&mut self, now: Instant, round: Duration, rate: Bitrate) {
+        if self.filled && now.saturating_since(self.since) >= round.max(RATE_SPAN_MIN) {
+            self.at = (self.at + 1) % RATE_SPANS;
+            self.spans[self.at] = Bitrate::default();
+            self.since = now;
+        }
+        if !self.filled {
+            self.since = now;
+        }
+        self.filled = true;
+        self.spans[self.at] = self.spans[self.at].max(rate);
+    }
+
+    fn max(&self) -> Option<Bitrate> {
+        self.spans.iter().copied().max().filter(|_| self.filled)
+    }
+}
+
+/// The share of bytes, in parts of a thousand, that is lost even in the best of the last rounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct LossFloor {
+    acked: u64,
+    lost: u64,
+    shares: [u64; LOSS_ROUNDS],
+    at: usize,
+}
+
+impl LossFloor {
+    const fn count(&mut self, acked: u64, lost: u64) {
+        self.acked += acked;
+        self.lost += lost;
+    }
+
+    fn end_round(&mut self, sample_min: u64) {
+        let total = self.acked + self.lost;
+        if total < sample_min {
+            return;
+        }
+        self.shares[self.at] = (self.lost * 1_000 / total).min(LOSS_SHARE_MAX);
+        self.at = (self.at + 1) % LOSS_ROUNDS;
+        (self.acked, self.lost) = (0, 0);
+    }
+
+    const fn share(&self) -> u64 {
+        let mut least = LOSS_SHARE_MAX;
+        let mut at = 0;
+        while at < LOSS_ROUNDS {
+            if self.shares[at] < least {
+                least = self.shares[at];
+            }
+            at += 1;
+        }
+        least
+    }
+}
+
+/// Whether start-up has filled the path.
+#[derive(Clone, Copy, Debug, Default)]
+struct FullPath {
+    reached: Bitrate,
+    flat_rounds: u32,
+}
+
+impl FullPath {
+    fn on_round(&mut self, rate: Bitrate) {
+        if rate >= self.reached.scaled_percent(125) && rate > Bitrate::default() {
+            self.reached = rate;
+            self.flat_rounds = 0;
+        } else {
+            self.flat_rounds += 1;
+        }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.flat_rounds >= STARTUP_FLAT_ROUNDS
+    }
+}
