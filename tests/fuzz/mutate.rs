@@ -102,18 +102,22 @@ fn change(input: &mut [u8], at: usize, to: impl FnOnce(u8) -> u8) {
 }
 
 /// Leaves an input as it is.
-pub(crate) fn nothing(_: &mut Vec<u8>) {}
+pub(crate) fn nothing(input: Vec<u8>) -> Vec<u8> {
+    input
+}
 
 /// Makes the checksum of a plain datagram right.
-pub(crate) fn checksum(input: &mut Vec<u8>) {
-    if let Some(end) = input.len().checked_sub(4) {
+pub(crate) fn checksum(mut input: Vec<u8>) -> Vec<u8> {
+    if let Some(end) = input.len().checked_sub(PLAIN_TRAILER_LEN) {
         let crc = crc32fast::hash(&input[..end]).to_le_bytes();
         input[end..].copy_from_slice(&crc);
     }
+    input
 }
 
 /// Takes a datagram's header and trailer off.
-pub(crate) fn payload_only(input: &mut Vec<u8>) {
+pub(crate) fn payload_only(mut input: Vec<u8>) -> Vec<u8> {
     input.drain(..input.len().min(HEADER_LEN));
     input.truncate(input.len().saturating_sub(PLAIN_TRAILER_LEN));
+    input
 }

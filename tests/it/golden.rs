@@ -48,7 +48,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// The entries of a file, after it was written anew if that is asked for.
-fn vectors(name: &str, made: Vec<Vector>) -> Vec<Vector> {
+fn vectors(name: &str, made: &[Vector]) -> Vec<Vector> {
     if std::env::var_os("LFP_WRITE_VECTORS").is_some() {
         let rows: Vec<_> = made
             .iter()
@@ -72,7 +72,7 @@ fn vectors(name: &str, made: Vec<Vector>) -> Vec<Vector> {
         })
         .collect();
     let names = |vectors: &[Vector]| vectors.iter().map(|vector| vector.name.clone()).collect::<Vec<_>>();
-    assert_eq!(names(&read), names(&made), "{name}: write the vectors anew");
+    assert_eq!(names(&read), names(made), "{name}: write the vectors anew");
     read
 }
 
@@ -102,7 +102,7 @@ fn emitted_datagram(view: &View<'_>, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn datagrams() {
-    let vectors = vectors("datagrams.json", made::datagrams());
+    let vectors = vectors("datagrams.json", &made::datagrams());
     for vector in &vectors {
         let view =
             View::new_checked(&vector.bytes).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
@@ -115,7 +115,7 @@ fn datagrams() {
 
 #[test]
 fn frames() {
-    let vectors = vectors("frames.json", made::frames());
+    let vectors = vectors("frames.json", &made::frames());
     for vector in &vectors {
         let mut reader = Reader::new(&vector.bytes);
         let frame = Frame::parse(&mut reader).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
@@ -130,7 +130,7 @@ fn frames() {
 
 #[test]
 fn records() {
-    let vectors = vectors("records.json", made::records());
+    let vectors = vectors("records.json", &made::records());
     for vector in &vectors {
         let mut reader = Reader::new(&vector.bytes);
         let record = Record::parse(&mut reader).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
@@ -146,7 +146,7 @@ fn records() {
 
 #[test]
 fn techniques() {
-    let vectors = vectors("techniques.json", made::techniques());
+    let vectors = vectors("techniques.json", &made::techniques());
     for vector in &vectors {
         let side = |name: &str| vector.fields[name].as_u64().and_then(|side| u16::try_from(side).ok());
         let (width, height) = (side("width").expect("a width"), side("height").expect("a height"));
@@ -169,7 +169,7 @@ fn techniques() {
 
 #[test]
 fn malformed() {
-    for vector in vectors("malformed.json", made::malformed()) {
+    for vector in vectors("malformed.json", &made::malformed()) {
         let error = match vector.fields["as"].as_str() {
             Some("datagram") => View::new_checked(&vector.bytes).err(),
             Some("data") => {
@@ -192,7 +192,7 @@ fn malformed() {
 
 #[test]
 fn checks() {
-    for vector in vectors("checks.json", made::checks()) {
+    for vector in vectors("checks.json", &made::checks()) {
         let numbers = |name: &str| {
             let list = vector.fields[name].as_array().cloned().unwrap_or_default();
             list.iter().filter_map(Value::as_u64).collect::<Vec<_>>()

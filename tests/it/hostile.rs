@@ -138,7 +138,8 @@ fn things_that_are_no_source_are_told_apart() {
     for (number, name) in ["empty", "noise", "absent", "."].into_iter().enumerate() {
         for kind in ["shm", "xwd", "trace", "qemu"] {
             let source = format!("{kind}:{}", bench.path().join(name).display());
-            let (good, out, err) = crate::harness::lfp_server(&bench, &["inspect", &source, "--json"]);
+            let (good, out, err) =
+                crate::harness::lfp_server(&bench, &["inspect", &source, "--json", "--wait", "1"]);
             let said = format!("{out}{err}");
             assert!(!good, "{number}: {source} was taken for a source: {said}");
             assert!(said.contains(name) && !said.contains("panicked"), "{source}: {said}");

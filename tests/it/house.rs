@@ -14,52 +14,26 @@ use serde_json::Value;
 /// stand here; once the list is empty, it goes.
 const AWAITED: &[(&str, &str)] = &[
     ("LFP-3.2", "src/config or src/main.rs, and client-lfp/src/main.rs: --plain"),
-    ("LFP-3.3", "src/proto/window: the send window's next number"),
-    ("LFP-4.1", "client-lfp/src: connection id from getrandom"),
-    ("LFP-4.2", "client-lfp/src: HELLO padded"),
     ("LFP-4.3", "src/server or src/connection: handshake"),
     ("LFP-4.4", "src/server or src/connection: cookie"),
     ("LFP-4.5", "src/server or src/connection: handshake"),
-    ("LFP-4.6", "client-lfp/src: handshake"),
     ("LFP-4.7", "src/server or src/session: packet builder"),
-    ("LFP-4.8", "src/logic: profile of an encode request"),
     ("LFP-4.9", "src/server or src/connection: address of a session"),
-    ("LFP-5.1", "client-lfp/src and src/session: View::check_frames"),
-    ("LFP-5.2", "client-lfp/src and src/session: match over frames"),
-    ("LFP-5.4", "client-lfp/src: loop over frames"),
     ("LFP-6.2", "src/session: packing of records"),
-    ("LFP-7.1", "src/scan: epochs of a source"),
-    ("LFP-7.2", "client-lfp/src: SURFACE"),
-    ("LFP-7.3", "client-lfp/src: SURFACE"),
     ("LFP-7.4", "src/session: packing of records"),
-    ("LFP-7.5", "client-lfp/src: records"),
-    ("LFP-7.6", "client-lfp/src: records"),
-    ("LFP-8.1", "client-lfp/src: records"),
-    ("LFP-9.1", "client-lfp/src and src/session: on_applied after the frames"),
-    ("LFP-9.6", "src/proto/window: the send window's ack"),
     ("LFP-9.9", "src/session: ack"),
     ("LFP-10.1", "src/session: what a packet carried"),
     ("LFP-10.2", "src/session: lost and refused"),
     ("LFP-10.3", "src/session: new epoch"),
-    ("LFP-10.4", "src/proto/window: pacer"),
     ("LFP-10.5", "src/proto/window: rate"),
     ("LFP-11.1", "src/session: digests"),
     ("LFP-11.2", "src/session: digests"),
     ("LFP-11.3", "src/session: digests"),
-    ("LFP-12.1", "client-lfp/src: input"),
     ("LFP-12.2", "src/session: input"),
     ("LFP-12.3", "client-lfp/src: input"),
-    ("LFP-12.4", "client-lfp/src, src/session, src/hypervisor: input queues"),
-    ("LFP-12.5", "client-lfp/src and src/hypervisor: age of input"),
     ("LFP-12.6", "src/session: held keys and buttons"),
-    ("LFP-12.7", "client-lfp/src: heartbeat"),
     ("LFP-12.8", "src/server: input by several sessions"),
     ("LFP-13.1", "src/session: marks"),
-    ("LFP-14.1", "client-lfp/src and src/session: CLOSE"),
-    ("LFP-14.2", "client-lfp/src and src/session: CLOSE"),
-    ("LFP-14.3", "client-lfp/src and src/session: idle time-out"),
-    ("LFP-14.4", "client-lfp/src and src/session: keep-alive"),
-    ("LFP-14.5", "client-lfp/src: CLOSE"),
 ];
 
 fn root() -> &'static Path {
@@ -178,7 +152,7 @@ fn table<'a>(specification: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
 #[test]
 fn the_table_of_limits_is_the_code_s() {
     macro_rules! named {
-        ($($name:ident),* $(,)?) => { [$((concat!("`", stringify!($name), "`"), limits::$name as u64)),*] };
+        ($($name:ident),* $(,)?) => { [$((concat!("`", stringify!($name), "`"), u64::try_from(limits::$name).unwrap_or(0))),*] };
     }
     let constants = BTreeMap::from(named!(
         CELL,

@@ -15,4 +15,5 @@ mod lifecycle;
 mod links;
 mod many;
 mod monitors;
+mod soak;
 mod wrong_config;

@@ -48,7 +48,7 @@ fn any_frame<'a>(rng: &mut Rng, base_epoch: u32, bytes: &'a mut Vec<u8>) -> Fram
         }
         2 => Frame::Floor(PacketNumber(rng.wild())),
         3 => {
-            let (width, height) = (rng.below(100) as u16 + 1, rng.below(100) as u16 + 1);
+            let (width, height) = (rng.below(100) as u16 + 80, rng.below(100) as u16 + 80);
             let size = Size::new(width, height).filter(|_| rng.below(3) > 0);
             let state = if size.is_some() { SurfaceState::Live } else { SurfaceState::Gone };
             Frame::Surface(Surface { surface, epoch, state, size, text: "" })
