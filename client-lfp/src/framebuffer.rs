@@ -154,14 +154,6 @@ impl Framebuffer {
         }
     }
 
-    /// Takes `cells`, which lie inside the grid, for never painted. Only a broken rule does this.
-    pub(crate) fn forget(&mut self, cells: CellRect) {
-        for index in cells.indices(self.grid) {
-            self.blank += usize::from(self.contents[index] != 0);
-            self.contents[index] = 0;
-        }
-    }
-
     /// Moves the changed cells into `into` (replaced if it is of another grid).
     pub(crate) fn take_damage(&mut self, into: &mut CellSet) {
         if into.grid() == self.grid {
@@ -176,8 +168,9 @@ impl Framebuffer {
     pub(crate) fn checksums(&self, cells: CellRect) -> (u32, u32) {
         let contents = cells.indices(self.grid).map(|index| ContentNumber(self.contents[index]));
         let area = self.size.clip(cells);
+        let width = usize::from(self.size.width);
         let rows = (area.y..area.y + area.height).map(|y| {
-            let start = usize::from(y) * usize::from(self.size.width) + usize::from(area.x);
+            let start = usize::from(y) * width + usize::from(area.x);
             &self.pixels[start..start + usize::from(area.width)]
         });
         (check::contents(contents), check::pixels(rows))
