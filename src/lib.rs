@@ -22,4 +22,12 @@ pub mod logic;
 
 pub mod pipeline;
 
+pub mod directory;
+
+pub mod connection;
+
+pub mod session;
+
 pub mod server;
+
+pub mod config;

@@ -63,7 +63,8 @@ impl Pacer {
         let limit = micros(DEBT_MAX) * NANOS_PER_MICRO;
         match self.rate.as_bps() {
             0 => limit,
-            bps => u64::try_from(u128::from(bytes) * 8_000_000_000 / u128::from(bps)).map_or(limit, |ns| ns.min(limit)),
+            bps => u64::try_from(u128::from(bytes) * 8_000_000_000 / u128::from(bps))
+                .map_or(limit, |ns| ns.min(limit)),
         }
     }
 }
