@@ -9,8 +9,6 @@ use lfp_proto::units::PacketNumber;
 
 use crate::framebuffer::{Framebuffer, Painted};
 use crate::limits::SCRATCH_PIXELS_KEPT;
-#[cfg(feature = "mutants")]
-use crate::mutant::Mutant;
 use crate::surface::Surface;
 
 /// What became of a record.
@@ -29,8 +27,6 @@ pub(crate) enum Outcome {
 pub(crate) struct Applier {
     inflated: Vec<u8>,
     pixels: Vec<u32>,
-    #[cfg(feature = "mutants")]
-    pub(crate) mutant: Option<Mutant>,
 }
 
 impl Applier {
@@ -59,7 +55,7 @@ impl Applier {
         let surface = surface.filter(|surface| surface.id() == frame.surface).ok_or(Refusal::Surface)?;
         let epoch = surface.epoch();
         let framebuffer = surface.live_mut().ok_or(Refusal::Surface)?;
-        if frame.epoch != epoch && !self.breaks(Rule::Epoch) {
+        if frame.epoch != epoch {
             return Err(Refusal::Epoch);
         }
         let cells = record.cells;
@@ -73,9 +69,6 @@ impl Applier {
         // that names a base (reason base).
         if record.base != Base::None {
             return Err(Refusal::Base);
-        }
-        if self.breaks(Rule::Content) {
-            framebuffer.forget(cells);
         }
         if !framebuffer.takes(cells, content) {
             return Ok(Outcome::Superseded);
@@ -104,25 +97,4 @@ impl Applier {
         };
         technique::decode(technique, record.payload, area, &mut self.inflated, &mut self.pixels)
     }
-
-    #[cfg(not(feature = "mutants"))]
-    #[allow(clippy::unused_self)]
-    const fn breaks(&self, _: Rule) -> bool {
-        false
-    }
-
-    #[cfg(feature = "mutants")]
-    fn breaks(&self, rule: Rule) -> bool {
-        match rule {
-            Rule::Content => self.mutant == Some(Mutant::IgnoreContent),
-            Rule::Epoch => self.mutant == Some(Mutant::LeakEpoch),
-        }
-    }
-}
-
-/// What a test may break.
-#[derive(Clone, Copy)]
-enum Rule {
-    Content,
-    Epoch,
 }

@@ -21,8 +21,6 @@ use crate::limits::{
     KEEP_ALIVE,
 };
 use crate::marks::{ClockOffset, Marks};
-#[cfg(feature = "mutants")]
-use crate::mutant::Mutant;
 use crate::sent::Sent;
 use crate::state::State;
 use crate::stats::Stats;
@@ -54,8 +52,6 @@ pub struct Client {
     input: InputQueue,
     painted_at: Option<Instant>,
     stats: Stats,
-    #[cfg(feature = "mutants")]
-    mutant: Option<Mutant>,
 }
 
 impl Client {
@@ -85,16 +81,7 @@ impl Client {
             input: InputQueue::default(),
             painted_at: None,
             stats: Stats::default(),
-            #[cfg(feature = "mutants")]
-            mutant: None,
         }
-    }
-
-    /// Breaks a rule of the protocol from here on.
-    #[cfg(feature = "mutants")]
-    pub fn set_mutant(&mut self, mutant: Option<Mutant>) {
-        self.mutant = mutant;
-        self.applier.mutant = mutant;
     }
 
     /// Takes a datagram (UDP payload) that came from the server. Call [`Client::poll_transmit`] afterwards.
@@ -380,10 +367,6 @@ impl Client {
         index: &mut u16,
         refused: &mut Vec<(u16, Refusal)>,
     ) {
-        #[cfg(feature = "mutants")]
-        if self.mutant == Some(Mutant::AckBeforeApply) && number.0 % 4 == 0 {
-            return;
-        }
         let repairing = self.marks.repairing() || self.arrivals.lacks();
         for record in pixels.records() {
             match self.applier.apply(self.surface.as_mut(), pixels, &record, number) {

@@ -1,5 +1,6 @@
 //! The picture: pixels once, one content number per cell.
 
+use lfp_proto::check;
 use lfp_proto::geometry::{CellRect, CellSet, Grid, PixelRect, Size};
 use lfp_proto::limits::CELL;
 use lfp_proto::units::{ContentNumber, Epoch};
@@ -153,14 +154,6 @@ impl Framebuffer {
         }
     }
 
-    /// Takes `cells`, which lie inside the grid, for never painted. Only a broken rule does this.
-    pub(crate) fn forget(&mut self, cells: CellRect) {
-        for index in cells.indices(self.grid) {
-            self.blank += usize::from(self.contents[index] != 0);
-            self.contents[index] = 0;
-        }
-    }
-
     /// Moves the changed cells into `into` (replaced if it is of another grid).
     pub(crate) fn take_damage(&mut self, into: &mut CellSet) {
         if into.grid() == self.grid {
@@ -173,23 +166,14 @@ impl Framebuffer {
 
     /// The checksums of `cells`, which lie inside the grid, as DIGEST defines them: of contents, and of pixels.
     pub(crate) fn checksums(&self, cells: CellRect) -> (u32, u32) {
-        let mut contents = crc32fast::Hasher::new();
-        for index in cells.indices(self.grid) {
-            contents.update(&self.contents[index].to_le_bytes());
-        }
-        let mut pixels = crc32fast::Hasher::new();
+        let contents = cells.indices(self.grid).map(|index| ContentNumber(self.contents[index]));
         let area = self.size.clip(cells);
-        let mut bytes = [0; 1024];
-        for y in area.y..area.y + area.height {
-            let start = usize::from(y) * usize::from(self.size.width) + usize::from(area.x);
-            for part in self.pixels[start..start + usize::from(area.width)].chunks(bytes.len() / 4) {
-                for (pixel, bytes) in part.iter().zip(bytes.chunks_exact_mut(4)) {
-                    bytes.copy_from_slice(&pixel.to_le_bytes());
-                }
-                pixels.update(&bytes[..part.len() * 4]);
-            }
-        }
-        (contents.finalize(), pixels.finalize())
+        let width = usize::from(self.size.width);
+        let rows = (area.y..area.y + area.height).map(|y| {
+            let start = usize::from(y) * width + usize::from(area.x);
+            &self.pixels[start..start + usize::from(area.width)]
+        });
+        (check::contents(contents), check::pixels(rows))
     }
 
     /// Bands of rows of cells that digests are made over, from the top.

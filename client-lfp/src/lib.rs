@@ -20,8 +20,6 @@ mod handshake;
 mod histogram;
 mod input;
 mod marks;
-#[cfg(feature = "mutants")]
-mod mutant;
 mod sent;
 mod state;
 mod stats;
@@ -31,8 +29,6 @@ pub use client::Client;
 pub use config::Config;
 pub use framebuffer::Picture;
 pub use histogram::Histogram;
-#[cfg(feature = "mutants")]
-pub use mutant::Mutant;
 pub use state::State;
 pub use stats::Stats;
 pub use surface::SurfaceView;

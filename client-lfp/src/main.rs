@@ -1,2 +1,7 @@
 //! The reference client of LFP, for the command line.
-fn main() {}
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
