@@ -53,8 +53,8 @@ JSON: times in milliseconds are since the program started; null is what did not 
   settle_ms              proven exact and still from then on, as --settle asks
   bytes_down, bytes_up   UDP payload and 28 bytes of headers a datagram; also datagrams_down, datagrams_up
   cells_applied          cells painted
-  cells_repaired         of these, repairs: in a refused record or a digest that differed, or painted between the
-                         notice of a loss and what made up for it (in motion an upper bound)
+  cells_repaired         of these, repairs: in a refused record or a digest that differed, or in a band of rows that
+                         had not been proven since packets were lost; in motion an upper bound
   records_refused        by reason
   packets_lost, duplicates, malformed, foreign
   digests                {sent, exact, differed}
