@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # What the scripts share. Sourced, with `set -euo pipefail` in force.
 
+# Nothing ends without a word.
+set -E
+trap 'printf "error: %s failed at %s:%s\n" "$BASH_COMMAND" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034  # for those that source this
 cache=$root/.cache
@@ -30,11 +34,9 @@ debian_release() { # prints 12, 13, ..., or nothing elsewhere
     (. /etc/os-release 2>/dev/null && [ "${ID:-}" = debian ] && printf '%s\n' "${VERSION_ID:-}") || true
 }
 
-qemu_version() { # prints the version of the QEMU on this machine, or nothing
-    qemu-system-x86_64 --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'
-}
-
-rust_version() { rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
+# The version of a program on this machine, or nothing.
+qemu_version() { (qemu-system-x86_64 --version 2>/dev/null || true) | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'; }
+rust_version() { (rustc --version 2>/dev/null || true) | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
 
 # missing_packages quickstart|test: one line `package reason` for each Debian package that is missing here.
 missing_packages() {

@@ -1,6 +1,7 @@
 //! Sources: framebuffers of guests, however they are reached.
 
 mod control;
+pub mod discover;
 mod dispi;
 mod fbdev;
 mod local;
