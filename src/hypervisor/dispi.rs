@@ -45,38 +45,43 @@ const CLASS_VGA: u64 = 0x0300;
 const CLASS_DISPLAY_OTHER: u64 = 0x0380;
 
 /// The display whose memory is the guest's screen, in the answer to `query-pci`: the first VGA device, else the
-/// first other display. Only those with DISPI registers count.
-pub(super) fn find_display(pci: &Value) -> Option<Display> {
+/// first other display. Only those with DISPI registers count; `None` if there is none.
+pub(super) fn find_display(pci: &Value) -> Result<Option<Display>, NoDevices> {
     let mut displays = Vec::new();
-    let mut rest: Vec<&Value> = pci.as_array()?.iter().collect();
+    let mut rest: Vec<&Value> = pci.as_array().ok_or(NoDevices)?.iter().collect();
     while let Some(bus) = rest.pop() {
         for device in bus["devices"].as_array().into_iter().flatten() {
             rest.extend(device.get("pci_bridge"));
-            displays.extend(read_display(device));
+            let class = device["class_info"]["class"].as_u64().ok_or(NoDevices)?;
+            if class == CLASS_VGA || class == CLASS_DISPLAY_OTHER {
+                displays.extend(read_display(device, class == CLASS_VGA)?);
+            }
         }
     }
-    displays.into_iter().min_by_key(|display| (!display.is_vga, display.address))
+    Ok(displays.into_iter().min_by_key(|display| (!display.is_vga, display.address)))
 }
 
-fn read_display(device: &Value) -> Option<Display> {
-    let class = device["class_info"]["class"].as_u64()?;
-    if class != CLASS_VGA && class != CLASS_DISPLAY_OTHER {
-        return None;
-    }
-    let part = |name: &str| device[name].as_u64().and_then(|part| u8::try_from(part).ok());
-    let regions = device["regions"].as_array()?;
+/// The answer to `query-pci` is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("describes the guest's PCI devices in a way that cannot be")]
+pub(super) struct NoDevices;
+
+fn read_display(device: &Value, is_vga: bool) -> Result<Option<Display>, NoDevices> {
+    let part = |name: &str| device[name].as_u64().and_then(|part| u8::try_from(part).ok()).ok_or(NoDevices);
+    let address = PciAddress { bus: part("bus")?, slot: part("slot")?, function: part("function")? };
+    let regions = device["regions"].as_array().ok_or(NoDevices)?;
     let bar = |number| {
         let is_it = |region: &&Value| region["bar"].as_u64() == Some(number) && region["type"] == "memory";
         regions.iter().find(is_it)
     };
-    let (vram, registers) = (bar(0)?, bar(2)?);
-    Some(Display {
-        address: PciAddress { bus: part("bus")?, slot: part("slot")?, function: part("function")? },
-        is_vga: class == CLASS_VGA,
-        vram_bytes: vram["size"].as_u64()?,
+    let (Some(vram), Some(registers)) = (bar(0), bar(2)) else { return Ok(None) };
+    Ok(Some(Display {
+        address,
+        is_vga,
+        vram_bytes: vram["size"].as_u64().ok_or(NoDevices)?,
         // QEMU says -1 while it has no address.
         registers: registers["address"].as_u64().filter(|address| *address != 0),
-    })
+    }))
 }
 
 /// The monitor command that reads the registers.
