@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+pub use crate::directory::InputPolicy;
 use crate::hypervisor::SourceSpec;
 use crate::limits::{CONFIG_BYTES_MAX, IDLE_TIMEOUT, NAME_MAX, SCAN_RATE_MAX_HZ, SESSIONS_MAX, SOURCES_MAX};
 
@@ -49,17 +50,6 @@ pub struct Service {
     /// Who may type.
     #[serde(default)]
     pub input: InputPolicy,
-}
-
-/// Who may send keys, buttons and motion to a guest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InputPolicy {
-    /// One session at a time, whoever was first until it rests.
-    #[default]
-    Exclusive,
-    /// Nobody: clients look.
-    None,
 }
 
 const IDLE_TIMEOUT_S: std::ops::RangeInclusive<u32> = 15..=86_400;
@@ -127,11 +117,13 @@ impl Config {
     /// If the file cannot be read, is not JSON, or holds a field that is not allowed.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let fault = |fault: String| ConfigError { file: file.to_owned(), field: String::new(), fault };
-        let length = std::fs::metadata(file).map_err(|error| fault(format!("cannot be read: {error}")))?.len();
+        let length =
+            std::fs::metadata(file).map_err(|error| fault(format!("cannot be read: {error}")))?.len();
         if length > CONFIG_BYTES_MAX {
             return Err(fault(format!("is {length} bytes long; at most {CONFIG_BYTES_MAX} are read")));
         }
-        let text = std::fs::read_to_string(file).map_err(|error| fault(format!("cannot be read: {error}")))?;
+        let text =
+            std::fs::read_to_string(file).map_err(|error| fault(format!("cannot be read: {error}")))?;
         Self::parse(&text).map_err(|(field, fault)| ConfigError { file: file.to_owned(), field, fault })
     }
 
@@ -168,7 +160,10 @@ impl Config {
                 return Err((field("name"), format!("must be 1 to {NAME_MAX} bytes long")));
             }
             if let Some(other) = names.insert(&service.name, at) {
-                return Err((field("name"), format!("{:?} is services[{other}]'s name already", service.name)));
+                return Err((
+                    field("name"),
+                    format!("{:?} is services[{other}]'s name already", service.name),
+                ));
             }
             in_range(&field("rate_hz"), service.rate_hz, &(1..=SCAN_RATE_MAX_HZ))?;
         }
@@ -207,7 +202,9 @@ mod tests {
     #[test]
     fn an_error_names_the_field_and_what_is_wrong() {
         let service = |rest: &str| {
-            format!(r#"{{"listen": "127.0.0.1:1", "services": [{{"name": "a", "source": "synthetic:idle"}}, {rest}]}}"#)
+            format!(
+                r#"{{"listen": "127.0.0.1:1", "services": [{{"name": "a", "source": "synthetic:idle"}}, {rest}]}}"#
+            )
         };
         for (text, field, part) in [
             ("{", "", "EOF"),
@@ -219,8 +216,16 @@ mod tests {
             (&service(r#"{"name": "b", "source": "quemu:/x"}"#), "services[1].source", "quemu"),
             (&service(r#"{"name": "a", "source": "synthetic:idle"}"#), "services[1].name", "services[0]"),
             (&service(r#"{"name": "", "source": "synthetic:idle"}"#), "services[1].name", "1 to 64 bytes"),
-            (&service(r#"{"name": "b", "source": "synthetic:idle", "rate_hz": 0}"#), "services[1].rate_hz", "1 to 240"),
-            (&service(r#"{"name": "b", "source": "synthetic:idle", "input": "all"}"#), "services[1].input", "exclusive"),
+            (
+                &service(r#"{"name": "b", "source": "synthetic:idle", "rate_hz": 0}"#),
+                "services[1].rate_hz",
+                "1 to 240",
+            ),
+            (
+                &service(r#"{"name": "b", "source": "synthetic:idle", "input": "all"}"#),
+                "services[1].input",
+                "exclusive",
+            ),
             (&format!("{MINIMAL} x"), "", "trailing characters"),
         ] {
             let (at, fault) = Config::parse(text).unwrap_err();

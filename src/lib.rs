@@ -21,6 +21,15 @@ pub mod logic;
 
 pub mod pipeline;
 
+pub mod directory;
+
+pub mod connection;
+pub mod session;
+
 pub mod server;
+
+pub mod output;
+
+pub mod config;
 
 pub mod commands;

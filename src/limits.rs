@@ -22,6 +22,15 @@ pub const SCAN_RATE_MAX_HZ: u32 = 240;
 pub const ENCODES_PENDING_MAX: usize = 8;
 /// Bytes of records after which an encode request ends, whatever its budget, so that a worker is free again in 1 to 3 ms.
 pub const ENCODE_BYTES_MAX: usize = 16 * 1024;
+/// Time after which a session asks encoders again that had nothing for it.
+pub const ENCODE_RETRY: Duration = Duration::from_millis(10);
+/// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
+pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
+/// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.
+pub const ENCODE_AHEAD: Duration = Duration::from_millis(4);
+/// Longest time that encoding is taken to need.
+pub const ENCODE_LATENCY_MAX: Duration = Duration::from_millis(20);
+/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free again.
 /// Cells of one encode request.
 pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
 /// Encoded records that the shared cache holds, in bytes.
@@ -80,6 +89,27 @@ pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time that orderly closing takes after a signal.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
+/// Packets by which the floor moves on before a client is told.
+pub const FLOOR_STEP: u64 = 16;
+/// Keys and buttons that a session holds at once.
+pub const HELD_MAX: usize = 64;
+/// Time without input from the session that has a guest's input after which another may take it.
+pub const INPUT_HOLD: Duration = Duration::from_secs(2);
+/// CLOSE datagrams that a session ends with.
+pub const CLOSE_REPEATS: u32 = 3;
+/// Shortest and longest time between two of them.
+pub const CLOSE_INTERVAL: core::ops::RangeInclusive<Duration> =
+    Duration::from_millis(20)..=Duration::from_millis(200);
+/// Answers to handshakes and unknown connections that wait to be sent.
+pub const REPLIES_PENDING_MAX: usize = 256;
+/// Shortest time between two CLOSE answers to connections that are not known.
+pub const UNKNOWN_CLOSE_INTERVAL: Duration = Duration::from_secs(1);
+/// Ended connections that are remembered for as long as their cookies are good, so that a late HELLO does not bring
+/// them back.
+pub const ENDED_MAX: usize = 1_024;
+/// Bytes of a datagram that a record cannot have: header, trailer, and the frames before it.
+pub const RECORD_OVERHEAD: usize = 80;
+
 const _: () = {
     assert!(
         MODE_POLL.as_millis() <= 100 && MODE_POLL_IDLE.as_millis() <= 1_000,
@@ -89,4 +119,7 @@ const _: () = {
     let drained = INPUT_KEY_INTERVAL.as_millis() * ACTIONS_PENDING_MAX as u128;
     assert!(drained < INPUT_AGE_MAX.as_millis());
     assert!(INPUT_KEYS_PER_BATCH * 4 <= 16);
+    assert!(CLOSE_REPEATS as u128 * CLOSE_INTERVAL.end().as_millis() <= SHUTDOWN_GRACE.as_millis());
+    // One cell without compression, with its header, fits the smallest datagram beside everything else.
+    assert!(CELL_PIXELS * 3 + lfp_proto::record::RECORD_HEADER_MAX + RECORD_OVERHEAD <= DATAGRAM_MIN);
 };

@@ -1,12 +1,32 @@
 //! The sans-IO root: datagrams, ticks and encodes in; transmits, requests and actions out.
 
+mod handshake;
+mod roster;
+mod sources;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::connection::Cookies;
+use crate::directory::{Directory, InputPolicy};
 use crate::hypervisor::{Action, SourceId};
-use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
+use crate::limits::REPLIES_PENDING_MAX;
+use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, SessionKey};
 use crate::scan::Tick;
+use crate::session::{Session, Step, Wish};
 use crate::time::Instant;
+use lfp_proto::frame::{CloseReason, InputKind};
+use lfp_proto::packet::{Kind, View};
+
+use self::handshake::Asked;
+use self::roster::Roster;
+use self::sources::{Grant, Sources};
+pub use self::stats::{ServerStats, SessionStatus, SessionTotals};
 
 /// Something that happened.
 #[derive(Debug)]
@@ -59,4 +79,324 @@ pub struct Demand {
     pub source: SourceId,
     /// Scans per second; 0: nobody watches.
     pub rate_hz: u32,
+}
+
+/// What a server is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What clients may ask for.
+    pub directory: Directory,
+    /// Whether sessions without encryption are taken.
+    pub plain: bool,
+    /// Most sessions at once.
+    pub sessions_max: usize,
+    /// Silence after which a session ends.
+    pub idle_timeout: Duration,
+}
+
+/// A whole server, without its sockets, clock and threads.
+///
+/// Hand in what happens with [`Server::handle`], then do what [`Server::poll`] says until it says to wait.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    cookies: Cookies,
+    roster: Roster,
+    sources: Sources,
+    /// Answers to those who have no session.
+    replies: VecDeque<(SocketAddr, Vec<u8>)>,
+    actions: VecDeque<Action>,
+    unknown_closed_at: Option<Instant>,
+    closing: bool,
+    stats: ServerStats,
+}
+
+impl Server {
+    /// A server without sessions. `random` must not be guessable.
+    #[must_use]
+    pub fn new(config: Config, random: [u8; 32]) -> Self {
+        Self {
+            config,
+            cookies: Cookies::new(random),
+            roster: Roster::default(),
+            sources: Sources::default(),
+            replies: VecDeque::new(),
+            actions: VecDeque::new(),
+            unknown_closed_at: None,
+            closing: false,
+            stats: ServerStats::default(),
+        }
+    }
+
+    /// Sessions, those that are closing included.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.roster.len()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub const fn stats(&self) -> &ServerStats {
+        &self.stats
+    }
+
+    /// Every session as it stands, in the order in which they began.
+    pub fn status(&self) -> impl Iterator<Item = SessionStatus> + '_ {
+        self.roster.iter().map(SessionStatus::of)
+    }
+
+    /// Takes in what happened at `now`, which never goes back.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Datagram { from, bytes } => self.on_datagram(now, from, bytes),
+            Input::Tick(tick) => self.on_tick(&tick),
+            Input::Encoded(encoded) => {
+                if let Some(session) = self.roster.tell(encoded.session) {
+                    session.on_encoded(now, encoded);
+                }
+            }
+            Input::Digested(digested) => {
+                if let Some(session) = self.roster.tell(digested.request.session) {
+                    session.on_digested(&digested);
+                }
+            }
+            // Poll looks at the time.
+            Input::Timeout => {}
+            Input::Shutdown => self.shut_down(now),
+        }
+    }
+
+    /// The next thing to do at `now`. Call it until it gives [`Output::Timeout`], after every [`Server::handle`].
+    pub fn poll(&mut self, now: Instant) -> Output {
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Output::Action(action);
+            }
+            if let Some(demand) = self.sources.next_demand() {
+                return Output::Demand(demand);
+            }
+            if let Some((to, bytes)) = self.replies.pop_front() {
+                return self.transmit(to, bytes);
+            }
+            let Some(key) = self.roster.next_turn(now) else {
+                return Output::Timeout(self.roster.deadline());
+            };
+            if let Some(output) = self.turn(now, key) {
+                return output;
+            }
+        }
+    }
+
+    /// Gives a session its turn.
+    fn turn(&mut self, now: Instant, key: SessionKey) -> Option<Output> {
+        let session = self.roster.get_mut(key)?;
+        let was_open = session.closing().is_none();
+        let step = session.poll(now);
+        let address = session.address();
+        let (is_over, closes) = (session.is_over(), was_open && session.closing().is_some());
+        self.fetch_releases(now, key);
+        if closes {
+            self.on_closing(key);
+        }
+        if is_over {
+            self.remove(now, key);
+        }
+        let Some(step) = step else {
+            self.roster.rest(now, key);
+            return None;
+        };
+        self.roster.wake(key);
+        Some(match step {
+            Step::Transmit(bytes) => self.transmit(address, bytes),
+            Step::Encode(request) => Output::Encode(request),
+            Step::Digest(request) => Output::Digest(request),
+        })
+    }
+
+    fn on_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        self.stats.datagrams_in += 1;
+        self.stats.bytes_in += bytes.len() as u64;
+        // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than
+        // 8,900 bytes, that has another version, an unknown kind or another protection than the connection's, or whose
+        // trailer does not match.
+        let view = match View::new_checked(bytes) {
+            Ok(view) => view,
+            Err(malformed) => return self.stats.on_bad(malformed),
+        };
+        let asked = Asked { from, connection: view.connection(), len: bytes.len() };
+        match view.kind() {
+            Kind::Hello => self.on_hello(now, asked, &view),
+            Kind::Data => self.on_data(now, asked, &view),
+            Kind::Challenge | Kind::Accept | Kind::Refuse => self.stats.dropped_malformed += 1,
+        }
+    }
+
+    fn on_data(&mut self, now: Instant, asked: Asked, view: &View<'_>) {
+        let Some(key) = self.roster.find(asked.connection) else { return self.on_unknown(now, asked) };
+        let Some(session) = self.roster.tell(key) else { return };
+        if session.address() != asked.from {
+            self.stats.dropped_address += 1;
+            return;
+        }
+        // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
+        let is_open = session.closing().is_none();
+        let brought = session.on_packet(now, view, asked.len);
+        if is_open {
+            for wish in &brought.wishes {
+                self.on_wish(now, key, wish);
+            }
+        }
+        if brought.closed {
+            if let Some(session) = self.roster.tell(key) {
+                session.end(now);
+            }
+            self.fetch_releases(now, key);
+            self.remove(now, key);
+        }
+    }
+
+    fn on_tick(&mut self, tick: &Arc<Tick>) {
+        if !self.sources.on_tick(tick) {
+            return;
+        }
+        for key in self.roster.keys() {
+            let watches = |session: &Session| session.watches().any(|(source, _)| source == tick.source);
+            if self.roster.get(key).is_some_and(watches) {
+                if let Some(session) = self.roster.tell(key) {
+                    session.on_tick(tick);
+                }
+            }
+        }
+    }
+
+    /// One input event of a session.
+    fn on_wish(&mut self, now: Instant, key: SessionKey, wish: &Wish) {
+        if wish.kind == InputKind::FocusLost {
+            if let Some(session) = self.roster.tell(key) {
+                session.release_all();
+            }
+            return self.fetch_releases(now, key);
+        }
+        let Some(target) = wish.target.filter(|target| target.input != InputPolicy::None) else {
+            return self.deny(key);
+        };
+        if wish.kind.is_release() && !self.sources.is_holder(target.source, key) {
+            // Whatever it had pressed was released when it lost the input.
+            return;
+        }
+        match self.sources.grant(now, target.source, key) {
+            Grant::Denied => return self.deny(key),
+            Grant::TakenFrom(other) => {
+                if let Some(session) = self.roster.tell(other) {
+                    session.release_all();
+                }
+                self.fetch_releases(now, other);
+            }
+            Grant::Given => {}
+        }
+        let Some(session) = self.roster.tell(key) else { return };
+        if session.on_granted(wish) {
+            self.act(now, wish);
+        }
+    }
+
+    fn deny(&mut self, key: SessionKey) {
+        if let Some(session) = self.roster.tell(key) {
+            session.on_denied();
+        }
+    }
+
+    /// Gives a guest what it has been granted.
+    fn act(&mut self, now: Instant, wish: &Wish) {
+        let Some(target) = wish.target else { return };
+        let size = wish.size.unwrap_or_default();
+        let input = match wish.kind {
+            InputKind::MoveTo { x, y } => InputKind::MoveTo {
+                x: x.min(size.width.saturating_sub(1)),
+                y: y.min(size.height.saturating_sub(1)),
+            },
+            other => other,
+        };
+        self.actions.push_back(Action { source: target.source, at: now, input, size });
+    }
+
+    fn fetch_releases(&mut self, now: Instant, key: SessionKey) {
+        let releases = self.roster.get_mut(key).map(Session::take_releases).unwrap_or_default();
+        for wish in releases {
+            self.act(now, &wish);
+        }
+    }
+
+    fn begin(&mut self, mut session: Session) {
+        tracing::info!(
+            connection = session.connection().0,
+            from = %session.address(),
+            service = session.terms().service,
+            place = session.terms().place,
+            "session begins"
+        );
+        self.stats.sessions_begun += 1;
+        let sources: Vec<_> = session.watches().map(|(source, _)| source).collect();
+        for source in sources {
+            if let Some(tick) = self.sources.newest(source) {
+                session.on_tick(tick);
+            }
+        }
+        self.roster.insert(session);
+        self.rewatch();
+    }
+
+    /// A session has nothing more to watch.
+    fn on_closing(&mut self, key: SessionKey) {
+        self.sources.on_end(key);
+        self.rewatch();
+    }
+
+    fn remove(&mut self, now: Instant, key: SessionKey) {
+        let Some(session) = self.roster.remove(now, key) else { return };
+        let stats = session.stats();
+        tracing::info!(
+            connection = session.connection().0,
+            from = %session.address(),
+            reason = ?session.closing(),
+            bytes_down = stats.bytes_down,
+            packets_lost = stats.packets_lost,
+            cells_repaired = stats.cells_repaired,
+            "session is over"
+        );
+        self.stats.sessions_ended += 1;
+        self.stats.ended.add(stats);
+        self.on_closing(key);
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.closing = true;
+        for key in self.roster.keys() {
+            if let Some(session) = self.roster.tell(key) {
+                session.close(now, CloseReason::ShuttingDown, "the server is shutting down");
+            }
+            self.fetch_releases(now, key);
+            self.sources.on_end(key);
+        }
+        self.rewatch();
+    }
+
+    fn rewatch(&mut self) {
+        self.sources.watch(self.roster.iter().flat_map(Session::watches));
+    }
+
+    /// Has an answer sent to somebody who has no session.
+    fn reply(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        if self.replies.len() < REPLIES_PENDING_MAX {
+            self.replies.push_back((to, bytes));
+        } else {
+            self.stats.dropped_replies += 1;
+        }
+    }
+
+    fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) -> Output {
+        self.stats.datagrams_out += 1;
+        self.stats.bytes_out += bytes.len() as u64;
+        Output::Transmit { to, bytes }
+    }
 }

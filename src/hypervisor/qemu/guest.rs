@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `Down` | it is time to try again and the socket takes a connection: `Greeting` |
 //! | `Greeting` | the monitor greets: `Negotiating`; it stays silent for too long: `Down` |
-//! | `Negotiating` | capabilities and status are answered: `Finding` |
+//! | `Negotiating` | capabilities, status and kind of pointer are answered: `Finding` |
 //! | `Finding` | the display and its memory are found: `Watching` |
 //! | `Watching` | the guest resets, its registers or its memory go: `Finding` |
 //!
@@ -216,6 +216,11 @@ impl Guest {
                 if self.is_off {
                     self.publish_dark(SurfaceState::Gone, POWERED_OFF);
                 }
+                self.ask(now, Question::Pointer, "query-mice", None);
+                None
+            }
+            (State::Negotiating, Event::Answered(Question::Pointer, Ok(mice))) => {
+                self.take_mice(&mice);
                 Some(State::Finding { next: now })
             }
             (State::Finding { next }, Event::Tick) if now >= *next && self.asked.is_none() => {
@@ -348,14 +353,19 @@ impl Guest {
                 self.publish_mode(&watch);
             }
             Question::Pointer => {
-                let mice = answer.as_array().into_iter().flatten();
-                let current = mice.clone().find(|mouse| mouse["current"] == true);
-                self.is_absolute = current.is_none_or(|mouse| mouse["absolute"] == true);
+                self.take_mice(answer);
                 self.ask_human(now, Question::Order, &dispi::read_order_command(watch.address));
             }
             Question::Capabilities | Question::Status | Question::Devices => {}
         }
         State::Watching(watch)
+    }
+
+    /// Learns whether the pointer that the guest uses now takes absolute positions.
+    fn take_mice(&mut self, mice: &Value) {
+        let mut mice = mice.as_array().into_iter().flatten();
+        let current = mice.find(|mouse| mouse["current"] == true);
+        self.is_absolute = current.is_none_or(|mouse| mouse["absolute"] == true);
     }
 
     fn take_mode(&mut self, now: Instant, mut watch: Watch, printed: &str) -> State {

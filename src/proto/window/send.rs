@@ -155,6 +155,15 @@ impl<T> SendWindow<T> {
         self.backoff
     }
 
+    /// Bytes that the window takes beside itself; `info` says how many of them an info does.
+    pub fn memory_bytes(&self, info: impl Fn(&T) -> usize) -> usize {
+        let infos = self.slots.iter().map(|slot| match slot {
+            Slot::Flying(sent) | Slot::Lost(sent, _) => info(&sent.info),
+            Slot::Settled => 0,
+        });
+        self.slots.capacity() * size_of::<Slot<T>>() + infos.sum::<usize>()
+    }
+
     /// The path is another one: what was learnt about the old one is forgotten, packets in flight stay.
     pub fn on_path_change(&mut self, rtt_guess: Duration) {
         self.rtt = Rtt::new(rtt_guess);

@@ -1,0 +1,112 @@
+//! Admission: what a Hello with a valid cookie may have.
+
+use crate::directory::{Directory, Service};
+use lfp_proto::hello::{Hello, RefuseReason};
+use lfp_proto::technique::Technique;
+
+/// What the server allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// Sessions without encryption are taken.
+    pub plain: bool,
+    /// Every place is taken.
+    pub full: bool,
+    /// The server is closing.
+    pub closing: bool,
+}
+
+/// Why a client was turned away.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Turned {
+    /// For programs.
+    pub reason: RefuseReason,
+    /// For people: why, and what to do. Names no service that was not asked for.
+    pub text: String,
+}
+
+/// What a client was given.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission<'a> {
+    /// The service that it asked for.
+    pub service: &'a Service,
+}
+
+impl<'a> Admission<'a> {
+    /// Whether `hello`, which came in a plain datagram from a proven address, may have its session.
+    ///
+    /// # Errors
+    /// The reason, in words that are safe to show to whoever asks.
+    pub fn decide(hello: &Hello, directory: &'a Directory, policy: Policy) -> Result<Self, Turned> {
+        let turned = |reason, text: &str| Err(Turned { reason, text: text.to_owned() });
+        if policy.closing {
+            return turned(RefuseReason::ShuttingDown, "the server is shutting down; try again later");
+        }
+        // SPEC [LFP-3.2]: A side MUST NOT use plain protection unless its user has named it.
+        if !policy.plain {
+            let text = "this server takes no plain sessions; it must be started with --plain to take them";
+            return turned(RefuseReason::PlainNotAllowed, text);
+        }
+        // Every cell of every picture fits a record in this technique, and in no other for certain.
+        if hello.decoders & Technique::Raw.bit() == 0 {
+            let text = "the client must decode uncompressed bitmaps (technique 2)";
+            return turned(RefuseReason::Unsupported, text);
+        }
+        let Some(service) = directory.find(&hello.service) else {
+            let text = "no service has that name; the server's configuration has the names, and a server started \
+                        with one --source calls it \"default\"";
+            return turned(RefuseReason::UnknownService, text);
+        };
+        if policy.full {
+            let text = "the server has as many sessions as it may; try again when one has ended";
+            return turned(RefuseReason::Full, text);
+        }
+        Ok(Self { service })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::InputPolicy;
+    use crate::hypervisor::SourceId;
+    use crate::limits::TEXT_MAX;
+    use lfp_proto::hello::{ClientType, Display};
+
+    fn hello(service: &str, decoders: u32) -> Hello {
+        Hello {
+            cookie: Vec::new(),
+            client_time_us: 0,
+            service: service.to_owned(),
+            place: String::new(),
+            client_type: ClientType::Headless,
+            displays: vec![Display { size: None, depth: 24, refresh_hz: 60 }],
+            decoders,
+            references: 0,
+            datagram_size: 1_200,
+            receive_buffer: 65_536,
+        }
+    }
+
+    #[test]
+    fn each_reason_has_its_case_and_says_what_to_do() {
+        let mut directory = Directory::default();
+        directory.insert("secret-finance-desk", SourceId(0), 60, InputPolicy::Exclusive);
+        let open = Policy { plain: true, full: false, closing: false };
+        let all = lfp_proto::technique::decoders();
+        let good = hello("secret-finance-desk", all);
+        for (hello, policy, reason) in [
+            (&good, Policy { plain: false, ..open }, RefuseReason::PlainNotAllowed),
+            (&hello("default", all), open, RefuseReason::UnknownService),
+            (&hello("default", all), Policy { full: true, ..open }, RefuseReason::UnknownService),
+            (&good, Policy { full: true, ..open }, RefuseReason::Full),
+            (&hello("secret-finance-desk", Technique::Bitmap.bit()), open, RefuseReason::Unsupported),
+            (&good, Policy { closing: true, ..open }, RefuseReason::ShuttingDown),
+        ] {
+            let turned = Admission::decide(hello, &directory, policy).unwrap_err();
+            assert_eq!(turned.reason, reason);
+            assert!(!turned.text.is_empty() && turned.text.len() <= TEXT_MAX, "{}", turned.text);
+            assert!(!turned.text.contains("finance"), "{}", turned.text);
+        }
+        assert_eq!(Admission::decide(&good, &directory, open).unwrap().service.sources.len(), 1);
+    }
+}

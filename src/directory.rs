@@ -1,0 +1,72 @@
+//! The directory: names of services in, sources out. Knows no sessions.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::hypervisor::SourceId;
+
+/// Who may send keys, buttons and motion to a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputPolicy {
+    /// One session at a time, whoever was first until it rests.
+    #[default]
+    Exclusive,
+    /// Nobody: clients look.
+    None,
+}
+
+/// What kind of service it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Tier {
+    /// A guest's screen.
+    #[default]
+    Desktop,
+}
+
+/// One source of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServiceSource {
+    /// Which source.
+    pub source: SourceId,
+    /// Fastest scan per second.
+    pub rate_hz: u32,
+    /// Who may type.
+    pub input: InputPolicy,
+}
+
+/// A named thing that a client may ask for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// What kind it is.
+    pub tier: Tier,
+    /// Its sources, in the order of the session's surfaces; at least one, at most
+    /// [`crate::limits::SURFACES_MAX`].
+    pub sources: Vec<ServiceSource>,
+}
+
+/// All services of a server.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Directory {
+    services: BTreeMap<String, Service>,
+}
+
+impl Directory {
+    /// Adds the service `name`, a desktop of one source. A service of that name is replaced.
+    pub fn insert(&mut self, name: &str, source: SourceId, rate_hz: u32, input: InputPolicy) {
+        let sources = vec![ServiceSource { source, rate_hz, input }];
+        self.services.insert(name.to_owned(), Service { tier: Tier::Desktop, sources });
+    }
+
+    /// The service `name`.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Service> {
+        self.services.get(name)
+    }
+
+    /// Every service with its name, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Service)> {
+        self.services.iter().map(|(name, service)| (name.as_str(), service))
+    }
+}

@@ -1,0 +1,152 @@
+//! HELLO, and what comes of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::connection::{Admission, Policy, Proof, Turned};
+use crate::limits::{DATAGRAM_MIN, UNKNOWN_CLOSE_INTERVAL};
+use crate::server::Server;
+use crate::session::{Session, Terms};
+use crate::time::{Instant, micros};
+use crate::units::{ConnectionId, PacketNumber};
+use lfp_proto::frame::{Close, CloseReason, Frame};
+use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
+use lfp_proto::packet::{Builder, Kind, View};
+
+/// An unproven address gets at most so many times the bytes that came from it.
+const AMPLIFICATION_MAX: usize = 3;
+
+/// A datagram that may be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) from: SocketAddr,
+    pub(super) connection: ConnectionId,
+    pub(super) len: usize,
+}
+
+impl Server {
+    pub(super) fn on_hello(&mut self, now: Instant, asked: Asked, view: &View<'_>) {
+        if asked.len < DATAGRAM_MIN {
+            self.stats.dropped_short += 1;
+            return;
+        }
+        let hello = match Hello::parse(view.payload()) {
+            Ok(hello) => hello,
+            Err(malformed) => return self.stats.on_bad(malformed),
+        };
+        // SPEC [LFP-4.3]: A server MUST NOT keep anything for an address that has not shown a valid cookie, nor send
+        // it more than three times the bytes that came from it.
+        match self.cookies.check(now, asked.from, asked.connection, &hello.cookie) {
+            Proof::Valid(age) => self.on_proven(now, asked, &hello, age),
+            Proof::Missing => self.challenge(now, asked, &hello),
+            Proof::Forged => {
+                self.stats.cookies_forged += 1;
+                self.challenge(now, asked, &hello);
+            }
+            Proof::Expired => {
+                self.stats.cookies_expired += 1;
+                self.challenge(now, asked, &hello);
+            }
+        }
+    }
+
+    /// The address is the client's. `age` is the time since it was asked to prove it: a round trip, if nothing was lost.
+    fn on_proven(&mut self, now: Instant, asked: Asked, hello: &Hello, age: Duration) {
+        if self.roster.has_ended(now, asked.connection) {
+            self.stats.dropped_ended += 1;
+            return;
+        }
+        // SPEC [LFP-4.5]: A server MUST answer a repeated HELLO of a session with ACCEPT again and MUST NOT make a
+        // second one.
+        if let Some(key) = self.roster.find(asked.connection) {
+            let Some(session) = self.roster.tell(key).filter(|session| session.closing().is_none()) else {
+                return;
+            };
+            let datagram = session.terms().datagram;
+            // SPEC [LFP-4.9]: A server MUST NOT send a session's packets to an address that has not shown a valid
+            // cookie for it.
+            if session.address() != asked.from {
+                tracing::info!(connection = asked.connection.0, from = %session.address(), to = %asked.from, "session moves");
+                session.move_to(now, asked.from, Some(age));
+                self.stats.sessions_moved += 1;
+            }
+            return self.accept(now, asked, hello, datagram);
+        }
+        let policy = Policy {
+            plain: self.config.plain,
+            full: self.roster.len() >= self.config.sessions_max,
+            closing: self.closing,
+        };
+        match Admission::decide(hello, &self.config.directory, policy) {
+            Ok(Admission { service }) => {
+                let terms = Terms::of(hello, self.config.idle_timeout);
+                let datagram = terms.datagram;
+                let key = self.roster.next_key();
+                let session = Session::new(now, key, asked.connection, asked.from, service, terms, Some(age));
+                self.begin(session);
+                self.accept(now, asked, hello, datagram);
+            }
+            Err(turned) => self.refuse(asked, hello, turned),
+        }
+    }
+
+    fn challenge(&mut self, now: Instant, asked: Asked, hello: &Hello) {
+        self.stats.challenges += 1;
+        let cookie = self.cookies.issue(now, asked.from, asked.connection).to_vec();
+        let challenge = Challenge { client_time_us: hello.client_time_us, cookie };
+        self.answer(asked, Kind::Challenge, |body| challenge.emit(body));
+    }
+
+    fn accept(&mut self, now: Instant, asked: Asked, hello: &Hello, datagram: usize) {
+        self.stats.accepts += 1;
+        let accept = Accept {
+            client_time_us: hello.client_time_us,
+            server_time_us: now.as_micros(),
+            datagram_size: u16::try_from(datagram).unwrap_or(u16::MAX),
+            idle_timeout_ms: u32::try_from(micros(self.config.idle_timeout) / 1_000).unwrap_or(u32::MAX),
+        };
+        self.answer(asked, Kind::Accept, |body| accept.emit(body));
+    }
+
+    fn refuse(&mut self, asked: Asked, hello: &Hello, turned: Turned) {
+        self.stats.refusals += 1;
+        tracing::info!(from = %asked.from, service = hello.service, reason = ?turned.reason, "refused");
+        let refuse =
+            Refuse { client_time_us: hello.client_time_us, reason: turned.reason, text: turned.text };
+        self.answer(asked, Kind::Refuse, |body| refuse.emit(body));
+    }
+
+    /// Tells whoever talks of a connection that is not known that there is none: seldom, and never in more bytes than
+    /// came.
+    pub(super) fn on_unknown(&mut self, now: Instant, asked: Asked) {
+        self.stats.dropped_unknown += 1;
+        let close = Frame::Close(Close { reason: CloseReason::Unknown, text: "" });
+        let bytes = self.compose(asked, Kind::Data, |builder| {
+            builder.push(&close);
+        });
+        let early =
+            self.unknown_closed_at.is_some_and(|at| now.saturating_since(at) < UNKNOWN_CLOSE_INTERVAL);
+        if bytes.len() <= asked.len && !early {
+            self.unknown_closed_at = Some(now);
+            self.stats.unknown_closed += 1;
+            self.reply(asked.from, bytes);
+        }
+    }
+
+    fn answer(&mut self, asked: Asked, kind: Kind, emit: impl FnOnce(&mut Vec<u8>)) {
+        let bytes = self.compose(asked, kind, |builder| emit(builder.body()));
+        assert!(
+            bytes.len() <= AMPLIFICATION_MAX * asked.len,
+            "{} bytes would answer {}",
+            bytes.len(),
+            asked.len
+        );
+        self.reply(asked.from, bytes);
+    }
+
+    fn compose(&self, asked: Asked, kind: Kind, fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
+        let mut builder = Builder::new(Vec::new(), DATAGRAM_MIN, kind, asked.connection, PacketNumber(0));
+        fill(&mut builder);
+        builder.finish()
+    }
+}

@@ -1,0 +1,138 @@
+//! What a server has done so far.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::session::{Session, SessionStats};
+use crate::time::Instant;
+use crate::units::{Bitrate, ConnectionId};
+use lfp_proto::wire::Malformed;
+
+/// Counters of a server. Each name ends in its unit where it is not a plain number of what it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ServerStats {
+    /// Datagrams that came.
+    pub datagrams_in: u64,
+    /// Bytes of those, UDP payload.
+    pub bytes_in: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+    /// Bytes of those.
+    pub bytes_out: u64,
+    /// Datagrams of another version.
+    pub dropped_version: u64,
+    /// Datagrams whose checksum did not match.
+    pub dropped_checksum: u64,
+    /// Datagrams that were no datagrams of this protocol, or of a kind that only servers send.
+    pub dropped_malformed: u64,
+    /// DATA for a connection that is not known.
+    pub dropped_unknown: u64,
+    /// DATA for a session from an address that is not its client's.
+    pub dropped_address: u64,
+    /// HELLO that was shorter than a client must make it.
+    pub dropped_short: u64,
+    /// HELLO of a connection that has ended.
+    pub dropped_ended: u64,
+    /// Answers that were not sent because too many waited.
+    pub dropped_replies: u64,
+    /// HELLO answered with CHALLENGE.
+    pub challenges: u64,
+    /// Those of them that had a cookie that was not the server's.
+    pub cookies_forged: u64,
+    /// Those of them that had a cookie which was too old.
+    pub cookies_expired: u64,
+    /// HELLO answered with REFUSE.
+    pub refusals: u64,
+    /// HELLO answered with ACCEPT.
+    pub accepts: u64,
+    /// Sessions begun.
+    pub sessions_begun: u64,
+    /// Sessions over.
+    pub sessions_ended: u64,
+    /// Times that a session moved to another address.
+    pub sessions_moved: u64,
+    /// CLOSE sent for connections that are not known.
+    pub unknown_closed: u64,
+    /// What the sessions that are over had done.
+    pub ended: SessionTotals,
+}
+
+/// What several sessions did together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SessionTotals {
+    /// Packets that counted as lost.
+    pub packets_lost: u64,
+    /// Cells wanted again because a record of theirs was lost or refused.
+    pub cells_repaired: u64,
+    /// Records refused.
+    pub records_refused: u64,
+    /// Digests that differed.
+    pub digests_differing: u64,
+    /// Input events given to guests.
+    pub inputs_applied: u64,
+}
+
+impl SessionTotals {
+    pub(super) fn add(&mut self, stats: &SessionStats) {
+        self.packets_lost += stats.packets_lost;
+        self.cells_repaired += stats.cells_repaired;
+        self.records_refused += stats.refused();
+        self.digests_differing += stats.digests_differing;
+        self.inputs_applied += stats.inputs_applied;
+    }
+}
+
+impl ServerStats {
+    pub(super) fn on_bad(&mut self, malformed: Malformed) {
+        match malformed {
+            Malformed::Field("version") => self.dropped_version += 1,
+            Malformed::Checksum => self.dropped_checksum += 1,
+            _ => self.dropped_malformed += 1,
+        }
+    }
+}
+
+/// One session as a status command shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionStatus {
+    /// Its connection id.
+    pub connection: ConnectionId,
+    /// Where its client is.
+    pub address: SocketAddr,
+    /// The service.
+    pub service: String,
+    /// Where the client stands, in its words.
+    pub place: String,
+    /// When it began.
+    pub began_at: Instant,
+    /// The smoothed round-trip time.
+    pub rtt: Duration,
+    /// What the path delivers.
+    pub delivery_rate: Bitrate,
+    /// Bytes sent and neither acked nor lost.
+    pub in_flight_bytes: u64,
+    /// Cells that the client is not known to show as they are.
+    pub open_cells: usize,
+    /// Bytes of memory that it takes.
+    pub memory_bytes: usize,
+    /// What was done so far.
+    pub stats: SessionStats,
+}
+
+impl SessionStatus {
+    pub(super) fn of(session: &Session) -> Self {
+        Self {
+            connection: session.connection(),
+            address: session.address(),
+            service: session.terms().service.clone(),
+            place: session.terms().place.clone(),
+            began_at: session.began_at(),
+            rtt: session.rtt(),
+            delivery_rate: session.delivery_rate(),
+            in_flight_bytes: session.in_flight_bytes(),
+            open_cells: session.open_cells(),
+            memory_bytes: session.memory_bytes(),
+            stats: *session.stats(),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Whole servers in virtual time.
+
+mod client;
+mod picture;
+mod world;

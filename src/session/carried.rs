@@ -1,0 +1,41 @@
+//! What a packet carried: the information to repair if it is lost, and to rely on once it is acked.
+
+use crate::geometry::CellRect;
+use crate::units::{ContentNumber, Epoch, SurfaceId};
+use lfp_proto::frame::DigestReply;
+
+/// One thing that a packet carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Item {
+    /// A record; the n-th of a packet's is the one with index n.
+    Pixels {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// Which cells.
+        cells: CellRect,
+        /// At which content.
+        content: ContentNumber,
+    },
+    /// SURFACE.
+    Surface {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// MARK.
+    Mark {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// Of which tick.
+        tick: u64,
+    },
+    /// DIGEST_REPLY.
+    Verdict(DigestReply),
+    /// INPUT_ACK.
+    InputAck,
+}

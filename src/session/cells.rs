@@ -1,0 +1,228 @@
+//! What a client has of a surface, cell by cell.
+
+use crate::geometry::{CellRect, CellSet, Grid};
+use crate::limits::CELL;
+use crate::scan::Picture;
+use crate::units::ContentNumber;
+
+/// Side in cells of the aligned blocks that work is handed out in: the encoder's, so that sessions which want the
+/// same cells arrive at the same rectangles.
+const BLOCK: u16 = 16;
+const _: () = assert!(CELL == 16 && BLOCK == 16);
+
+/// Knowledge of every cell of one surface in one epoch.
+///
+/// A cell that is not in any of the three sets of work has been sent as it was in tick `sent_tick`, and no newer
+/// change of it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Cells {
+    grid: Grid,
+    /// The tick whose pixels went out last; 0: none did.
+    sent_tick: Vec<u64>,
+    /// The content number that they have; 0: none.
+    content: Vec<u64>,
+    /// The client is known to show that content.
+    confirmed: CellSet,
+    /// To be sent in the next pass.
+    wanted: CellSet,
+    /// To be sent in this pass, and not handed out yet.
+    round: CellSet,
+    /// Handed out in this pass: with an encoder, or encoded and not sent yet.
+    under_way: CellSet,
+}
+
+impl Cells {
+    /// The client has nothing, and wants everything.
+    pub(super) fn new(grid: Grid) -> Self {
+        Self {
+            grid,
+            sent_tick: vec![0; grid.cells()],
+            content: vec![0; grid.cells()],
+            confirmed: CellSet::new(grid),
+            wanted: CellSet::full(grid),
+            round: CellSet::new(grid),
+            under_way: CellSet::new(grid),
+        }
+    }
+
+    pub(super) const fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// Tick `number` changed `changed`: wanted, unless pixels of that tick or a newer one went out already.
+    pub(super) fn on_delta(&mut self, number: u64, changed: &CellSet) {
+        for index in changed.iter() {
+            if self.sent_tick[index] < number {
+                self.wanted.insert(index);
+            }
+        }
+    }
+
+    /// Ticks were missed: every cell that `picture` says has changed since it went out is wanted.
+    pub(super) fn on_gap(&mut self, picture: &Picture) {
+        for (y, row) in picture.rows.iter().enumerate() {
+            for (x, changed_at) in row.changed_at.iter().enumerate() {
+                let index = y * usize::from(self.grid.columns) + x;
+                if self.sent_tick[index] < *changed_at {
+                    self.wanted.insert(index);
+                }
+            }
+        }
+    }
+
+    /// Whether a pass could begin.
+    pub(super) fn wants(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// Whether this pass still has cells to hand out.
+    pub(super) fn has_round(&self) -> bool {
+        !self.round.is_empty()
+    }
+
+    /// Whether every cell of this pass has been sent or given back.
+    pub(super) fn pass_is_over(&self) -> bool {
+        self.round.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Begins a pass over all that is wanted now. What is wanted from here on waits for the next, so that no cell waits
+    /// for another that changes all the time.
+    pub(super) fn begin_pass(&mut self) {
+        debug_assert!(self.pass_is_over());
+        std::mem::swap(&mut self.wanted, &mut self.round);
+    }
+
+    /// Hands out at least `least` cells of this pass, if it has so many, in whole blocks, and fewer than `most` and a
+    /// block.
+    pub(super) fn take(&mut self, least: usize, most: usize) -> CellSet {
+        let mut taken = CellSet::new(self.grid);
+        let mut count = 0;
+        while count < least {
+            let Some(first) = self.round.iter().next() else { break };
+            let columns = usize::from(self.grid.columns);
+            let (x, y) = ((first % columns) as u16 / BLOCK * BLOCK, (first / columns) as u16 / BLOCK * BLOCK);
+            let (width, height) = (BLOCK.min(self.grid.columns - x), BLOCK.min(self.grid.rows - y));
+            for index in (CellRect { x, y, width, height }).indices(self.grid) {
+                if count < most && self.round.remove(index) {
+                    taken.insert(index);
+                    self.under_way.insert(index);
+                    count += 1;
+                }
+            }
+        }
+        taken
+    }
+
+    /// Cells that were handed out and not encoded go back into this pass.
+    pub(super) fn give_back(&mut self, left: &CellSet) {
+        if left.grid() != self.grid {
+            return;
+        }
+        for index in left.iter() {
+            if self.under_way.remove(index) {
+                self.round.insert(index);
+            }
+        }
+    }
+
+    /// Cells that were encoded and not sent in time go back into this pass.
+    pub(super) fn give_back_rect(&mut self, cells: CellRect) {
+        for index in cells.indices(self.grid) {
+            if self.under_way.remove(index) {
+                self.round.insert(index);
+            }
+        }
+    }
+
+    /// `cells` went out with the pixels of tick `tick` as `content`. Those that `picture`, the newest known, shows to
+    /// have changed since are wanted again.
+    pub(super) fn on_sent(&mut self, cells: CellRect, tick: u64, content: ContentNumber, picture: &Picture) {
+        for y in cells.y..cells.y + cells.height {
+            for x in cells.x..cells.x + cells.width {
+                let index = self.grid.index(x, y);
+                self.under_way.remove(index);
+                self.confirmed.remove(index);
+                self.sent_tick[index] = tick;
+                self.content[index] = content.0;
+                if picture.changed_at(x, y) <= tick {
+                    self.wanted.remove(index);
+                } else {
+                    self.wanted.insert(index);
+                }
+            }
+        }
+    }
+
+    /// A record of `cells` at `content` came and was not refused. Cells that went out again since are not concerned.
+    pub(super) fn on_confirmed(&mut self, cells: CellRect, content: ContentNumber, picture: &Picture) {
+        for y in cells.y..cells.y + cells.height {
+            for x in cells.x..cells.x + cells.width {
+                let index = self.grid.index(x, y);
+                if self.content[index] != content.0 {
+                    continue;
+                }
+                self.confirmed.insert(index);
+                // It counted as lost before.
+                if picture.changed_at(x, y) <= self.sent_tick[index] {
+                    self.wanted.remove(index);
+                    self.round.remove(index);
+                }
+            }
+        }
+    }
+
+    /// A record of `cells` at `content` was lost or refused: those of its cells that did not go out again since are
+    /// wanted. Returns how many.
+    pub(super) fn on_missing(&mut self, cells: CellRect, content: ContentNumber) -> u64 {
+        let mut missing = 0;
+        for index in cells.indices(self.grid) {
+            if self.content[index] == content.0 && !self.confirmed.contains(index) {
+                missing += u64::from(self.want(index));
+            }
+        }
+        missing
+    }
+
+    /// Everything in `cells` is wanted, whatever the client is believed to have. Returns how many cells were not.
+    pub(super) fn distrust(&mut self, cells: CellRect) -> u64 {
+        cells.indices(self.grid).map(|index| u64::from(self.want(index))).sum()
+    }
+
+    /// Whether the client is known to show the newest known pixels of every cell in `cells`.
+    pub(super) fn settled(&self, cells: CellRect) -> bool {
+        cells.indices(self.grid).all(|index| {
+            self.confirmed.contains(index)
+                && !self.wanted.contains(index)
+                && !self.round.contains(index)
+                && !self.under_way.contains(index)
+        })
+    }
+
+    /// CRC-32 over the content numbers of `cells`, as a digest has it.
+    pub(super) fn contents_checksum(&self, cells: CellRect) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        for index in cells.indices(self.grid) {
+            crc.update(&self.content[index].to_le_bytes());
+        }
+        crc.finalize()
+    }
+
+    /// Cells that the client is not known to show as they are.
+    pub(super) fn open(&self) -> usize {
+        let mut open = self.wanted.clone();
+        open.union(&self.round);
+        open.union(&self.under_way);
+        let unconfirmed = self.grid.cells() - self.confirmed.len();
+        open.len().max(unconfirmed)
+    }
+
+    /// Bytes that this takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.grid.cells() * 2 * size_of::<u64>() + 4 * self.grid.cells().div_ceil(8)
+    }
+
+    fn want(&mut self, index: usize) -> bool {
+        let busy = self.round.contains(index) || self.under_way.contains(index);
+        !busy && self.wanted.insert(index)
+    }
+}

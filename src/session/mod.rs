@@ -1,0 +1,448 @@
+//! A session: what one client has, what to send it next, and what it typed.
+//!
+//! Sans-IO: time comes in as a value. The server calls [`Session::poll`] after anything happened and whenever
+//! [`Session::deadline`] has come, until there is nothing left to do.
+
+mod carried;
+mod cells;
+mod digest;
+mod input;
+mod live;
+mod packets;
+mod stats;
+mod surface;
+mod timers;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::directory::{Service, ServiceSource};
+use crate::geometry::Size;
+use crate::hypervisor::SourceId;
+use crate::limits::{
+    CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX,
+    RECORD_OVERHEAD, RTT_GUESS,
+};
+use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
+use crate::scan::Tick;
+use crate::time::{Instant, micros};
+use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
+use lfp_proto::frame::{CloseReason, InputKind};
+use lfp_proto::hello::Hello;
+use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
+
+use self::carried::Item;
+use self::digest::Digests;
+use self::input::{Fresh, InputState};
+pub use self::packets::Brought;
+pub use self::stats::SessionStats;
+use self::surface::Surface;
+use self::timers::Timer;
+
+/// Fewest bytes that a large appetite is cut into, so that several workers can share it.
+const REQUEST_BYTES: usize = 16 * 1024;
+const REQUESTS_AT_ONCE: usize = 4;
+
+/// What a session was agreed to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// The name of the service.
+    pub service: String,
+    /// Where the client stands, in its words.
+    pub place: String,
+    /// Longest datagram either way, UDP payload in bytes.
+    pub datagram: usize,
+    /// Bytes that the client takes in one burst.
+    pub receive_buffer: u64,
+    /// Techniques that it decodes, as in Hello.
+    pub decoders: u32,
+    /// Fastest of its displays, in hertz.
+    pub refresh_hz: u32,
+    /// Silence after which the session ends.
+    pub idle_timeout: Duration,
+}
+
+impl Terms {
+    /// What `hello` asks for, as far as this server gives it.
+    #[must_use]
+    pub fn of(hello: &Hello, idle_timeout: Duration) -> Self {
+        Self {
+            service: hello.service.clone(),
+            place: hello.place.clone(),
+            datagram: usize::from(hello.datagram_size).min(DATAGRAM_MAX),
+            receive_buffer: u64::from(hello.receive_buffer),
+            decoders: hello.decoders,
+            refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
+            idle_timeout,
+        }
+    }
+}
+
+/// Something that a session wants done.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this datagram to [`Session::address`].
+    Transmit(Vec<u8>),
+    /// Have this encoded; the answer goes to [`Session::on_encoded`].
+    Encode(EncodeRequest),
+    /// Have this summed; the answer goes to [`Session::on_digested`].
+    Digest(DigestRequest),
+}
+
+/// An input event of a session's client, with where it means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wish {
+    /// What happened.
+    pub kind: InputKind,
+    /// The source that it is meant for, and who may type there; `None` if the surface does not exist.
+    pub target: Option<ServiceSource>,
+    /// The size of the surface.
+    pub size: Option<Size>,
+    fresh: Fresh,
+}
+
+/// A session's end, on its way.
+#[derive(Clone, Debug)]
+struct Closing {
+    reason: CloseReason,
+    text: &'static str,
+    left: u32,
+    next_at: Instant,
+}
+
+/// One client on one service.
+#[derive(Debug)]
+pub struct Session {
+    key: SessionKey,
+    connection: ConnectionId,
+    address: SocketAddr,
+    terms: Terms,
+    receive: ReceiveWindow,
+    window: SendWindow<Vec<Item>>,
+    rate: RateController,
+    pacer: Pacer,
+    /// In the order of their ids.
+    surfaces: Vec<Surface>,
+    /// The surface that is served first next time.
+    turn: usize,
+    digests: Digests,
+    input: InputState,
+    /// Releases that the server has not fetched yet.
+    releases: Vec<Wish>,
+    began_at: Instant,
+    heard_at: Instant,
+    spoke_at: Instant,
+    probe_due: bool,
+    floor_told: PacketNumber,
+    /// What encoding takes, smoothed.
+    encode_us: u64,
+    closing: Option<Closing>,
+    stats: SessionStats,
+    scratch: Vec<u8>,
+}
+
+impl Session {
+    /// A session that has sent nothing yet. `rtt_guess` is the time that the handshake took, if it is known.
+    #[must_use]
+    pub fn new(
+        now: Instant,
+        key: SessionKey,
+        connection: ConnectionId,
+        address: SocketAddr,
+        service: &Service,
+        terms: Terms,
+        rtt_guess: Option<Duration>,
+    ) -> Self {
+        let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
+        let rate = RateController::new(now, terms.datagram as u64, terms.receive_buffer, rtt_guess);
+        let surfaces = (0..).map(SurfaceId).zip(&service.sources);
+        Self {
+            key,
+            connection,
+            address,
+            receive: ReceiveWindow::default(),
+            window: SendWindow::new(rtt_guess),
+            pacer: Pacer::new(rate.pacing_rate(), rate.quantum()),
+            rate,
+            surfaces: surfaces.map(|(id, source)| Surface::new(id, *source)).collect(),
+            turn: 0,
+            digests: Digests::default(),
+            input: InputState::default(),
+            releases: Vec::new(),
+            began_at: now,
+            heard_at: now,
+            spoke_at: now,
+            probe_due: false,
+            floor_told: PacketNumber(1),
+            encode_us: 0,
+            closing: None,
+            stats: SessionStats::default(),
+            scratch: Vec::new(),
+            terms,
+        }
+    }
+
+    /// Its key.
+    #[must_use]
+    pub const fn key(&self) -> SessionKey {
+        self.key
+    }
+
+    /// Its connection id.
+    #[must_use]
+    pub const fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// Where its client is.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What was agreed.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// When it began.
+    #[must_use]
+    pub const fn began_at(&self) -> Instant {
+        self.began_at
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub const fn stats(&self) -> &SessionStats {
+        &self.stats
+    }
+
+    /// The smoothed round-trip time.
+    #[must_use]
+    pub const fn rtt(&self) -> Duration {
+        self.window.rtt().smoothed()
+    }
+
+    /// What the path delivers.
+    #[must_use]
+    pub fn delivery_rate(&self) -> Bitrate {
+        self.rate.delivery_rate()
+    }
+
+    /// Bytes sent and neither acked nor lost.
+    #[must_use]
+    pub const fn in_flight_bytes(&self) -> u64 {
+        self.window.in_flight()
+    }
+
+    /// Cells that the client is not known to show as they are.
+    #[must_use]
+    pub fn open_cells(&self) -> usize {
+        self.surfaces.iter().filter_map(Surface::live).map(|live| live.cells().open()).sum()
+    }
+
+    /// Bytes that the session takes, without what it shares with others.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let live =
+            self.surfaces.iter().filter_map(Surface::live).map(live::Live::memory_bytes).sum::<usize>();
+        size_of::<Self>()
+            + self.scratch.capacity()
+            + self.window.memory_bytes(|items| items.capacity() * size_of::<Item>())
+            + live
+    }
+
+    /// The sources that it watches while it is open, and how fast each should be scanned.
+    pub fn watches(&self) -> impl Iterator<Item = (SourceId, u32)> + '_ {
+        let open = self.closing.is_none();
+        let watched = self.surfaces.iter().map(Surface::watched).filter(move |_| open);
+        watched.map(|watched| (watched.source, watched.rate_hz.min(self.terms.refresh_hz)))
+    }
+
+    /// A source's newest tick.
+    pub fn on_tick(&mut self, tick: &Arc<Tick>) {
+        for surface in self.surfaces.iter_mut().filter(|surface| surface.watched().source == tick.source) {
+            let epoch = surface.epoch();
+            surface.on_tick(tick);
+            self.stats.epochs += u64::from(surface.epoch() != epoch);
+        }
+    }
+
+    /// An encode request of this session is answered.
+    pub fn on_encoded(&mut self, now: Instant, encoded: Encoded) {
+        let surface = self.surfaces.iter_mut().find(|surface| surface.watched().source == encoded.source);
+        if let Some(live) = surface.and_then(|surface| surface.live_in(encoded.epoch)) {
+            let took_us = live.on_encoded(now, encoded, &mut self.stats);
+            self.encode_us = (self.encode_us * 7 + took_us.min(micros(ENCODE_LATENCY_MAX))) / 8;
+        }
+    }
+
+    /// A digest request of this session is answered.
+    pub fn on_digested(&mut self, digested: &Digested) {
+        self.digests.on_digested(digested, &mut self.surfaces, &mut self.stats);
+    }
+
+    /// The client is at another address, which it has proven.
+    pub fn move_to(&mut self, now: Instant, address: SocketAddr, rtt_guess: Option<Duration>) {
+        // What was learnt of the old path does not hold for the new one.
+        let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
+        self.address = address;
+        self.heard_at = now;
+        self.window.on_path_change(rtt_guess);
+        self.rate =
+            RateController::new(now, self.terms.datagram as u64, self.terms.receive_buffer, rtt_guess);
+        self.stats.moves += 1;
+        self.repace();
+    }
+
+    /// The next thing to do at `now`, if there is one. Call it until there is none.
+    pub fn poll(&mut self, now: Instant) -> Option<Step> {
+        if self.closing.is_some() {
+            return self.close_datagram(now).map(Step::Transmit);
+        }
+        self.on_time(now);
+        if self.closing.is_some() {
+            return self.poll(now);
+        }
+        if let Some(request) = self.request(now) {
+            self.stats.encodes_requested += 1;
+            return Some(Step::Encode(request));
+        }
+        if let Some(request) = self.digests.request() {
+            return Some(Step::Digest(request));
+        }
+        self.packet(now).map(Step::Transmit)
+    }
+
+    /// Ends the session: the client is told, repeatedly, and then it is over. What is held is released.
+    pub fn close(&mut self, now: Instant, reason: CloseReason, text: &'static str) {
+        if self.closing.is_none() {
+            self.release_all();
+            self.closing = Some(Closing { reason, text, left: CLOSE_REPEATS, next_at: now });
+        }
+    }
+
+    /// Ends the session at once, without a word: the client has ended it.
+    pub fn end(&mut self, now: Instant) {
+        self.release_all();
+        self.closing = Some(Closing { reason: CloseReason::Done, text: "", left: 0, next_at: now });
+    }
+
+    /// Whether the session is ending, and why.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseReason> {
+        self.closing.as_ref().map(|closing| closing.reason)
+    }
+
+    /// Whether nothing more will come from it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.left == 0)
+    }
+
+    /// Lets go of every key and button that the client holds: [`Session::take_releases`] has them.
+    pub fn release_all(&mut self) {
+        let released = self.input.release_all();
+        self.stats.inputs_released += released.len() as u64;
+        let wishes: Vec<_> = released.into_iter().map(|fresh| self.wish(fresh)).collect();
+        self.releases.extend(wishes);
+    }
+
+    /// Releases to be given to the guest.
+    pub fn take_releases(&mut self) -> Vec<Wish> {
+        std::mem::take(&mut self.releases)
+    }
+
+    /// The guest gets `wish`, if it still means anything. Says whether it does.
+    pub fn on_granted(&mut self, wish: &Wish) -> bool {
+        let applies = self.input.on_apply(wish.fresh);
+        if applies {
+            self.stats.inputs_applied += 1;
+        } else if !wish.kind.is_release() {
+            self.on_denied();
+        }
+        applies
+    }
+
+    /// The guest does not get an event.
+    pub fn on_denied(&mut self) {
+        self.stats.inputs_dropped += 1;
+        self.input.on_drop();
+    }
+
+    fn wish(&self, fresh: Fresh) -> Wish {
+        let surface = self.surfaces.get(usize::from(fresh.surface.0));
+        Wish {
+            kind: fresh.kind,
+            target: surface.map(|surface| *surface.watched()),
+            size: surface.and_then(Surface::size),
+            fresh,
+        }
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        if self.is_due(Timer::Idle, now) {
+            // SPEC [LFP-14.3]: A side MUST end a session from which nothing has come for the idle timeout of ACCEPT.
+            return self.close(now, CloseReason::Idle, "nothing came from the client for too long");
+        }
+        if self.is_due(Timer::Silence, now) {
+            self.release_all();
+        }
+        if self.is_due(Timer::Window, now) {
+            self.on_window_time(now);
+        }
+        for surface in &mut self.surfaces {
+            if let Some(live) = surface.live_mut() {
+                live.on_time(now, &mut self.stats);
+            }
+        }
+    }
+
+    /// Asks for as much to be encoded as the pacer can send by the time it comes back, and a little more.
+    fn request(&mut self, now: Instant) -> Option<EncodeRequest> {
+        let datagram = self.terms.datagram;
+        let ahead =
+            self.surfaces.iter().filter_map(Surface::live).map(live::Live::ahead_bytes).sum::<usize>();
+        let span = ENCODE_AHEAD + Duration::from_micros(self.encode_us);
+        let paced = usize::try_from(self.rate.pacing_rate().bytes_in(span)).unwrap_or(usize::MAX);
+        let horizon = paced.clamp(2 * datagram, REQUESTS_AT_ONCE * ENCODE_BYTES_MAX);
+        let window = self.rate.in_flight_max() + self.rate.quantum();
+        let window = usize::try_from(window.saturating_sub(self.window.in_flight())).unwrap_or(usize::MAX);
+        let appetite = horizon.min(window).checked_sub(ahead).filter(|bytes| *bytes >= datagram)?;
+        let budget_bytes =
+            appetite.min((horizon / REQUESTS_AT_ONCE).max(REQUEST_BYTES)).min(ENCODE_BYTES_MAX);
+        for at in 0..self.surfaces.len() {
+            let index = (self.turn + at) % self.surfaces.len();
+            let surface = &mut self.surfaces[index];
+            let (source, epoch) = (surface.watched().source, surface.epoch());
+            let Some(cells) = surface.live_mut().and_then(|live| live.request(now, budget_bytes)) else {
+                continue;
+            };
+            self.turn = (index + 1) % self.surfaces.len();
+            let profile = Profile { decoders: self.terms.decoders, record_max: datagram - RECORD_OVERHEAD };
+            return Some(EncodeRequest { session: self.key, source, epoch, cells, profile, budget_bytes });
+        }
+        None
+    }
+
+    fn has_records(&self) -> bool {
+        self.surfaces.iter().filter_map(Surface::live).any(|live| live.queued_bytes() > 0)
+    }
+
+    /// Whether another packet with pixels may be in flight.
+    fn window_is_open(&self) -> bool {
+        // SPEC [LFP-10.5]: A sender MUST bound the bytes in flight by a rate that it adapts to what arrives.
+        let most = self.rate.in_flight_max();
+        self.window.in_flight() + self.terms.datagram as u64 <= most && self.window.has_room()
+    }
+
+    fn repace(&mut self) {
+        self.pacer.configure(self.rate.pacing_rate(), self.rate.quantum());
+    }
+
+    fn close_interval(&self) -> Duration {
+        self.window.rtt().probe_timeout().clamp(*CLOSE_INTERVAL.start(), *CLOSE_INTERVAL.end())
+    }
+}

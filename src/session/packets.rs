@@ -1,0 +1,337 @@
+//! Packets of a session, in and out.
+
+use crate::geometry::CellRect;
+use crate::limits::FLOOR_STEP;
+use crate::session::carried::Item;
+use crate::session::digest::Digests;
+use crate::session::input::InputState;
+use crate::session::live::Live;
+use crate::session::stats::SessionStats;
+use crate::session::surface::Surface;
+use crate::session::timers::Timer;
+use crate::session::{Session, Wish};
+use crate::time::Instant;
+use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
+use lfp_proto::frame::{Ack, Close, Frame, Refusal};
+use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::window::{AckEvent, AckSummary, Arrival, Fate, Stamp};
+
+/// What a packet brought that the session cannot deal with alone.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Brought {
+    /// Input events, in order, each for the first time.
+    pub wishes: Vec<Wish>,
+    /// The client has ended the session.
+    pub closed: bool,
+}
+
+impl Session {
+    /// A DATA datagram of this connection came from its address.
+    pub fn on_packet(&mut self, now: Instant, view: &View<'_>, len: usize) -> Brought {
+        let mut brought = Brought::default();
+        let number = view.number(self.receive.largest());
+        // SPEC [LFP-3.5]: A receiver MUST drop a packet whose number it has seen or has forgotten (section 9).
+        if self.receive.examine(number) == Arrival::Known {
+            self.stats.datagrams_known += 1;
+            return brought;
+        }
+        // SPEC [LFP-5.1]: A receiver MUST NOT act on any frame of a packet in which one is malformed or has an unknown
+        // type.
+        if view.check_frames().is_err() {
+            self.stats.datagrams_malformed += 1;
+            return brought;
+        }
+        self.stats.datagrams_up += 1;
+        self.stats.bytes_up += len as u64;
+        self.heard_at = now;
+        let mut elicits = false;
+        // SPEC [LFP-5.4]: A receiver MUST act on the frames of a packet, and on the records of a frame, in their order.
+        for frame in view.frames().flatten() {
+            elicits |= frame.elicits_ack();
+            self.on_frame(now, number, frame, &mut brought);
+        }
+        // SPEC [LFP-9.1]: A receiver MUST NOT ack a packet before it has acted on all its frames.
+        self.receive.on_applied(number, now, elicits, Vec::new());
+        brought
+    }
+
+    fn on_frame(&mut self, now: Instant, number: PacketNumber, frame: Frame<'_>, brought: &mut Brought) {
+        match frame {
+            Frame::Ack(ack) => self.on_ack(now, number, &ack),
+            Frame::Floor(floor) => self.receive.on_floor(floor),
+            Frame::Digest(digest) => {
+                let surface = self.surfaces.get_mut(usize::from(digest.surface.0));
+                self.digests.on_digest(self.key, number, digest, surface, &mut self.stats);
+            }
+            Frame::Input(input) => {
+                let fresh = self.input.fresh(&input);
+                brought.wishes.extend(fresh.into_iter().map(|fresh| self.wish(fresh)));
+            }
+            Frame::Close(_) => brought.closed = true,
+            // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
+            Frame::Surface(_)
+            | Frame::Pixels(_)
+            | Frame::Mark(_)
+            | Frame::DigestReply(_)
+            | Frame::InputAck(_) => {}
+            Frame::Padding | Frame::Ping => {}
+        }
+    }
+
+    fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
+        let Self { window, surfaces, digests, input, stats, .. } = self;
+        let mut knowledge = Knowledge { surfaces, digests, input, stats };
+        let summary = window.on_ack(now, ack, |fate, sent| match fate {
+            Fate::Lost => knowledge.on_lost(&sent.info),
+            Fate::Acked | Fate::AckedLate => {
+                let refused = ack.refused.iter().find(|refused| refused.packet == sent.number);
+                knowledge.on_delivered(&sent.info, refused.map_or(&[], |refused| &refused.records), number);
+            }
+        });
+        match summary {
+            Ok(summary) => self.on_summary(now, &summary),
+            Err(_) => self.stats.datagrams_malformed += 1,
+        }
+    }
+
+    /// The send window's timer has fired.
+    pub(super) fn on_window_time(&mut self, now: Instant) {
+        let Self { window, surfaces, digests, input, stats, .. } = self;
+        let mut knowledge = Knowledge { surfaces, digests, input, stats };
+        let (summary, probe) = window.on_timeout(now, |_, sent| knowledge.on_lost(&sent.info));
+        self.on_summary(now, &summary);
+        if probe {
+            self.stats.probes += 1;
+            self.probe_due = true;
+        }
+    }
+
+    fn on_summary(&mut self, now: Instant, summary: &AckSummary) {
+        self.stats.packets_lost += summary.lost_packets;
+        self.stats.packets_late += summary.late_packets;
+        if summary.acked_bytes + summary.lost_bytes == 0 {
+            return;
+        }
+        self.rate.on_event(&AckEvent {
+            now,
+            acked_bytes: summary.acked_bytes,
+            lost_bytes: summary.lost_bytes,
+            newest: summary.newest.map(|newest| (newest.sent_at, newest.stamp)),
+            rtt: summary.rtt,
+            in_flight: self.window.in_flight(),
+        });
+        self.repace();
+    }
+
+    /// The packet to send at `now`, if there is a reason for one.
+    pub(super) fn packet(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let pixels = self.may_send_pixels(now);
+        let alive = self.is_due(Timer::KeepAlive, now);
+        if !pixels && !alive && !self.must_send(now) {
+            return None;
+        }
+        let number = self.window.next();
+        let mut builder = Builder::new(
+            Vec::with_capacity(self.terms.datagram),
+            self.terms.datagram,
+            Kind::Data,
+            self.connection,
+            number,
+        );
+        let mut items = Vec::new();
+        self.put_control(now, &mut builder, &mut items);
+        if pixels {
+            self.put_pixels(&mut builder, number, &mut items);
+        }
+        self.put_marks(&mut builder, &mut items);
+        // SPEC [LFP-14.4]: A side MUST send something at least every 5 seconds.
+        let ping = (self.probe_due || alive) && items.is_empty() && builder.push(&Frame::Ping);
+        if builder.is_empty() {
+            return None;
+        }
+        self.probe_due = false;
+        Some(self.sent(now, builder.finish(), ping, items))
+    }
+
+    /// Whether pixels may go now. Tells the rate controller if nothing but their absence is in the way.
+    fn may_send_pixels(&mut self, now: Instant) -> bool {
+        let free = self.window_is_open() && self.pacer.may_send(now);
+        let ready = self.has_records();
+        if free && !ready {
+            self.rate.on_app_limited(self.window.in_flight());
+        }
+        free && ready
+    }
+
+    /// Whether a packet must go whatever the rate.
+    fn must_send(&self, now: Instant) -> bool {
+        let input_alone = self.input.ack_due() && self.receive.ack_due().is_none();
+        self.probe_due
+            || input_alone
+            || self.is_due(Timer::Ack, now)
+            || self.digests.next_reply().is_some()
+            || self.surfaces.iter().any(Surface::has_news)
+    }
+
+    fn put_control(&mut self, now: Instant, builder: &mut Builder, items: &mut Vec<Item>) {
+        if self.receive.ack_due().is_some() {
+            if let Some(ack) = self.receive.ack(now, self.window.next()) {
+                builder.push(&Frame::Ack(ack));
+            }
+        }
+        let floor = self.window.floor();
+        if floor.0 >= self.floor_told.0 + FLOOR_STEP && builder.push(&Frame::Floor(floor)) {
+            self.floor_told = floor;
+        }
+        for surface in &mut self.surfaces {
+            surface.announce(builder, items);
+        }
+        if self.input.ack_due() && builder.push(&Frame::InputAck(self.input.ack())) {
+            self.input.on_ack_sent();
+            items.push(Item::InputAck);
+        }
+        while let Some(reply) = self.digests.next_reply() {
+            if !builder.push(&Frame::DigestReply(reply)) {
+                break;
+            }
+            self.digests.pop_reply();
+            items.push(Item::Verdict(reply));
+        }
+    }
+
+    fn put_pixels(&mut self, builder: &mut Builder, number: PacketNumber, items: &mut Vec<Item>) {
+        for at in 0..self.surfaces.len() {
+            let index = (self.turn + at) % self.surfaces.len();
+            let surface = &mut self.surfaces[index];
+            if !surface.may_have_pixels(items) {
+                continue;
+            }
+            if let Some(live) = surface.live_mut() {
+                self.stats.records_sent += live.fill(builder, number, &mut self.scratch, items);
+            }
+        }
+    }
+
+    fn put_marks(&mut self, builder: &mut Builder, items: &mut Vec<Item>) {
+        for surface in &mut self.surfaces {
+            if surface.may_have_pixels(items) {
+                if let Some(live) = surface.live_mut() {
+                    let before = items.len();
+                    live.put_mark(builder, items);
+                    self.stats.marks_sent += (items.len() - before) as u64;
+                }
+            }
+        }
+    }
+
+    /// Notes that a packet goes out.
+    fn sent(&mut self, now: Instant, bytes: Vec<u8>, ping: bool, items: Vec<Item>) -> Vec<u8> {
+        let len = bytes.len() as u64;
+        let elicits = ping || !items.is_empty();
+        let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
+        if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
+            let Self { surfaces, digests, input, stats, .. } = self;
+            stats.packets_lost += 1;
+            Knowledge { surfaces, digests, input, stats }.on_lost(&given_up.info);
+        }
+        self.pacer.on_sent(now, len);
+        self.count_sent(now, len);
+        bytes
+    }
+
+    fn count_sent(&mut self, now: Instant, len: u64) {
+        self.spoke_at = now;
+        self.stats.datagrams_down += 1;
+        self.stats.bytes_down += len;
+    }
+
+    /// The CLOSE to send at `now`, if one is due.
+    pub(super) fn close_datagram(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let interval = self.close_interval();
+        let closing = self.closing.as_mut().filter(|closing| closing.left > 0 && closing.next_at <= now)?;
+        closing.left -= 1;
+        closing.next_at = now + interval;
+        let close = Close { reason: closing.reason, text: closing.text };
+        // SPEC [LFP-3.3]: A sender MUST NOT use a packet number twice in a connection.
+        let number = self.window.next();
+        let mut builder = Builder::new(Vec::new(), self.terms.datagram, Kind::Data, self.connection, number);
+        builder.push(&Frame::Close(close));
+        let bytes = builder.finish();
+        let len = bytes.len() as u64;
+        self.window.push(now, len, false, Stamp::default(), Vec::new());
+        self.count_sent(now, len);
+        Some(bytes)
+    }
+}
+
+/// The parts of a session that learn from the fate of its packets.
+struct Knowledge<'a> {
+    surfaces: &'a mut [Surface],
+    digests: &'a mut Digests,
+    input: &'a mut InputState,
+    stats: &'a mut SessionStats,
+}
+
+impl Knowledge<'_> {
+    /// A packet came, as the client's packet `by` says; these of its records were refused.
+    fn on_delivered(&mut self, items: &[Item], refused: &[(u16, Refusal)], by: PacketNumber) {
+        let mut index = 0;
+        for item in items {
+            match *item {
+                Item::Pixels { surface, epoch, cells, content } => {
+                    let refusal = refused.iter().find(|(record, _)| *record == index);
+                    index += 1;
+                    if let Some((_, reason)) = refusal {
+                        self.stats.records_refused[*reason as usize - 1] += 1;
+                        self.on_missing(surface, epoch, cells, content);
+                    } else if let Some(live) = self.live(surface, epoch) {
+                        live.on_confirmed(cells, content);
+                        self.digests.on_confirmed(by);
+                    }
+                }
+                Item::Surface { surface, epoch } => {
+                    if let Some(surface) = self.surfaces.get_mut(usize::from(surface.0)) {
+                        surface.on_announced(epoch);
+                    }
+                }
+                Item::Mark { .. } | Item::Verdict(_) | Item::InputAck => {}
+            }
+        }
+    }
+
+    /// A packet is lost.
+    fn on_lost(&mut self, items: &[Item]) {
+        for item in items {
+            match *item {
+                Item::Pixels { surface, epoch, cells, content } => {
+                    self.on_missing(surface, epoch, cells, content);
+                }
+                Item::Surface { surface, epoch } => {
+                    if let Some(surface) = self.surfaces.get_mut(usize::from(surface.0)) {
+                        surface.on_announcement_lost(epoch);
+                    }
+                }
+                Item::Mark { surface, epoch, tick } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.on_mark_lost(tick);
+                    }
+                }
+                Item::Verdict(reply) => self.digests.on_reply_lost(reply),
+                Item::InputAck => self.input.on_ack_lost(),
+            }
+        }
+    }
+
+    /// A record was lost or refused.
+    fn on_missing(&mut self, surface: SurfaceId, epoch: Epoch, cells: CellRect, content: ContentNumber) {
+        // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again, except
+        // those for which a larger content has been sent since or that the epoch has left behind; they are encoded
+        // from the newest picture.
+        let wanted = self.live(surface, epoch).map_or(0, |live| live.cells_mut().on_missing(cells, content));
+        self.stats.cells_repaired += wanted;
+    }
+
+    fn live(&mut self, surface: SurfaceId, epoch: Epoch) -> Option<&mut Live> {
+        self.surfaces.get_mut(usize::from(surface.0))?.live_in(epoch)
+    }
+}

@@ -1,0 +1,66 @@
+//! What a session has done so far.
+
+use lfp_proto::frame::Refusal;
+
+/// Counters of one session. Each name ends in its unit where it is not a plain number of what it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SessionStats {
+    /// Datagrams sent.
+    pub datagrams_down: u64,
+    /// Bytes sent, UDP payload.
+    pub bytes_down: u64,
+    /// Datagrams of this session that came and were well formed.
+    pub datagrams_up: u64,
+    /// Bytes of those.
+    pub bytes_up: u64,
+    /// Packets that came once more.
+    pub datagrams_known: u64,
+    /// Packets dropped because a frame of theirs was malformed, or acked what was never sent.
+    pub datagrams_malformed: u64,
+    /// Encode requests made.
+    pub encodes_requested: u64,
+    /// Records that came back.
+    pub records_encoded: u64,
+    /// Records sent.
+    pub records_sent: u64,
+    /// Records dropped unsent because they had waited too long.
+    pub records_expired: u64,
+    /// Records refused by the client, by [`Refusal`] in the order of its number.
+    pub records_refused: [u64; Refusal::ALL.len()],
+    /// Packets that counted as lost.
+    pub packets_lost: u64,
+    /// Packets that counted as lost and came after all.
+    pub packets_late: u64,
+    /// Cells wanted again because a record of theirs was lost or refused.
+    pub cells_repaired: u64,
+    /// Probes of a client that had been silent for too long.
+    pub probes: u64,
+    /// Epochs begun.
+    pub epochs: u64,
+    /// Marks sent.
+    pub marks_sent: u64,
+    /// Digests answered with exact.
+    pub digests_exact: u64,
+    /// Digests answered with unsettled.
+    pub digests_unsettled: u64,
+    /// Digests that differed.
+    pub digests_differing: u64,
+    /// Digests ignored because too many waited.
+    pub digests_ignored: u64,
+    /// Input events given to the guest.
+    pub inputs_applied: u64,
+    /// Input events not given to the guest.
+    pub inputs_dropped: u64,
+    /// Keys and buttons released in the client's place.
+    pub inputs_released: u64,
+    /// Times that the session moved to another address.
+    pub moves: u64,
+}
+
+impl SessionStats {
+    /// Records refused, whatever the reason.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.records_refused.iter().sum()
+    }
+}

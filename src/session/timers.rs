@@ -1,0 +1,65 @@
+//! When a session must be looked after though nothing comes.
+
+use crate::limits::{INPUT_SILENCE, KEEP_ALIVE};
+use crate::session::Session;
+use crate::time::Instant;
+
+/// The timers of a session.
+///
+/// | timer | interval | set | cleared | when it fires |
+/// | --- | --- | --- | --- | --- |
+/// | ack | at most 5 ms | a packet came that asks for an ack | an ack is sent | an ack is sent |
+/// | window | see `SendWindow` | something is in flight | nothing is | packets count as lost, or a probe is sent |
+/// | pace | a packet at the rate | something is encoded and the window is open | it is sent | it is sent |
+/// | retry | 10 ms | an encoder had nothing | a tick comes, or it is asked again | it is asked again |
+/// | keep-alive | 5 s | anything is sent | | PING is sent |
+/// | silence | 3 s | something is held; anything comes | nothing is held | everything held is released |
+/// | idle | as configured | anything comes | | the session is closed |
+/// | close | 20 to 200 ms | the session is closing | CLOSE was sent often enough | CLOSE is sent again |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Timer {
+    Ack,
+    Window,
+    Pace,
+    Retry,
+    KeepAlive,
+    Silence,
+    Idle,
+    Close,
+}
+
+impl Timer {
+    /// Every timer of a session that is open; and then that of one that is closing.
+    const OPEN: [Self; 7] =
+        [Self::Ack, Self::Window, Self::Pace, Self::Retry, Self::KeepAlive, Self::Silence, Self::Idle];
+}
+
+impl Session {
+    /// When [`Session::poll`] must be called though nothing comes; `None` only once the session is over.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.closing.is_some() {
+            return self.timer_at(Timer::Close);
+        }
+        Timer::OPEN.into_iter().filter_map(|timer| self.timer_at(timer)).min()
+    }
+
+    /// When `timer` fires, if it is set.
+    pub(super) fn timer_at(&self, timer: Timer) -> Option<Instant> {
+        match timer {
+            Timer::Ack => self.receive.ack_due(),
+            Timer::Window => self.window.deadline(),
+            Timer::Pace => (self.has_records() && self.window_is_open()).then(|| self.pacer.next_send()),
+            Timer::Retry => self.surfaces.iter().filter_map(|surface| surface.live()?.retry_at()).min(),
+            Timer::KeepAlive => Some(self.spoke_at + KEEP_ALIVE),
+            Timer::Silence => self.input.holds().then(|| self.heard_at + INPUT_SILENCE),
+            Timer::Idle => Some(self.heard_at + self.terms.idle_timeout),
+            Timer::Close => self.closing.as_ref().map(|closing| closing.next_at),
+        }
+    }
+
+    /// Whether `timer` has fired.
+    pub(super) fn is_due(&self, timer: Timer, now: Instant) -> bool {
+        self.timer_at(timer).is_some_and(|at| at <= now)
+    }
+}
