@@ -1,7 +1,12 @@
 //! How fast a source is swept, beside `memcmp` of the same two buffers.
 //!
-//! `cargo bench --bench scan` prints both, and `sweep / memcmp` of an unchanged 1920x1080 surface; the aim is at
-//! most 1.5.
+//! `cargo bench --bench scan` prints both, and for an unchanged 1920x1080 surface `sweep / memcmp` and
+//! `tick / memcmp`: a tick is all that a scanner does, the sweep included. The aim is at most 1.5.
+//!
+//! Baseline: `cargo bench --bench scan -- --save-baseline before`, then, on the same machine with nothing else
+//! running, `cargo bench --bench scan -- --baseline before`.
+
+#![expect(missing_docs, reason = "a suite has no public items but those of criterion's macros")]
 
 use std::fs::File;
 use std::hint::black_box;
@@ -10,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::geometry::{CellSet, Size};
-use lfp::hypervisor::Surface;
 use lfp::hypervisor::mapping::Mapping;
+use lfp::hypervisor::synthetic::{Painting, Scene};
+use lfp::hypervisor::{Source, SourceError, SourceId, Surface, SyntheticSpec, View};
 use lfp::kernel::cpu::Level;
 use lfp::pixel::PixelFormat;
+use lfp::scan::Scanner;
 
 const FORMATS: [(&str, PixelFormat); 3] =
     [("32bit", PixelFormat::Xrgb8888), ("24bit", PixelFormat::Rgb888), ("16bit", PixelFormat::Rgb565)];
@@ -81,25 +88,131 @@ fn all_changed(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a painter of ours costs a frame, so that benches of others know what is not theirs.
+fn paint(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scan/paint-1280x800");
+    for painting in Painting::ALL {
+        let mut scene = Scene::new(SyntheticSpec::new(painting));
+        let mut frame = 0;
+        group.bench_function(painting.name(), |b| {
+            b.iter(|| {
+                frame += 1;
+                black_box(scene.paint(frame).len())
+            });
+        });
+    }
+}
+
+/// A mapped file as a source.
+struct Mapped {
+    mapping: Mapping,
+    surface: Surface,
+}
+
+impl Source for Mapped {
+    fn view(&mut self, _: lfp::time::Instant) -> View {
+        View::Live(self.surface)
+    }
+
+    fn sweep(
+        &mut self,
+        surface: &Surface,
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<(), SourceError> {
+        self.mapping.sweep(surface, shadow, changed).map_err(|error| SourceError::Lost(error.to_string()))
+    }
+}
+
+/// A painted surface, and the scanner that has seen it once.
+struct TickBench {
+    file: File,
+    surface: Surface,
+    scanner: Scanner,
+    round: u8,
+}
+
+impl TickBench {
+    fn new(format: PixelFormat) -> Self {
+        let Bench { surface, source, .. } = Bench::new(format);
+        let file = tempfile::tempfile_in("/dev/shm").expect("a file in memory");
+        file.write_all_at(&source, 0).expect("written");
+        let mapping = Mapping::of_file(file.try_clone().expect("a second descriptor")).expect("mapped");
+        let mut scanner = Scanner::new(SourceId(0), Box::new(Mapped { mapping, surface }));
+        assert!(scanner.tick(lfp::time::Instant::ZERO).is_some());
+        Self { file, surface, scanner, round: 0 }
+    }
+
+    /// Paints a pixel of every `step`th cell, or of none if that is 0.
+    fn paint(&mut self, step: usize) {
+        self.round = self.round.wrapping_add(1);
+        let grid = self.surface.size.grid();
+        let (columns, rows) = (usize::from(grid.columns), usize::from(grid.rows));
+        for cell in (0..columns * rows).step_by(step.max(1)).filter(|_| step > 0) {
+            let (x, y) = (cell % columns * 16, cell / columns * 16 + 5);
+            let at = y * self.surface.stride_bytes as usize + x * self.surface.format.bytes();
+            self.file.write_all_at(&[self.round, !self.round], at as u64).expect("painted");
+        }
+    }
+
+    /// One tick; says how many cells it found changed.
+    fn tick(&mut self) -> usize {
+        let before = self.scanner.counters().cells_changed;
+        let tick = black_box(self.scanner.tick(lfp::time::Instant::ZERO));
+        drop(tick);
+        (self.scanner.counters().cells_changed - before) as usize
+    }
+}
+
+fn tick(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scan/tick-1920x1080");
+    for ((name, format), (changed, step)) in FORMATS
+        .into_iter()
+        .flat_map(|format| [("0%", 0), ("1%", 100), ("100%", 1)].map(|step| (format, step)))
+    {
+        let mut bench = TickBench::new(format);
+        group.throughput(Throughput::Bytes(bench.surface.shadow_bytes() as u64));
+        group.bench_function(BenchmarkId::new(name, format!("changed={changed}")), |b| {
+            b.iter_custom(|rounds| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..rounds {
+                    bench.paint(step);
+                    spent += time(|| {
+                        black_box(bench.tick());
+                    });
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
 /// The aim's own figure: both in turns, so that a busy machine slows both alike; the fastest of each counts.
 fn ratio() {
     for (name, format) in FORMATS {
         let mut bench = Bench::new(format);
-        let (mut sweep, mut memcmp) = (Duration::MAX, Duration::MAX);
+        let mut scanned = TickBench::new(format);
+        let (mut sweep, mut tick, mut memcmp) = (Duration::MAX, Duration::MAX, Duration::MAX);
         for _ in 0..200 {
             sweep = sweep.min(time(|| bench.sweep(Level::chosen())));
+            tick = tick.min(time(|| assert_eq!(scanned.tick(), 0)));
             memcmp = memcmp.min(time(|| {
                 black_box(bench.memcmp());
             }));
         }
-        let hundredths = sweep.as_nanos() * 100 / memcmp.as_nanos().max(1);
+        let ratio = |time: Duration| {
+            let hundredths = time.as_nanos() * 100 / memcmp.as_nanos().max(1);
+            format!("{}.{:02}", hundredths / 100, hundredths % 100)
+        };
         println!(
-            "unchanged 1920x1080 {name} ({}): sweep {} us, memcmp {} us, sweep / memcmp = {}.{:02}",
+            "unchanged 1920x1080 {name} ({}): sweep {} us, tick {} us, memcmp {} us, sweep / memcmp = {}, tick / memcmp = {}",
             Level::chosen().name(),
             sweep.as_micros(),
+            tick.as_micros(),
             memcmp.as_micros(),
-            hundredths / 100,
-            hundredths % 100,
+            ratio(sweep),
+            ratio(tick),
         );
     }
 }
@@ -111,7 +224,7 @@ fn time(mut work: impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-criterion_group!(benches, unchanged, all_changed);
+criterion_group!(benches, unchanged, all_changed, paint, tick);
 
 fn main() {
     ratio();

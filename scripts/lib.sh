@@ -1,7 +1,12 @@
 # shellcheck shell=bash
 # What the scripts share. Sourced, with `set -euo pipefail` in force.
 
+# Nothing ends without a word.
+set -E
+trap 'printf "error: %s failed at %s:%s\n" "$BASH_COMMAND" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034  # for those that source this
 cache=$root/.cache
 rust_minimum=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
 qemu_minimum=9.2
@@ -29,31 +34,31 @@ debian_release() { # prints 12, 13, ..., or nothing elsewhere
     (. /etc/os-release 2>/dev/null && [ "${ID:-}" = debian ] && printf '%s\n' "${VERSION_ID:-}") || true
 }
 
-qemu_version() { # prints the version of the QEMU on this machine, or nothing
-    qemu-system-x86_64 --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'
-}
+# The version of a program on this machine, or nothing.
+qemu_version() { (qemu-system-x86_64 --version 2>/dev/null || true) | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'; }
+rust_version() { (rustc --version 2>/dev/null || true) | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
 
-rust_version() { rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
-
-# missing_packages: one line `package reason` for each Debian package that is missing here.
+# missing_packages quickstart|test: one line `package reason` for each Debian package that is missing here.
 missing_packages() {
     lacks() { ! command -v "$1" >/dev/null; }
-    lacks cc && say "gcc links Rust programs and builds zstd"
-    [ -e /usr/include/stdlib.h ] || say "libc6-dev links Rust programs"
+    lacks cc && say "gcc links Rust programs and compiles zstd"
+    [ -e /usr/include/stdlib.h ] || say "libc6-dev is what C programs are compiled against"
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || say "ca-certificates lets cargo fetch crates"
     local version
     version=$(qemu_version)
     if [ -z "$version" ]; then
         say "qemu-system-x86 runs the guests"
     elif ! at_least "$version" "$qemu_minimum"; then
-        say "qemu-system-x86 $version is there, $qemu_minimum is the first that shares video memory (aux-ram-share)"
+        say "qemu-system-x86 runs the guests; $version is here, $qemu_minimum is the first that shares video memory"
     fi
     lacks cpio && say "cpio packs the guest's initramfs"
-    lacks xz && say "xz-utils unpacks kernel modules"
-    is_static_busybox || say "busybox-static is the guest's userland"
-    [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || say "ovmf is a guest without an operating system"
-    ls /boot/memtest86+x64.bin >/dev/null 2>&1 || say "memtest86+ is a guest that is nobody's Linux"
-    lacks mcopy && say "mtools builds the disk that firmware boots from"
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || say "ca-certificates lets cargo fetch crates"
+    lacks xz && say "xz-utils unpacks the guest's kernel modules"
+    if [ "$1" = test ]; then
+        lacks git && say "git clones what the tests of the quickstart run in"
+        [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || say "ovmf is a guest without an operating system"
+        [ -e /boot/memtest86+x64.efi ] || say "memtest86+ is a guest that is nobody's Linux"
+        lacks shellcheck && say "shellcheck reads the scripts"
+    fi
     return 0
 }
 
@@ -74,12 +79,12 @@ check_rust() {
     else
         warn "Rust is missing: LFP needs $rust_minimum or newer."
     fi
-    if at_least "$(debian_release)" 13 && [ -n "$(debian_release)" ]; then
-        warn "Debian 13's own package is new enough:  apt-get install cargo rustc"
+    if [ -n "$(debian_release)" ] && at_least "$(debian_release)" 13; then
+        warn "Debian 13's own packages are new enough:    apt-get install cargo rustc rustfmt rust-clippy"
+        warn "(undo: apt-get purge cargo rustc rustfmt rust-clippy)"
     else
-        warn "Debian 12's own package (1.63) is too old; rustup brings a new one (https://rustup.rs):"
-        warn "    apt-get install rustup 2>/dev/null || see https://rustup.rs for its one-line installer"
-        warn "    rustup toolchain install stable"
+        warn "Debian 12's own package (1.63) is too old. rustup brings a new one into your home directory: its"
+        warn "installer is described at https://rustup.rs    (undo: rustup self uninstall)"
     fi
     return 1
 }

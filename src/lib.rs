@@ -4,13 +4,12 @@
 
 pub use lfp_proto::{geometry, time, units};
 
-pub mod clock;
-
 pub mod limits;
 
-pub mod pixel;
+pub mod clock;
 
 pub mod kernel;
+pub mod pixel;
 
 pub mod hypervisor;
 
@@ -30,4 +29,8 @@ pub mod session;
 
 pub mod server;
 
+pub mod output;
+
 pub mod config;
+
+pub mod commands;

@@ -28,8 +28,8 @@ pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 pub const ENCODE_AHEAD: Duration = Duration::from_millis(4);
 /// Longest time that encoding is taken to need.
 pub const ENCODE_LATENCY_MAX: Duration = Duration::from_millis(20);
-/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free again.
-pub const ENCODE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is free again in 1 to 3 ms.
+pub const ENCODE_BYTES_MAX: usize = 16 * 1024;
 /// Cells of one encode request.
 pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
 /// Encoded records that the shared cache holds, in bytes.
@@ -38,6 +38,45 @@ pub const ENCODE_CACHE_BYTES: usize = 32 * 1024 * 1024;
 pub const DIGEST_CACHE_BYTES: usize = 1024 * 1024;
 /// Actions that wait for one source's action sink. Releases are taken beyond it.
 pub const ACTIONS_PENDING_MAX: usize = 256;
+/// Longest line of a QEMU monitor in bytes: what `query-pci` says of several hundred devices.
+pub const QMP_LINE_MAX: usize = 256 * 1024;
+/// Events that a monitor may send between two answers.
+pub const QMP_EVENTS_MAX: usize = 4_096;
+/// Bytes that are read from one monitor before the others get their turn.
+pub const QMP_READ_BYTES: usize = 64 * 1024;
+/// Bytes that are read of one file of `/proc`.
+pub const PROC_FILE_MAX: u64 = 1024 * 1024;
+/// Descriptors of one process that are looked at.
+pub const PROC_FDS_MAX: usize = 8_192;
+/// Silence of a monitor that was connected to after which the state says so.
+pub const MONITOR_GREETING: Duration = Duration::from_secs(2);
+/// Silence of a monitor that was connected to after which the connection is made anew.
+pub const MONITOR_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time that a monitor may take to answer a command.
+pub const MONITOR_ANSWER: Duration = Duration::from_secs(5);
+/// Longest pause before a monitor that failed is tried again; the first is [`REDISCOVER_INTERVAL`].
+pub const MONITOR_RETRY_MAX: Duration = Duration::from_secs(4);
+/// How often the mode of a guest that somebody watches is read.
+pub const MODE_POLL: Duration = Duration::from_millis(50);
+/// How often the mode of a guest that nobody watches is read.
+pub const MODE_POLL_IDLE: Duration = Duration::from_millis(500);
+/// How often a guest is asked what kind of pointer it has.
+pub const POINTER_POLL: Duration = Duration::from_secs(1);
+/// Key and button changes that one monitor command carries. A PS/2 keyboard holds 16 bytes, a USB one 16 events;
+/// QEMU drops what is over.
+pub const INPUT_KEYS_PER_BATCH: usize = 4;
+/// Pause that each key or button change takes, so that a busy guest keeps up: 100 a second.
+pub const INPUT_KEY_INTERVAL: Duration = Duration::from_millis(10);
+/// Events that one monitor command carries.
+pub const INPUT_EVENTS_PER_BATCH: usize = 64;
+/// Longest time that the control thread takes to release what is held when it stops.
+pub const CONTROL_STOP_GRACE: Duration = Duration::from_millis(500);
+/// Captures of one tick before a source that is painted all the time is given up until the next.
+pub const CAPTURE_ATTEMPTS: u32 = 4;
+/// Longest first line of a trace in bytes.
+pub const TRACE_HEADER_MAX: u64 = 64 * 1024;
+/// Frames of a trace that one view plays at most.
+pub const TRACE_FRAMES_PER_VIEW: u32 = 8;
 /// How often a source that is not live is looked at again.
 pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);
 /// Largest configuration file in bytes.
@@ -73,4 +112,12 @@ const _: () = {
     assert!(CLOSE_REPEATS as u128 * CLOSE_INTERVAL.end().as_millis() <= SHUTDOWN_GRACE.as_millis());
     // One cell without compression, with its header, fits the smallest datagram beside everything else.
     assert!(CELL_PIXELS * 3 + lfp_proto::record::RECORD_HEADER_MAX + RECORD_OVERHEAD <= DATAGRAM_MIN);
+    assert!(
+        MODE_POLL.as_millis() <= 100 && MODE_POLL_IDLE.as_millis() <= 1_000,
+        "what happens is seen within 1 s"
+    );
+    // What waits is typed before it is too old.
+    let drained = INPUT_KEY_INTERVAL.as_millis() * ACTIONS_PENDING_MAX as u128;
+    assert!(drained < INPUT_AGE_MAX.as_millis());
+    assert!(INPUT_KEYS_PER_BATCH * 4 <= 16);
 };

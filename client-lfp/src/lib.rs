@@ -1,1 +1,34 @@
-//! The reference client of LFP.
+//! The reference client of LFP, as a sans-IO core: no clock, no sockets, no threads.
+//!
+//! [`Client`] is driven by four verbs: [`Client::handle_datagram`] whenever a datagram comes,
+//! [`Client::handle_timeout`] when the time of [`Client::poll_timeout`] has come, and after either (and after
+//! [`Client::input`] and [`Client::close`]) [`Client::poll_transmit`] until it gives nothing more. What it shows is
+//! [`Client::picture`].
+//!
+//! Whatever a server says, the client shows at worst a wrong picture: it never panics, and never keeps more than
+//! [`limits`] and the protocol's own limits say.
+
+pub mod limits;
+
+mod apply;
+mod arrivals;
+mod client;
+mod config;
+mod digests;
+mod framebuffer;
+mod handshake;
+mod histogram;
+mod input;
+mod marks;
+mod sent;
+mod state;
+mod stats;
+mod surface;
+
+pub use client::Client;
+pub use config::Config;
+pub use framebuffer::Picture;
+pub use histogram::Histogram;
+pub use state::State;
+pub use stats::Stats;
+pub use surface::SurfaceView;

@@ -1,11 +1,32 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod control;
+pub mod discover;
+mod dispi;
+mod fbdev;
+mod local;
+mod lookup;
 pub mod mapping;
+mod private;
+mod procfs;
+mod qemu;
+mod qmp;
+mod shm;
 mod spec;
 mod surface;
 pub mod synthetic;
+pub mod trace;
+mod xwd;
 
+pub use control::Control;
+pub use fbdev::FbdevSource;
+pub use local::open_local;
+pub use qemu::{InputCounters, QemuSource};
+pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
+pub use synthetic::SyntheticSource;
+pub use trace::TraceSource;
+pub use xwd::XwdSource;
 
 use crate::geometry::{CellSet, Size};
 use crate::pixel::PixelFormat;

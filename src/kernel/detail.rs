@@ -12,22 +12,19 @@ const SIDE: usize = CELL as usize;
 #[must_use]
 pub fn detail(tile: &[u32; CELL_PIXELS], width: usize, height: usize) -> u8 {
     assert!((1..=SIDE).contains(&width) && (1..=SIDE).contains(&height), "{width}x{height} in a cell");
-    let mut count = 0;
+    // One counter a column, over whole rows: their length is known, so the loop becomes vector code.
+    let mut counts = [0_u32; SIDE];
+    // Above the first row there is nothing; a change of colour in it is seen from the left.
     let mut above = &[tile[0]; SIDE];
     for row in tile.chunks_exact(SIDE).take(height) {
         let row: &[u32; SIDE] = row.try_into().expect("a row of a cell");
-        count += u32::from(row[0] != above[0]);
-        // The loop runs over the whole row, so that its length is known and it becomes vector code.
-        let mut new = [0_u32; SIDE];
+        counts[0] += u32::from(row[0] != above[0]);
         for x in 1..SIDE {
-            new[x] = u32::from(row[x] != row[x - 1]) & u32::from(row[x] != above[x]);
+            counts[x] += u32::from(row[x] != row[x - 1]) & u32::from(row[x] != above[x]);
         }
-        count += new[..width].iter().sum::<u32>();
         above = row;
     }
-    // The first row's upper neighbour is taken to be its first pixel, so a two-coloured first row may count
-    // less than it should, but its first change of colour always counts.
-    count as u8
+    counts[..width].iter().sum::<u32>() as u8
 }
 
 #[cfg(test)]

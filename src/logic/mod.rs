@@ -5,6 +5,8 @@ mod encoder;
 mod record;
 mod region;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub use cache::CacheCounters;
 pub use encoder::{Encoder, EncoderCounters};

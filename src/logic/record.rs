@@ -38,6 +38,7 @@ pub(super) fn encode(
     profile: Profile,
     scratch: &mut Scratch,
 ) -> Option<Coded> {
+    // SPEC [LFP-4.8]: A server MUST NOT send a record in a technique or with a reference that the HELLO does not state.
     let decodes = |technique: Technique| profile.decoders & technique.bit() != 0;
     let payload_max = payload_max(profile);
     let area = picture.size.clip(cells);

@@ -9,6 +9,8 @@ mod inline;
 mod lines;
 mod run;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

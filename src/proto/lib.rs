@@ -8,9 +8,11 @@
 
 extern crate alloc;
 
+pub mod check;
 pub mod frame;
 pub mod geometry;
 pub mod hello;
+pub mod keys;
 pub mod limits;
 pub mod packet;
 pub mod record;

@@ -61,6 +61,8 @@ pub const INPUT_AGE_MAX: Duration = Duration::from_secs(3);
 pub const INPUT_SILENCE: Duration = Duration::from_secs(3);
 /// Interval at which a client that holds a key proves that it is there.
 pub const INPUT_HEARTBEAT: Duration = Duration::from_secs(1);
+/// Keys that one chord presses together.
+pub const CHORD_KEYS_MAX: usize = 8;
 
 /// Digests that wait for a reply.
 pub const DIGESTS_PENDING_MAX: usize = 64;

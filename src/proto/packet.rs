@@ -76,6 +76,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Checks length, version, kind, protection and checksum.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
         if bytes.len() < HEADER_LEN + PLAIN_TRAILER_LEN {
             return Err(Malformed::Truncated);
         }
@@ -114,6 +115,7 @@ impl<'a> View<'a> {
     /// that the header carries, the one nearest to `largest + 1`.
     #[must_use]
     pub fn number(&self, largest: PacketNumber) -> PacketNumber {
+        // SPEC [LFP-3.4]: A receiver MUST take as packet number, of all numbers with the low 32 bits sent, the one nearest
         let mut low = [0; 4];
         low.copy_from_slice(&self.bytes[field::NUMBER]);
         let expected = largest.0.wrapping_add(1);
@@ -130,7 +132,7 @@ impl<'a> View<'a> {
     }
 
     /// Whether every frame of a [`Kind::Data`] datagram is well formed. Call it before acting on any of
-    /// [`View::frames`]: a datagram is taken whole or dropped whole.
+    /// [`View::frames`]: a packet is taken whole or dropped whole.
     ///
     /// # Errors
     /// Whatever is wrong with the first frame that is not.
@@ -151,7 +153,7 @@ impl<'a> View<'a> {
                         _ => {}
                     }
                     frames += 1;
-                    // SPEC [LFP-5.3]: A receiver MUST drop a datagram that holds more than 128 frames or 128 records.
+                    // SPEC [LFP-5.3]: A receiver MUST drop a packet that holds more than 128 frames, not counting PADDING,
                     if frames > FRAMES_MAX || records > RECORDS_MAX {
                         return Err(Malformed::Field("frame count"));
                     }

@@ -88,6 +88,7 @@ impl<'a> Record<'a> {
     /// first packet.
     #[must_use]
     pub fn content(&self, number: PacketNumber) -> Option<ContentNumber> {
+        // SPEC [LFP-6.1]: A record's content number is the number of the packet that carries it less its age.
         number.0.checked_sub(self.age).filter(|content| *content > 0).map(ContentNumber)
     }
 

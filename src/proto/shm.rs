@@ -53,7 +53,7 @@ pub const DAMAGE_SLOTS: usize = 64;
 /// A painter in state 1 adds to the heartbeat at least this often.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
 /// A painter in state 1 whose heartbeat has stood still for this long is gone.
-pub const PAINTER_SILENCE: Duration = Duration::from_secs(1);
+pub const PAINTER_SILENCE: Duration = Duration::from_millis(900);
 /// Bytes of the longest single write of a [`Painter`].
 pub const WRITE_MAX: usize = 64 * 1024;
 
@@ -84,6 +84,8 @@ mod at {
 
 /// Where the sequence word stands: 8 bytes, aligned.
 pub const SEQUENCE_OFFSET: u64 = at::SEQUENCE.start as u64;
+/// Where the heartbeat stands: 8 bytes, aligned.
+pub const HEARTBEAT_OFFSET: u64 = at::HEARTBEAT.start as u64;
 
 const _: () = {
     assert!(at::DAMAGE_SLOTS.end == FIELDS_BYTES && FIELDS_BYTES <= at::RING.start);

@@ -90,6 +90,7 @@ impl<'a> Reader<'a> {
 
     /// A varint of at most 64 bits.
     pub fn varint(&mut self) -> Result<u64, Malformed> {
+        // SPEC [LFP-2.1]: A receiver MUST refuse a varint that is not in its shortest form or does not fit 64 bits.
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -123,6 +124,7 @@ impl<'a> Reader<'a> {
 
     /// A byte string with its length as a varint of at most `max`.
     pub fn prefixed(&mut self, max: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
+        // SPEC [LFP-2.2]: A receiver MUST check every length and count against what is left
         let len = self.varint_max(max as u64, field)?;
         self.bytes(len as usize)
     }

@@ -57,15 +57,6 @@ impl Screen {
         let at = y * surface.stride_bytes as usize + x * bytes.len();
         self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
     }
-
-    /// Paints `pixels` (XRGB8888, rows without padding) over the whole of a 32-bit screen.
-    pub(crate) fn paint_all(&mut self, pixels: &[u32]) {
-        let surface = self.surface();
-        for (at, pixel) in pixels.iter().enumerate() {
-            let width = usize::from(surface.size.width);
-            self.paint(at % width, at / width, &pixel.to_le_bytes());
-        }
-    }
 }
 
 impl Source for Fake {

@@ -105,13 +105,13 @@ impl Picture {
     }
 
     /// Puts `tile`, which is 0 outside the surface, into the cell at column `x`, row `y`, as changed in tick
-    /// `number`. Past pictures that share the row keep what they have.
-    pub fn put(&mut self, x: u16, y: u16, tile: &Tile, number: u64) {
+    /// `number`; returns the tile that was there. Past pictures that share the row keep what they have.
+    pub fn put(&mut self, x: u16, y: u16, tile: Arc<Tile>, number: u64) -> Arc<Tile> {
         let area = self.size.clip(CellRect { x, y, width: 1, height: 1 });
         let row = Arc::make_mut(&mut self.rows[usize::from(y)]);
         let x = usize::from(x);
-        row.tiles[x] = Arc::new(*tile);
         row.changed_at[x] = number;
-        row.detail[x] = detail(tile, usize::from(area.width), usize::from(area.height));
+        row.detail[x] = detail(&tile, usize::from(area.width), usize::from(area.height));
+        std::mem::replace(&mut row.tiles[x], tile)
     }
 }

@@ -1,5 +1,6 @@
 //! The scanner of one source: follows its mode, sweeps it, and publishes what changed as ticks.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::geometry::{CellRect, CellSet, Size};
@@ -54,6 +55,7 @@ struct Live {
     /// one failed half way.
     changed: CellSet,
     picture: Picture,
+    spare: Spare,
     history: TimeArray,
     /// Whether a tick of this mode was published. Until then what was published before stays true.
     published: bool,
@@ -124,6 +126,8 @@ impl Scanner {
             return None;
         }
         self.dark.clone_from(&dark);
+        // SPEC [LFP-7.1]: A server MUST start a new epoch whenever the mode or the state of a surface changes, and MUST
+        // NOT use an epoch's number again in the session.
         self.epoch.0 += 1;
         dark.map(|(state, text)| self.publish(now, TickState::Dark { state, text }))
     }
@@ -179,9 +183,10 @@ impl Live {
         let grid = surface.size.grid();
         Self {
             surface,
-            shadow: vec![0; surface.size.pixels() * surface.format.bytes()],
+            shadow: vec![0; surface.shadow_bytes()],
             changed: CellSet::new(grid),
             picture: Picture::black(surface.size),
+            spare: Spare::default(),
             history: TimeArray::new(grid, floor),
             published: false,
             lost: false,
@@ -203,13 +208,24 @@ impl Live {
         let mut contexts = Vec::new();
         for index in self.changed.iter() {
             let (x, y) = ((index % columns) as u16, (index / columns) as u16);
-            let tile = convert_cell(&self.surface, &self.shadow, x, y);
-            if first || tile != *self.picture.tile(x, y) {
-                self.picture.put(x, y, &tile, number);
+            let mut tile = self.spare.take();
+            convert_cell(
+                &self.surface,
+                &self.shadow,
+                x,
+                y,
+                Arc::get_mut(&mut tile).expect("nobody else holds it"),
+            );
+            if first || *tile != *self.picture.tile(x, y) {
+                let past = self.picture.put(x, y, tile, number);
+                self.spare.retire(past);
                 delta.cells.insert(index);
                 contexts.push(if self.picture.detail(x, y) == 0 { Context::Flat } else { Context::Unknown });
+            } else {
+                self.spare.give_back(tile);
             }
         }
+        self.spare.keep_at_most(contexts.len());
         self.changed.clear();
         if !contexts.is_empty() {
             self.history.push(Entry { delta: delta.clone(), contexts });
@@ -218,17 +234,44 @@ impl Live {
     }
 }
 
-/// The pixels of one cell from a surface's rows.
-fn convert_cell(surface: &Surface, shadow: &[u8], x: u16, y: u16) -> Tile {
+/// Tiles that were replaced, to be used again once no past picture holds them. Without it a screen that changes
+/// all the time would take and give back its whole size from the system in every tick.
+#[derive(Default)]
+struct Spare(VecDeque<Arc<Tile>>);
+
+impl Spare {
+    /// A tile that nobody else holds, with anything in it.
+    fn take(&mut self) -> Arc<Tile> {
+        // Those at the front are the oldest: if it is still held, so are the others.
+        let free = self.0.front_mut().is_some_and(|tile| Arc::get_mut(tile).is_some());
+        let reused = if free { self.0.pop_front() } else { None };
+        reused.unwrap_or_else(|| Arc::new([0; CELL_PIXELS]))
+    }
+
+    fn give_back(&mut self, tile: Arc<Tile>) {
+        self.0.push_front(tile);
+    }
+
+    fn retire(&mut self, tile: Arc<Tile>) {
+        self.0.push_back(tile);
+    }
+
+    /// Lets the oldest go until `count` are left: as many as the last tick needed.
+    fn keep_at_most(&mut self, count: usize) {
+        self.0.drain(..self.0.len().saturating_sub(count));
+    }
+}
+
+/// Writes the pixels of one cell, from a surface's rows, to `tile`.
+fn convert_cell(surface: &Surface, shadow: &[u8], x: u16, y: u16, tile: &mut Tile) {
     let area = surface.size.clip(CellRect { x, y, width: 1, height: 1 });
-    let bytes = surface.format.bytes();
-    let row_len = usize::from(surface.size.width) * bytes;
-    let mut tile = [0; CELL_PIXELS];
+    let (bytes, row_len, width) = (surface.format.bytes(), surface.row_bytes(), usize::from(area.width));
+    if area.pixels() < CELL_PIXELS {
+        tile.fill(0);
+    }
     let rows = shadow[usize::from(area.y) * row_len..].chunks_exact(row_len);
     for (row, pixels) in rows.take(usize::from(area.height)).zip(tile.chunks_exact_mut(SIDE)) {
         let start = usize::from(area.x) * bytes;
-        let width = usize::from(area.width);
         pixel::convert_row(surface.format, &row[start..start + width * bytes], &mut pixels[..width]);
     }
-    tile
 }

@@ -186,3 +186,23 @@ fn the_time_array_remembers_cells_with_what_they_hold() {
     assert_eq!((history.context(0), history.context(1)), (Context::Flat, Context::Unknown));
     assert_eq!((history.changes(0), history.changes(1)), (1, 2));
 }
+
+#[test]
+fn a_screen_that_changes_all_the_time_takes_no_more_memory() {
+    let mut rig = Rig::new(36, 36, PixelFormat::Xrgb8888);
+    let mut seen = std::collections::HashSet::new();
+    for round in 1..=50_u8 {
+        for at in 0..9 {
+            rig.paint(at % 3 * 16, at / 3 * 16, &[round, at as u8, 7, 0]);
+        }
+        let tick = rig.tick().expect("all cells changed");
+        let (picture, _) = live(&tick);
+        for (x, y) in (0..3_u16).flat_map(|x| (0..3_u16).map(move |y| (x, y))) {
+            let tile = &picture.rows[usize::from(y)].tiles[usize::from(x)];
+            seen.insert(Arc::as_ptr(tile));
+            assert_eq!(tile[0], u32::from_le_bytes([round, (y * 3 + x) as u8, 7, 0]));
+            assert!(tile[1..].iter().all(|pixel| *pixel == 0), "a tile is used again as if it were new");
+        }
+    }
+    assert!(seen.len() <= 3 * 9, "{} tiles for 9 cells", seen.len());
+}

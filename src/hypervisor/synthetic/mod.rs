@@ -1,11 +1,20 @@
 //! Painters of ours: sources whose every picture is a pure function of a seed and a frame number.
 
+mod canvas;
+mod font;
+mod noise;
+mod scene;
+mod source;
+
+pub use scene::Scene;
+pub use source::SyntheticSource;
+
 /// What a synthetic source paints.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Painting {
     /// Text appears in a terminal, character by character, with a blinking cursor.
     Typing,
-    /// A long page of text moves up.
+    /// A long page of text and photographs moves up, and rests now and then.
     Scroll,
     /// A window is dragged across a desktop.
     WindowDrag,
@@ -37,3 +46,6 @@ impl Painting {
         Self::NAMES.iter().position(|known| *known == name).map(|index| Self::ALL[index])
     }
 }
+
+#[cfg(test)]
+mod tests;

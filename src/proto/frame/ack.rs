@@ -163,7 +163,7 @@ fn parse_refused(
     for _ in 0..packets {
         let packet = largest.checked_sub(reader.varint()?).map(PacketNumber).ok_or(FIELD)?;
         let descends = refused.last().is_none_or(|previous| packet < previous.packet);
-        // SPEC [LFP-9.5]: A receiver MUST refuse an ack that lists refusals of a packet outside its ranges.
+        // SPEC [LFP-9.5]: A receiver MUST take an ack as malformed that lists refusals of a packet outside its ranges.
         if !descends || !ranges.iter().any(|range| range.first <= packet && packet <= range.last) {
             return Err(FIELD);
         }

@@ -62,7 +62,7 @@ pub fn decoders() -> u32 {
 /// allocation between calls.
 ///
 /// # Errors
-/// [`Refusal::Payload`] if the payload does not give exactly those pixels.
+/// [`Refusal::Payload`] if the payload does not give exactly those pixels, or there are none to give.
 pub fn decode(
     technique: Technique,
     payload: &[u8],
@@ -70,7 +70,12 @@ pub fn decode(
     scratch: &mut Vec<u8>,
     out: &mut Vec<u32>,
 ) -> Result<(), Refusal> {
+    // SPEC [LFP-7.7]: A payload MUST be decoded in full, within the size of its own rectangle, before the first cell
+    // changes.
     out.clear();
+    if area.pixels() == 0 {
+        return Err(Refusal::Payload);
+    }
     match technique {
         Technique::Colour => colour::decode(payload, area, out),
         Technique::Raw => raw::decode(payload, area, out),

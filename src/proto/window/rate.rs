@@ -195,7 +195,8 @@ impl RateController {
             Phase::Drain | Phase::Cruise => product * IN_FLIGHT_GAIN / 100 + slack,
             Phase::ProbeRtt => product / 2 + slack,
         };
-        // SPEC [LFP-10.4]: what exceeds the path's own content may come in one burst, if the path holds it up.
+        // SPEC [LFP-10.4]: A server MUST NOT send more bytes in one burst than the receive buffer that the HELLO states
+        // - and what exceeds the path's own content may come in one burst, if the path holds it up.
         most.min(queue_max).max(floor)
     }
 

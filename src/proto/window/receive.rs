@@ -59,6 +59,7 @@ impl ReceiveWindow {
     /// Whether `number` is new. Changes nothing: call [`ReceiveWindow::on_applied`] once the packet is applied.
     #[must_use]
     pub fn examine(&self, number: PacketNumber) -> Arrival {
+        // SPEC [LFP-3.5]: A receiver MUST drop a packet whose number it has seen or has forgotten
         let known = number <= self.floor
             || self.ranges.iter().any(|range| range.first <= number && number <= range.last);
         if known { Arrival::Known } else { Arrival::New }
@@ -90,6 +91,7 @@ impl ReceiveWindow {
         self.bound_refusals();
         if elicits {
             self.unacked = self.unacked.saturating_add(1);
+            // SPEC [LFP-9.2]: A receiver MUST send an ACK at once when a packet that asks for one comes out of order,
             let due = if gap || self.unacked >= ACK_PACKETS { now } else { now + ACK_DELAY };
             self.ack_at = Some(self.ack_at.map_or(due, |at| at.min(due)));
         }
@@ -115,8 +117,8 @@ impl ReceiveWindow {
             // Only a peer whose packet numbers leap far makes an ack so long. What the largest packet needs always fits.
             self.forget_through(self.oldest_refused().map_or(oldest, |refused| refused.min(oldest)));
         };
-        // SPEC [LFP-9.7]: A receiver MUST repeat the refusals of a packet in every ack until one of the packets that
-        // carried them is acked.
+        // SPEC [LFP-9.7]: A receiver MUST repeat the refusals of a packet in every ack until one of the packets that carried
+        // them is acked.
         if let Some(last) = self.refused.back() {
             if self.carriers.len() == CARRIERS_MAX {
                 self.carriers.pop_front();
@@ -150,7 +152,8 @@ impl ReceiveWindow {
 
     /// The peer does not wait for acks below `floor` any more.
     pub fn on_floor(&mut self, floor: PacketNumber) {
-        // A floor beyond what came would make packets that are under way look like old ones.
+        // SPEC [LFP-9.8]: A receiver MUST forget packets below the largest FLOOR that came, but none beyond the largest
+        // number that came. A floor beyond it would make packets that are under way look like old ones.
         self.forget_through(PacketNumber(floor.0.saturating_sub(1)).min(self.largest()));
     }
 
@@ -167,6 +170,7 @@ impl ReceiveWindow {
             (false, true) => self.ranges[at].first = number,
             (false, false) => self.ranges.insert(at, AckRange { first: number, last: number }),
         }
+        // SPEC [LFP-9.3]: A receiver MUST keep what it needs for acks within 32 ranges and 128 refused records,
         while self.ranges.len() > ACK_RANGES_MAX {
             self.forget_through(self.ranges[0].last);
         }
@@ -174,8 +178,8 @@ impl ReceiveWindow {
 
     /// Keeps the refusals within what one ack can list.
     fn bound_refusals(&mut self) {
-        // SPEC [LFP-9.4]: A receiver MUST NOT ack a packet in a frame that leaves out one of its refused records,
-        // unless it knows that the peer has them.
+        // SPEC [LFP-9.4]: A receiver MUST NOT ack a packet in a frame that leaves out one of its refused records, unless it
+        // knows that the peer has them.
         while self.refused.iter().map(|held| held.records.len()).sum::<usize>() > ACK_REFUSALS_MAX {
             let Some(oldest) = self.oldest_refused() else { return };
             self.forget_through(oldest);

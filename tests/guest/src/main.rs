@@ -1,7 +1,8 @@
 //! What the test guest runs: a picture on `/dev/fb0`, a terminal that answers the keyboard, and a report of
 //! all that happens on the serial port, each line led by `LFP-GUEST`.
 //!
-//! Kernel parameters: `lfp.quiet=1` starts with nothing moving. Commands: type `help`.
+//! Kernel parameters: `lfp.quiet=1` starts with nothing moving, `lfp.frame_ms=N` sets the time between two frames
+//! of what moves. Commands: type `help`.
 
 mod canvas;
 mod desk;
@@ -20,8 +21,8 @@ use std::time::Duration;
 
 use desk::Desk;
 
-/// Between two frames of what moves.
-const FRAME: Duration = Duration::from_millis(50);
+/// Between two frames of what moves, in milliseconds, unless the kernel's command line says otherwise.
+const FRAME_MS: u64 = 50;
 
 fn main() -> ExitCode {
     let mut report = Report::open();
@@ -35,13 +36,16 @@ fn main() -> ExitCode {
 }
 
 fn run(report: &mut Report) -> io::Result<()> {
-    let quiet = fs::read_to_string("/proc/cmdline")?.split_whitespace().any(|word| word == "lfp.quiet=1");
+    let command_line = fs::read_to_string("/proc/cmdline")?;
+    let parameter = |name: &str| command_line.split_whitespace().find_map(|word| word.strip_prefix(name));
+    let quiet = parameter("lfp.quiet=") == Some("1");
+    let frame_ms = parameter("lfp.frame_ms=").and_then(|text| text.parse().ok()).unwrap_or(FRAME_MS);
     let mut desk = Desk::open(quiet)?;
     let (sender, events) = channel();
     input::listen(&sender);
     report.line(&format!("ready {}", desk.describe()));
     loop {
-        match events.recv_timeout(FRAME) {
+        match events.recv_timeout(Duration::from_millis(frame_ms)) {
             Ok(event) => {
                 desk.handle(event, report)?;
                 // What is typed fast is painted once.

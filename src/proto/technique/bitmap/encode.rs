@@ -25,6 +25,10 @@ pub enum Effort {
 
 /// Most colours that a palette holds.
 const COLOURS_MAX: usize = 256;
+/// As many colours always make a palette the better choice.
+const COLOURS_SURE: usize = 16;
+/// So many pixels to a colour make a palette the better choice on recorded desktops.
+const COLOUR_WORTH: usize = 8;
 /// Slots of the table that finds a colour's index: a power of two, at most a quarter full.
 const SLOTS: usize = 4 * COLOURS_MAX;
 const FREE: u16 = u16::MAX;
@@ -77,40 +81,59 @@ impl Encoder {
     /// If `pixels` is empty or does not hold whole rows of `width`.
     pub fn encode(&mut self, pixels: &[u32], width: usize, limit: usize, out: &mut Vec<u8>) -> bool {
         assert!(width > 0 && !pixels.is_empty() && pixels.len() % width == 0, "not whole rows of {width}");
-        let before = out.len();
-        self.plain.clear();
-        if self.palette.fill(pixels) {
-            let bits = self.palette.bits();
-            out.push(match bits {
-                1 => coding::PALETTE_1,
-                2 => coding::PALETTE_2,
-                4 => coding::PALETTE_4,
-                _ => coding::PALETTE_8,
-            });
-            out.push((self.palette.colours.len() - 1) as u8);
-            self.palette.pack(pixels, width, bits, &mut self.plain);
-        } else {
-            out.push(coding::FILTERED);
-            self.rows.filter(pixels, width, &mut self.plain);
+        let start = out.len();
+        let few = self.palette.fill(pixels);
+        let colours = self.palette.colours.len();
+        if few && (colours <= COLOURS_SURE || colours * COLOUR_WORTH <= pixels.len()) {
+            return self.encode_palette(pixels, width, limit, out);
         }
-        let header = out.len() - before;
-        let fits = limit > header && self.deflate(limit - header, out);
-        if !fits {
-            out.truncate(before);
+        let filtered = self.encode_filtered(pixels, width, limit, out);
+        if !few {
+            return filtered;
         }
-        fits
+        // A gradient has many colours and filters to nothing, a scatter of colours does the opposite: try both.
+        let middle = out.len();
+        let less = if filtered { middle - start - 1 } else { limit };
+        let indexed = self.encode_palette(pixels, width, less, out);
+        if indexed {
+            out.drain(start..middle);
+        }
+        filtered || indexed
     }
 
-    fn deflate(&mut self, limit: usize, out: &mut Vec<u8>) -> bool {
+    fn encode_palette(&mut self, pixels: &[u32], width: usize, limit: usize, out: &mut Vec<u8>) -> bool {
+        let bits = self.palette.bits();
+        let coding = match bits {
+            1 => coding::PALETTE_1,
+            2 => coding::PALETTE_2,
+            4 => coding::PALETTE_4,
+            _ => coding::PALETTE_8,
+        };
+        self.plain.clear();
+        self.palette.pack(pixels, width, bits, &mut self.plain);
+        self.deflate(&[coding, (self.palette.colours.len() - 1) as u8], limit, out)
+    }
+
+    fn encode_filtered(&mut self, pixels: &[u32], width: usize, limit: usize, out: &mut Vec<u8>) -> bool {
+        self.plain.clear();
+        self.rows.filter(pixels, width, &mut self.plain);
+        self.deflate(&[coding::FILTERED], limit, out)
+    }
+
+    /// Appends `header` and what `plain` deflates to, if both together take at most `limit` bytes.
+    fn deflate(&mut self, header: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
+        out.extend_from_slice(header);
         let start = out.len();
         // Deflate stores what it cannot make smaller, with five bytes for each 32 KiB or so.
         let worst = self.plain.len() + self.plain.len() / 1024 + 64;
-        out.resize(start + limit.min(worst), 0);
+        out.resize(start + limit.saturating_sub(header.len()).min(worst), 0);
         self.compressor.reset();
         let (status, _, written) =
             compress(&mut self.compressor, &self.plain, &mut out[start..], TDEFLFlush::Finish);
-        out.truncate(start + written);
-        status == TDEFLStatus::Done
+        let whole = status == TDEFLStatus::Done;
+        out.truncate(if whole { start + written } else { before });
+        whole
     }
 }
 

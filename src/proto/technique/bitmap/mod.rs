@@ -122,11 +122,13 @@ fn decode_palette(
 
 /// Inflates the whole of `stream` into exactly `len` bytes of `scratch`.
 fn inflate_exactly(stream: &[u8], len: usize, scratch: &mut Vec<u8>) -> Result<(), Refusal> {
+    // SPEC [LFP-16.2]: A client MUST NOT let a payload inflate beyond those bytes.
     scratch.clear();
     scratch.resize(len, 0);
     let mut state = DecompressorOxide::new();
     let (status, taken, written) =
         decompress(&mut state, stream, scratch, 0, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF);
+    // SPEC [LFP-16.1]: A client MUST refuse a bitmap whose stream does not inflate to exactly the bytes
     let whole = status == TINFLStatus::Done && taken == stream.len() && written == len;
     if whole { Ok(()) } else { Err(Refusal::Payload) }
 }

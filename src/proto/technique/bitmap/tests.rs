@@ -143,6 +143,18 @@ fn payloads_that_are_not_exactly_the_pixels_are_refused() {
 }
 
 #[test]
+fn an_empty_area_is_refused_by_every_technique() {
+    let payload = [&[coding::PALETTE_1, 0][..], &stored(&[1, 2, 3])].concat();
+    for technique in crate::technique::Technique::ALL {
+        for area in [area(0, 5), area(5, 0)] {
+            let verdict =
+                crate::technique::decode(technique, &payload, area, &mut Vec::new(), &mut Vec::new());
+            assert_eq!(verdict, Err(Refusal::Payload), "{technique:?}");
+        }
+    }
+}
+
+#[test]
 fn a_bomb_takes_no_more_than_its_area() {
     // 16 MiB of zeros in a few kilobytes.
     let mut payload = vec![coding::FILTERED];

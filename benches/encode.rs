@@ -1,0 +1,186 @@
+//! What it takes to put pictures into records: the first whole picture, the same for a second session, a small
+//! change, and a digest of everything.
+//!
+//! `cargo bench --bench encode` prints bytes and records of first pictures, then measures. `LFP_TRACES=DIR` adds the
+//! first picture of each `*.lfptrace` in a directory to the synthetic one.
+//!
+//! Baseline: `cargo bench --bench encode -- --save-baseline before`, then, on the same machine with nothing else
+//! running, `cargo bench --bench encode -- --baseline before`.
+
+#![expect(missing_docs, reason = "a suite has no public items but those of criterion's macros")]
+
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
+use lfp::geometry::{CellRect, CellSet};
+use lfp::hypervisor::{SourceId, SourceSpec, open_local};
+use lfp::logic::{DigestRequest, EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use lfp::scan::{Picture, Scanner, Tick, TickState};
+use lfp::time::Instant;
+use lfp_proto::technique::{Technique, decoders};
+
+/// Datagram payloads, and what of each a record may take.
+const DATAGRAMS: [(usize, usize); 2] = [(1_200, 1_120), (8_900, 8_820)];
+
+struct First {
+    name: String,
+    tick: Arc<Tick>,
+}
+
+impl First {
+    fn new(name: String, spec: &SourceSpec) -> Self {
+        let source = open_local(spec).expect("a source of this process");
+        let mut scanner = Scanner::new(SourceId(0), source);
+        let tick = scanner.tick(Instant::from_micros(1)).expect("a first tick");
+        Self { name, tick }
+    }
+
+    fn picture(&self) -> &Picture {
+        match &self.tick.state {
+            TickState::Live { picture, .. } => picture,
+            TickState::Dark { text, .. } => panic!("{} shows nothing: {text}", self.name),
+        }
+    }
+
+    fn request(&self, cells: CellSet, record_max: usize) -> EncodeRequest {
+        EncodeRequest {
+            session: SessionKey(1),
+            source: SourceId(0),
+            epoch: self.tick.epoch,
+            cells,
+            profile: Profile { decoders: decoders(), record_max },
+            budget_bytes: usize::MAX,
+        }
+    }
+
+    /// Asks until nothing is left, as a session does.
+    fn encode(&self, encoder: &Encoder, record_max: usize) -> Vec<Encoded> {
+        let mut answers = Vec::new();
+        let mut request = self.request(CellSet::full(self.picture().size.grid()), record_max);
+        while !request.cells.is_empty() {
+            let encoded = encoder.encode(&request, &self.tick);
+            request.cells = encoded.left.clone();
+            answers.push(encoded);
+        }
+        answers
+    }
+
+    fn print_size(&self) {
+        for (datagram, record_max) in DATAGRAMS {
+            let encoder = Encoder::default();
+            let answers = self.encode(&encoder, record_max);
+            let records = || answers.iter().flat_map(|answer| &answer.records);
+            let of = |technique| records().filter(|record| record.technique == technique).count();
+            let bytes: usize = records().map(|record| record.payload.len()).sum();
+            let counters = encoder.counters();
+            println!(
+                "first picture of {}, datagram {datagram}: {bytes} bytes of payload in {} records ({} colour, {} bitmap, {} raw), {} trials, {} too long",
+                self.name,
+                records().count(),
+                of(Technique::Colour),
+                of(Technique::Bitmap),
+                of(Technique::Raw),
+                counters.trials,
+                counters.misfits,
+            );
+        }
+    }
+}
+
+/// The pictures to encode.
+fn firsts() -> Vec<First> {
+    let spec = "synthetic:mixed?size=1280x800".parse().expect("a source");
+    let mut firsts = vec![First::new("synthetic-mixed".to_owned(), &spec)];
+    let Some(traces) = std::env::var_os("LFP_TRACES") else { return firsts };
+    let entries = std::fs::read_dir(traces).expect("LFP_TRACES is a directory");
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "lfptrace"));
+    paths.sort();
+    firsts.extend(paths.into_iter().map(|path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        First::new(name, &SourceSpec::Trace { path, repeat: false })
+    }));
+    firsts
+}
+
+fn first_picture(criterion: &mut Criterion) {
+    let firsts = firsts();
+    for first in &firsts {
+        first.print_size();
+    }
+    for (kind, warm) in [("encode/first-picture", false), ("cache/second-session", true)] {
+        let mut group = criterion.benchmark_group(kind);
+        for (first, (datagram, record_max)) in
+            firsts.iter().flat_map(|first| DATAGRAMS.map(|datagram| (first, datagram)))
+        {
+            let encoder = || {
+                let encoder = Encoder::default();
+                if warm {
+                    first.encode(&encoder, record_max);
+                }
+                encoder
+            };
+            group.throughput(Throughput::Bytes(first.picture().size.pixels() as u64 * 4));
+            group.bench_function(BenchmarkId::new(&first.name, format!("datagram={datagram}")), |b| {
+                b.iter_batched_ref(
+                    encoder,
+                    |encoder| first.encode(encoder, record_max),
+                    BatchSize::LargeInput,
+                );
+            });
+        }
+        group.finish();
+    }
+}
+
+/// A few cells, as when somebody types.
+fn small_change(criterion: &mut Criterion) {
+    let first = &firsts()[0];
+    let grid = first.picture().size.grid();
+    let mut group = criterion.benchmark_group("encode/small-change");
+    for count in [1, 4, 64] {
+        let mut cells = CellSet::new(grid);
+        for index in grid.cells() / 2..grid.cells() / 2 + count {
+            cells.insert(index);
+        }
+        let request = first.request(cells, DATAGRAMS[0].1);
+        // A cache without room: each round encodes anew, with the worker's scratch at hand.
+        let encoder = Encoder::new(0);
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(BenchmarkId::new("cells", count), |b| {
+            b.iter(|| black_box(encoder.encode(&request, &first.tick)));
+        });
+    }
+    group.finish();
+}
+
+fn digest(criterion: &mut Criterion) {
+    let first = &firsts()[0];
+    let size = first.picture().size;
+    let mut group = criterion.benchmark_group("encode/digest");
+    group.throughput(Throughput::Bytes(size.pixels() as u64 * 4));
+    let request = DigestRequest {
+        session: SessionKey(1),
+        source: SourceId(0),
+        epoch: first.tick.epoch,
+        cells: CellRect { x: 0, y: 0, width: size.grid().columns, height: size.grid().rows },
+        id: 1,
+    };
+    group.bench_function("1280x800", |b| {
+        b.iter_batched_ref(
+            Encoder::default,
+            |encoder| black_box(encoder.digest(&request, &first.tick)),
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, first_picture, small_change, digest);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -1,0 +1,100 @@
+//! Records onto the picture: what applies, what is done already, what is refused.
+
+use lfp_proto::frame::{Pixels, Refusal};
+use lfp_proto::geometry::{CellRect, PixelRect};
+use lfp_proto::limits::RECORD_CELLS_MAX;
+use lfp_proto::record::{Base, Record};
+use lfp_proto::technique::{self, Technique};
+use lfp_proto::units::PacketNumber;
+
+use crate::framebuffer::{Framebuffer, Painted};
+use crate::limits::SCRATCH_PIXELS_KEPT;
+use crate::surface::Surface;
+
+/// What became of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// It changed these cells.
+    Applied(CellRect, Painted),
+    /// Every cell had the same or newer content.
+    Superseded,
+    /// A reason held against it.
+    Refused(Refusal),
+}
+
+/// Applies records; keeps what decoding needs between them.
+#[derive(Debug, Default)]
+pub(crate) struct Applier {
+    inflated: Vec<u8>,
+    pixels: Vec<u32>,
+}
+
+impl Applier {
+    /// Applies `record` of `frame`, which came in packet `number`.
+    // SPEC [LFP-7.5]: A client MUST refuse a record for which a reason holds, and MUST NOT change any cell for it.
+    pub(crate) fn apply(
+        &mut self,
+        surface: Option<&mut Surface>,
+        frame: &Pixels<'_>,
+        record: &Record<'_>,
+        number: PacketNumber,
+    ) -> Outcome {
+        match self.try_apply(surface, frame, record, number) {
+            Ok(outcome) => outcome,
+            Err(reason) => Outcome::Refused(reason),
+        }
+    }
+
+    fn try_apply(
+        &mut self,
+        surface: Option<&mut Surface>,
+        frame: &Pixels<'_>,
+        record: &Record<'_>,
+        number: PacketNumber,
+    ) -> Result<Outcome, Refusal> {
+        let surface = surface.filter(|surface| surface.id() == frame.surface).ok_or(Refusal::Surface)?;
+        let epoch = surface.epoch();
+        let framebuffer = surface.live_mut().ok_or(Refusal::Surface)?;
+        if frame.epoch != epoch {
+            return Err(Refusal::Epoch);
+        }
+        let cells = record.cells;
+        if !framebuffer.grid().contains(cells) || cells.cells() > RECORD_CELLS_MAX {
+            return Err(Refusal::Cells);
+        }
+        // SPEC [LFP-6.1]: A client MUST refuse a record whose content number is not above 0 (reason content).
+        let content = record.content(number).ok_or(Refusal::Content)?;
+        let technique = Technique::from_wire(record.technique).ok_or(Refusal::Technique)?;
+        // SPEC [LFP-8.1]: A client that keeps no references and knows no technique with a base MUST refuse every record
+        // that names a base (reason base).
+        if record.base != Base::None {
+            return Err(Refusal::Base);
+        }
+        if !framebuffer.takes(cells, content) {
+            return Ok(Outcome::Superseded);
+        }
+        self.decode(technique, record, framebuffer)?;
+        let painted = framebuffer.paint(cells, content, &self.pixels);
+        if self.pixels.capacity() > SCRATCH_PIXELS_KEPT {
+            self.pixels = Vec::new();
+            self.inflated = Vec::new();
+        }
+        Ok(Outcome::Applied(cells, painted))
+    }
+
+    /// Decodes into `self.pixels`: the whole clipped rectangle, or one pixel if all have its colour.
+    // SPEC [LFP-7.7]: A payload MUST be decoded in full, within the size of its own rectangle, before the first cell
+    // changes.
+    fn decode(
+        &mut self,
+        technique: Technique,
+        record: &Record<'_>,
+        framebuffer: &Framebuffer,
+    ) -> Result<(), Refusal> {
+        let area = match technique {
+            Technique::Colour => PixelRect { x: 0, y: 0, width: 1, height: 1 },
+            Technique::Raw | Technique::Bitmap => framebuffer.size().clip(record.cells),
+        };
+        technique::decode(technique, record.payload, area, &mut self.inflated, &mut self.pixels)
+    }
+}

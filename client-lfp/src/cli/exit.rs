@@ -1,0 +1,52 @@
+//! How the program ends.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why the program did not do what it was asked to.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line asks for nothing that there is.
+    Usage(String),
+    /// There was no session: the text says what was tried, why it failed, what to do.
+    NoSession(String),
+    /// The session ended before its time.
+    Ended(String),
+    /// The picture did not settle in time.
+    NotSettled(String),
+    /// A file could not be written.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: String,
+    },
+}
+
+impl Failure {
+    pub(crate) fn file(path: impl Into<PathBuf>, error: impl fmt::Display) -> Self {
+        Self::File { path: path.into(), error: error.to_string() }
+    }
+
+    /// The exit code; the table stands in the help text and the README.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => 1,
+            Self::NoSession(_) => 2,
+            Self::Ended(_) => 3,
+            Self::NotSettled(_) => 4,
+            Self::File { .. } => 5,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) => write!(f, "{text}; `client-lfp --help` lists what there is"),
+            Self::NoSession(text) | Self::Ended(text) | Self::NotSettled(text) => f.write_str(text),
+            Self::File { path, error } => write!(f, "cannot write {}: {error}", path.display()),
+        }
+    }
+}

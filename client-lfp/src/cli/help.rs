@@ -1,0 +1,64 @@
+//! What `--help` prints.
+
+pub(crate) const HELP: &str = "\
+client-lfp: shows a virtual machine's screen over LFP, sends it keys and mouse, and proves what it shows
+
+Usage: client-lfp ADDR:PORT --plain [options]
+
+Session
+  --service NAME         the service to ask for [default: default]
+  --plain                talk without encryption; must be named on the server too. The only protection that this
+                         version has: anybody on the path can read the screen and type into it
+  --connect-timeout S    give up asking after S seconds [10]
+  --datagram-size N      largest datagram wanted, UDP payload in bytes, 1100 to 8900 [1200]
+  --receive-buffer N     receive buffer to ask the system for, in bytes [4194304]. The server is told half of what
+                         it grants, since the system counts its own overhead into it
+  --place TEXT           where this client stands; told to the server
+  --client-type TYPE     desktop, thin-terminal, phone, television, headless [desktop]
+  --refresh HZ           refresh rate of the display, 1 to 255 [60]
+
+Input, done in the order given, once the first picture is exact (or has been complete for 2 s)
+  --type TEXT            types TEXT on a US keyboard; a newline is Enter
+  --key CHORD            presses keys together: enter, f1, ctrl-alt-delete
+  --move X,Y             moves the pointer to a pixel
+  --click X,Y            moves there and clicks the left button
+  --type-interval MS     time between keystrokes [20]
+
+When to end: at --settle, else after --seconds, else when the session ends or on Ctrl-C. --png, --json and input
+mean `--settle 500` unless --seconds or --mirror is given.
+  --settle MS            end once input is done and the picture is proven exact and has stood still for MS milliseconds
+  --seconds N            end after N seconds; with --settle, fail then [with --settle alone: 60]
+
+Output
+  --png FILE             write the screen at the end
+  --mirror FILE          keep the screen in a shared-memory file that `shm:FILE` names as a source
+  --json                 print one object at the end, see below
+  --quiet                no progress on standard error
+  --help, --version
+
+Exit codes
+  0  done
+  1  wrong usage
+  2  no session: no answer, refused, no such host
+  3  the session ended early: closed by the server, or it fell silent
+  4  the picture did not settle in time, or there was none to write
+  5  a file could not be written
+
+JSON: times in milliseconds are since the program started; null is what did not happen
+  state, error           how the session stands or ended; what went wrong, for people
+  exact                  whether the last picture was proven to be the server's, pixel for pixel
+  surface                {state, text, epoch, width, height}
+  first_picture_ms       every cell painted       exact_ms   first proven exact
+  settle_ms              proven exact and still from then on, as --settle asks
+  bytes_down, bytes_up   UDP payload and 28 bytes of headers a datagram; also datagrams_down, datagrams_up
+  cells_applied          cells painted
+  cells_repaired         of these, repairs: in a refused record or a digest that differed, or painted between the
+                         notice of a loss and what made up for it (in motion an upper bound)
+  records_refused        by reason
+  packets_lost, duplicates, malformed, foreign
+  digests                {sent, exact, differed}
+  input                  {events, frames, dropped, dropped_by_server}
+  staleness_ms           {n, p50, p95, p99, max, clock_error}: age of the picture when a frame of the guest was complete
+  rtt_us                 smoothed round-trip time
+  peak_memory_bytes      most memory that the program has had resident
+";

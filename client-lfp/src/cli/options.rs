@@ -1,0 +1,310 @@
+//! The command line, from arguments to ready values.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use client_lfp::Config;
+use lexopt::prelude::*;
+use lfp_proto::frame::InputKind;
+use lfp_proto::hello::ClientType;
+use lfp_proto::keys;
+use lfp_proto::limits::{DATAGRAM_MAX, DATAGRAM_MIN, NAME_MAX};
+
+use crate::cli::exit::Failure;
+
+/// What the user asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Print the help text.
+    Help,
+    /// Print the version.
+    Version,
+    /// Show a screen.
+    Show(Box<Options>),
+}
+
+/// How to show a screen.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Host and port, not yet looked up.
+    pub(crate) server: String,
+    pub(crate) config: Config,
+    /// Bytes to ask the system for.
+    pub(crate) receive_buffer: usize,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) type_interval: Duration,
+    /// End once the picture has stood still for so long.
+    pub(crate) settle: Option<Duration>,
+    /// End after so long.
+    pub(crate) limit: Option<Duration>,
+    pub(crate) png: Option<PathBuf>,
+    pub(crate) mirror: Option<PathBuf>,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+}
+
+/// Something to do with keyboard or mouse.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    /// Keys pressed together and let go, as Linux codes.
+    Chord(Vec<u16>),
+    /// The pointer.
+    Pointer(Vec<InputKind>),
+}
+
+/// Settle time if one is needed and none is given.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How long a picture may take to settle if no limit is given.
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+/// Receive buffer that is asked for unless told otherwise.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
+impl Command {
+    /// Reads arguments, without the program's name.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let mut parser = lexopt::Parser::from_args(arguments);
+        let mut raw = Raw::default();
+        while let Some(argument) = parser.next().map_err(usage)? {
+            match argument {
+                Long("help") | Short('h') => return Ok(Self::Help),
+                Long("version") | Short('V') => return Ok(Self::Version),
+                Value(server) if raw.server.is_none() => raw.server = Some(server.string().map_err(usage)?),
+                Long(name) => {
+                    let name = name.to_owned();
+                    raw.take(&name, &mut parser)?;
+                }
+                other => return Err(usage(other.unexpected())),
+            }
+        }
+        raw.finish().map(|options| Self::Show(Box::new(options)))
+    }
+}
+
+#[derive(Default)]
+struct Raw {
+    server: Option<String>,
+    plain: bool,
+    config: Config,
+    receive_buffer: Option<usize>,
+    actions: Vec<Action>,
+    type_interval: Option<Duration>,
+    settle: Option<Duration>,
+    limit: Option<Duration>,
+    png: Option<PathBuf>,
+    mirror: Option<PathBuf>,
+    json: bool,
+    quiet: bool,
+}
+
+impl Raw {
+    fn take(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Failure> {
+        match name {
+            "plain" => self.plain = true,
+            "json" => self.json = true,
+            "quiet" => self.quiet = true,
+            "png" => self.png = Some(parser.value().map_err(usage)?.into()),
+            "mirror" => self.mirror = Some(parser.value().map_err(usage)?.into()),
+            "service" | "place" | "client-type" | "type" | "key" | "move" | "click" => {
+                let value = parser.value().and_then(ValueExt::string).map_err(usage)?;
+                self.take_text(name, &value)?;
+            }
+            "connect-timeout" => self.config.connect_timeout = seconds(name, parser, 0.1, 3600.0)?,
+            "seconds" => self.limit = Some(seconds(name, parser, 0.0, 1e7)?),
+            "settle" => self.settle = Some(millis(name, parser)?),
+            "type-interval" => self.type_interval = Some(millis(name, parser)?),
+            "datagram-size" => {
+                let size = number(name, parser, DATAGRAM_MIN as u64, DATAGRAM_MAX as u64)?;
+                self.config.datagram_size = size as u16;
+            }
+            "receive-buffer" => {
+                self.receive_buffer = Some(number(name, parser, 4096, 1 << 30)? as usize);
+            }
+            "refresh" => self.config.refresh_hz = number(name, parser, 1, 255)? as u8,
+            _ => return Err(Failure::Usage(format!("there is no option --{name}"))),
+        }
+        Ok(())
+    }
+
+    fn take_text(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        match name {
+            "service" => self.config.service = short(name, value)?,
+            "place" => self.config.place = short(name, value)?,
+            "client-type" => self.config.client_type = client_type(value)?,
+            "type" => self.actions.extend(typed(value)?),
+            "key" => {
+                let chord = keys::parse_chord(value)
+                    .map_err(|error| Failure::Usage(format!("--key {value}: {error}")))?;
+                self.actions.push(Action::Chord(chord));
+            }
+            _ => {
+                let (x, y) = point(name, value)?;
+                let mut events = vec![InputKind::MoveTo { x, y }];
+                if name == "click" {
+                    let button = lfp_proto::frame::Button::Left;
+                    events.extend([true, false].map(|down| InputKind::Button { button, down }));
+                }
+                self.actions.push(Action::Pointer(events));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Options, Failure> {
+        let server = self.server.ok_or_else(|| Failure::Usage("no server is named (ADDR:PORT)".into()))?;
+        // SPEC [LFP-3.2]: A side MUST NOT use plain protection unless its user has named it.
+        if !self.plain {
+            return Err(Failure::Usage(
+                "sealed packets come with a later version; for now name --plain, here and at the server, where \
+                 everybody on the path may see the screen"
+                    .into(),
+            ));
+        }
+        let wants_picture = self.png.is_some() || self.json || !self.actions.is_empty();
+        let implied = wants_picture && self.limit.is_none() && self.mirror.is_none();
+        let settle = self.settle.or(implied.then_some(SETTLE));
+        Ok(Options {
+            server,
+            config: self.config,
+            receive_buffer: self.receive_buffer.unwrap_or(RECEIVE_BUFFER),
+            actions: self.actions,
+            type_interval: self.type_interval.unwrap_or(Duration::from_millis(20)),
+            limit: self.limit.or(settle.map(|_| SETTLE_LIMIT)),
+            settle,
+            png: self.png,
+            mirror: self.mirror,
+            json: self.json,
+            quiet: self.quiet,
+        })
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+fn usage(error: lexopt::Error) -> Failure {
+    Failure::Usage(error.to_string())
+}
+
+fn number(name: &str, parser: &mut lexopt::Parser, least: u64, most: u64) -> Result<u64, Failure> {
+    let value = parser.value().and_then(ValueExt::string).map_err(usage)?;
+    let number = value.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| {
+        Failure::Usage(format!("--{name} {value}: a whole number from {least} to {most} is needed"))
+    })
+}
+
+fn millis(name: &str, parser: &mut lexopt::Parser) -> Result<Duration, Failure> {
+    number(name, parser, 0, 3_600_000).map(Duration::from_millis)
+}
+
+fn seconds(name: &str, parser: &mut lexopt::Parser, least: f64, most: f64) -> Result<Duration, Failure> {
+    let value = parser.value().and_then(ValueExt::string).map_err(usage)?;
+    let seconds = value.parse::<f64>().ok().filter(|seconds| (least..=most).contains(seconds));
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| Failure::Usage(format!("--{name} {value}: seconds from {least} to {most} are needed")))
+}
+
+fn short(name: &str, value: &str) -> Result<String, Failure> {
+    if value.len() <= NAME_MAX && !value.chars().any(char::is_control) {
+        return Ok(value.into());
+    }
+    Err(Failure::Usage(format!("--{name}: at most {NAME_MAX} bytes without control characters are needed")))
+}
+
+fn client_type(value: &str) -> Result<ClientType, Failure> {
+    Ok(match value {
+        "desktop" => ClientType::Desktop,
+        "thin-terminal" => ClientType::ThinTerminal,
+        "phone" => ClientType::Phone,
+        "television" => ClientType::Television,
+        "headless" => ClientType::Headless,
+        _ => {
+            return Err(Failure::Usage(format!(
+                "--client-type {value}: desktop, thin-terminal, phone, television or headless is needed"
+            )));
+        }
+    })
+}
+
+fn typed(text: &str) -> Result<Vec<Action>, Failure> {
+    let chord = |c: char| {
+        let (code, shift) = keys::type_char(c)
+            .ok_or_else(|| Failure::Usage(format!("--type: a US keyboard has no key for {c:?}")))?;
+        Ok(Action::Chord(if shift { vec![keys::KEY_LEFTSHIFT, code] } else { vec![code] }))
+    };
+    text.chars().map(chord).collect()
+}
+
+fn point(name: &str, value: &str) -> Result<(u16, u16), Failure> {
+    let point = value.split_once(',').and_then(|(x, y)| x.trim().parse().ok().zip(y.trim().parse().ok()));
+    point.ok_or_else(|| Failure::Usage(format!("--{name} {value}: a pixel is needed, such as 640,400")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        match Command::parse(line.split(' ').map(OsString::from)) {
+            Ok(Command::Show(options)) => Ok(*options),
+            Ok(other) => panic!("{other:?}"),
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
+
+    #[test]
+    fn actions_keep_their_order() {
+        let options = parse("[::1]:4000 --type aB --plain --click 3,4 --key ctrl-alt-delete --service x")
+            .expect("legal");
+        let a = keys::type_char('a').expect("a key").0;
+        let b = keys::type_char('b').expect("a key").0;
+        assert_eq!(options.actions[0], Action::Chord(vec![a]));
+        assert_eq!(options.actions[1], Action::Chord(vec![keys::KEY_LEFTSHIFT, b]));
+        assert!(matches!(&options.actions[2], Action::Pointer(events) if events.len() == 3));
+        assert!(matches!(&options.actions[3], Action::Chord(codes) if codes.len() == 3));
+        assert_eq!((options.server.as_str(), options.config.service.as_str()), ("[::1]:4000", "x"));
+        assert_eq!(options.settle, Some(SETTLE));
+    }
+
+    #[test]
+    fn when_to_end_follows_from_what_is_asked() {
+        let ends = |line: &str| parse(line).map(|options| (options.settle, options.limit)).expect("legal");
+        assert_eq!(ends("h:1 --plain"), (None, None));
+        assert_eq!(ends("h:1 --plain --json"), (Some(SETTLE), Some(SETTLE_LIMIT)));
+        assert_eq!(ends("h:1 --plain --json --mirror f"), (None, None));
+        assert_eq!(ends("h:1 --plain --png f --seconds 2"), (None, Some(Duration::from_secs(2))));
+        let settle = (Some(Duration::from_millis(9)), Some(Duration::from_millis(1500)));
+        assert_eq!(ends("h:1 --plain --settle=9 --seconds=1.5"), settle);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, part) in [
+            ("h:1", "--plain"),
+            ("--plain", "ADDR:PORT"),
+            ("h:1 --plain extra", "extra"),
+            ("h:1 --plain --nonsense", "--nonsense"),
+            ("h:1 --plain --datagram-size 100", "from 1100 to 8900"),
+            ("h:1 --plain --key ctrl-nothing", "nothing"),
+            ("h:1 --plain --type é", "US keyboard"),
+            ("h:1 --plain --click 3", "640,400"),
+            ("h:1 --plain --seconds -1", "seconds"),
+            ("h:1 --plain --seconds nan", "seconds"),
+        ] {
+            let error = parse(line).expect_err(line);
+            assert!(error.contains(part), "`{line}` gives: {error}");
+        }
+    }
+
+    #[test]
+    fn every_option_stands_in_the_help_text() {
+        let source = include_str!("options.rs");
+        for arm in source.lines().filter(|line| line.trim_start().starts_with('"') && line.contains("=>")) {
+            for name in arm.split("=>").next().unwrap_or_default().split('|') {
+                let name = name.trim().trim_matches('"');
+                let stands = crate::cli::help::HELP.contains(name);
+                assert!(stands, "{name} is not in the help text");
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The JSON object at the end.
+
+use client_lfp::{Histogram, Picture, Stats};
+use lfp_proto::frame::Refusal;
+use lfp_proto::time::Instant;
+use serde_json::{Map, Value, json};
+
+use crate::cli::exit::Failure;
+use crate::cli::run::Run;
+
+/// What the run came to; the fields stand in the help text.
+pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
+    let (client, milestones) = (run.client(), run.milestones());
+    let stats = client.stats();
+    json!({
+        "state": client.state().name(),
+        "error": failure.map(ToString::to_string),
+        "exact": milestones.ended_exact,
+        "surface": surface(run),
+        "first_picture_ms": millis(client.painted_at()),
+        "exact_ms": millis(milestones.exact),
+        "settle_ms": millis(milestones.settled),
+        "bytes_down": stats.bytes_down,
+        "bytes_up": stats.bytes_up,
+        "datagrams_down": stats.datagrams_down,
+        "datagrams_up": stats.datagrams_up,
+        "cells_applied": stats.cells_applied,
+        "cells_repaired": stats.cells_repaired,
+        "records_applied": stats.records_applied,
+        "records_superseded": stats.records_superseded,
+        "records_refused": refused(stats),
+        "packets_lost": stats.packets_lost,
+        "duplicates": stats.duplicates,
+        "malformed": stats.malformed,
+        "foreign": stats.foreign,
+        "digests": {
+            "sent": stats.digests_sent,
+            "exact": stats.digests_exact,
+            "differed": stats.digests_differed,
+        },
+        "input": {
+            "events": stats.input_events,
+            "frames": stats.input_frames,
+            "dropped": stats.input_dropped,
+            "dropped_by_server": stats.input_dropped_by_server,
+        },
+        "staleness_ms": staleness(&stats.staleness_us, stats.clock_error_us),
+        "rtt_us": client.rtt_us(),
+        "peak_memory_bytes": peak_memory_bytes(),
+    })
+}
+
+fn surface(run: &Run<'_>) -> Value {
+    let Some(surface) = run.client().surface() else { return Value::Null };
+    let size = surface.size.or_else(|| run.client().picture().map(|Picture { size, .. }| size));
+    json!({
+        "state": surface.state.name(),
+        "text": surface.text,
+        "epoch": surface.epoch.0,
+        "width": size.map(|size| size.width),
+        "height": size.map(|size| size.height),
+    })
+}
+
+fn refused(stats: &Stats) -> Value {
+    let reasons = Refusal::ALL.iter().zip(stats.records_refused);
+    let named = reasons.map(|(reason, count)| (format!("{reason:?}").to_lowercase(), count.into()));
+    Value::Object(named.collect::<Map<_, _>>())
+}
+
+fn staleness(ages_us: &Histogram, clock_error_us: u64) -> Value {
+    let ms = |us: Option<u64>| us.map(|us| us as f64 / 1000.0);
+    json!({
+        "n": ages_us.count(),
+        "p50": ms(ages_us.percentile(50)),
+        "p95": ms(ages_us.percentile(95)),
+        "p99": ms(ages_us.percentile(99)),
+        "max": ms(ages_us.max()),
+        "clock_error": ms(Some(clock_error_us)),
+    })
+}
+
+fn millis(at: Option<Instant>) -> Option<f64> {
+    at.map(|at| at.as_micros() as f64 / 1000.0)
+}
+
+/// The most memory that the process has had resident, as Linux tells it.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,312 @@
+//! Drives the client until there is reason to end.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use client_lfp::{Client, Config, State};
+use lfp_proto::frame::SurfaceState;
+use lfp_proto::hello::RefuseReason;
+use lfp_proto::time::Instant;
+use lfp_proto::units::{ConnectionId, Epoch};
+
+use crate::cli::clock::Clock;
+use crate::cli::exit::Failure;
+use crate::cli::mirror::Mirror;
+use crate::cli::options::Options;
+use crate::cli::script::Script;
+use crate::cli::socket::Socket;
+
+/// Longest wait for a datagram: a signal that comes between a look at its flag and the wait is seen after it.
+const WAIT_MAX: Duration = Duration::from_millis(250);
+/// How long input waits for a complete picture to be proven exact: one in motion never may be.
+const EXACT_WAIT: Duration = Duration::from_secs(2);
+
+/// When what happened first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Milestones {
+    /// Some picture was proven exact.
+    pub(crate) exact: Option<Instant>,
+    /// The picture was proven exact and stood still from then on, as long as was asked.
+    pub(crate) settled: Option<Instant>,
+    /// The last picture before the session was closed was proven exact.
+    pub(crate) ended_exact: bool,
+}
+
+/// A client at work.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    options: &'a Options,
+    clock: Clock,
+    socket: Socket,
+    client: Client,
+    script: Script,
+    mirror: Option<Mirror>,
+    stop: Arc<AtomicBool>,
+    milestones: Milestones,
+    /// Since when the picture is exact as it stands.
+    exact_since: Option<Instant>,
+    progress: Progress,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(options: &'a Options, clock: Clock) -> Result<Self, Failure> {
+        let socket = Socket::connect(&options.server, options.receive_buffer)?;
+        let config = Config { receive_buffer: socket.receive_buffer(), ..options.config.clone() };
+        let mirror = options.mirror.as_deref().map(Mirror::create).transpose()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))
+                .map_err(|error| Failure::NoSession(format!("cannot watch for signal {signal}: {error}")))?;
+        }
+        Ok(Self {
+            options,
+            clock,
+            client: Client::new(&config, connection_id()?, clock.now()),
+            script: Script::new(&options.actions, options.type_interval),
+            mirror,
+            stop,
+            milestones: Milestones::default(),
+            exact_since: None,
+            progress: Progress::new(!options.quiet && std::io::stderr().is_terminal(), socket.server()),
+            socket,
+        })
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) const fn milestones(&self) -> &Milestones {
+        &self.milestones
+    }
+
+    /// Runs until there is reason to end, closes the session, and says whether what was asked for was reached.
+    pub(crate) fn run(&mut self) -> Result<(), Failure> {
+        let result = self.run_session();
+        self.milestones.ended_exact = self.client.exact();
+        self.close();
+        let finished = self.mirror.take().map_or(Ok(()), Mirror::finish);
+        result.and(finished)
+    }
+
+    fn run_session(&mut self) -> Result<(), Failure> {
+        loop {
+            let now = self.turn();
+            if let Some(mirror) = &mut self.mirror {
+                mirror.update(now, &mut self.client)?;
+            }
+            self.progress.look(&self.client, now);
+            if let Some(result) = self.ended(now) {
+                return result;
+            }
+            let wait = self.next_due(now).saturating_since(now).min(WAIT_MAX);
+            if let Some(bytes) = self.socket.receive(wait) {
+                self.client.handle_datagram(self.clock.now(), bytes);
+            }
+        }
+    }
+
+    /// Does what is due and sends what is to be sent; returns the time.
+    fn turn(&mut self) -> Instant {
+        let now = self.clock.now();
+        self.client.handle_timeout(now);
+        self.follow_picture(now);
+        if self.may_act(now) {
+            self.script.play(now, &mut self.client);
+        }
+        while let Some(datagram) = self.client.poll_transmit(now) {
+            self.socket.send(&datagram);
+        }
+        now
+    }
+
+    fn follow_picture(&mut self, now: Instant) {
+        if self.client.exact() {
+            self.exact_since.get_or_insert(now);
+            self.milestones.exact.get_or_insert(now);
+        } else {
+            self.exact_since = None;
+        }
+    }
+
+    /// Whether input may begin, or has begun.
+    fn may_act(&self, now: Instant) -> bool {
+        self.milestones.exact.is_some()
+            || self.client.painted_at().is_some_and(|painted| now >= painted + EXACT_WAIT)
+    }
+
+    /// When the picture counts as settled if it stays as it is.
+    fn settled_at(&self) -> Option<Instant> {
+        let settle = self.options.settle?;
+        let done = self.script.is_done() && self.client.input_waiting() == 0;
+        self.exact_since.filter(|_| done).map(|since| since + settle)
+    }
+
+    fn next_due(&self, now: Instant) -> Instant {
+        let acts = if self.may_act(now) {
+            self.script.due(&self.client)
+        } else {
+            self.client.painted_at().map(|painted| painted + EXACT_WAIT)
+        };
+        let limit = self.options.limit.map(|limit| Instant::ZERO + limit);
+        let mirror = self.mirror.as_ref().map(Mirror::due);
+        [self.client.poll_timeout(), acts, self.settled_at(), limit, mirror]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(now + WAIT_MAX)
+    }
+
+    /// Whether there is reason to end, and how it went.
+    fn ended(&mut self, now: Instant) -> Option<Result<(), Failure>> {
+        if let Some(failure) = self.lost_session() {
+            return Some(Err(failure));
+        }
+        if self.settled_at().is_some_and(|at| now >= at) {
+            self.milestones.settled = self.exact_since;
+            return Some(Ok(()));
+        }
+        let over = self.options.limit.is_some_and(|limit| now >= Instant::ZERO + limit);
+        let stopped = self.stop.load(Ordering::Relaxed);
+        (over || stopped).then(|| self.cut_short(stopped))
+    }
+
+    fn lost_session(&self) -> Option<Failure> {
+        let server = self.socket.server();
+        Some(match self.client.state() {
+            State::Connecting | State::Established | State::Closing | State::Ended => return None,
+            State::NoAnswer if self.socket.refused() => Failure::NoSession(format!(
+                "no session with {server}: nothing listens on that port; start `lfp-server serve` there, or \
+                 correct the address"
+            )),
+            State::NoAnswer => Failure::NoSession(format!(
+                "no session with {server}: no answer within {:?}; check the address, that UDP passes every \
+                 firewall between, and that the server runs",
+                self.options.config.connect_timeout
+            )),
+            State::Refused { reason, text } => Failure::NoSession(format!(
+                "no session with {server}: refused, {}{}",
+                reason_text(*reason),
+                in_words(text)
+            )),
+            State::Closed { reason, text } => Failure::Ended(format!(
+                "the session with {server} was closed by the server: {reason:?}{}",
+                in_words(text)
+            )),
+            State::TimedOut => Failure::Ended(format!(
+                "the session with {server} ended: the server has fallen silent; check that it runs and can be reached"
+            )),
+        })
+    }
+
+    fn cut_short(&self, stopped: bool) -> Result<(), Failure> {
+        if *self.client.state() == State::Connecting {
+            return Err(Failure::NoSession(format!("no session with {} so far", self.socket.server())));
+        }
+        if self.options.settle.is_none() {
+            return Ok(());
+        }
+        let when = if stopped { "when interrupted" } else { "within the time given" };
+        let why = match self.client.surface() {
+            None => "the server has not said what there is to show".to_string(),
+            Some(surface) if surface.state != SurfaceState::Live => {
+                format!("the screen is {}{}", surface.state.name(), in_words(surface.text))
+            }
+            Some(_) if !self.script.is_done() || self.client.input_waiting() > 0 => {
+                "not all input has been taken".to_string()
+            }
+            Some(_) if self.client.painted_at().is_none() => "the picture is not complete".to_string(),
+            Some(_) => "it keeps changing, or is not proven exact".to_string(),
+        };
+        Err(Failure::NotSettled(format!("the picture did not settle {when}: {why}")))
+    }
+
+    /// Ends the session in order.
+    fn close(&mut self) {
+        self.client.close(self.clock.now());
+        loop {
+            let now = self.clock.now();
+            self.client.handle_timeout(now);
+            while let Some(datagram) = self.client.poll_transmit(now) {
+                self.socket.send(&datagram);
+            }
+            let Some(due) = self.client.poll_timeout() else { return };
+            if let Some(bytes) = self.socket.receive(due.saturating_since(now)) {
+                self.client.handle_datagram(self.clock.now(), bytes);
+            }
+        }
+    }
+}
+
+fn connection_id() -> Result<ConnectionId, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::NoSession(format!("cannot get random numbers from the system: {error}")))?;
+    Ok(ConnectionId(u64::from_le_bytes(bytes)))
+}
+
+const fn reason_text(reason: RefuseReason) -> &'static str {
+    match reason {
+        RefuseReason::PlainNotAllowed => "plain sessions are not allowed",
+        RefuseReason::UnknownService => "no such service",
+        RefuseReason::Full => "the server is full",
+        RefuseReason::Unsupported => "a parameter is not supported",
+        RefuseReason::ShuttingDown => "the server is shutting down",
+    }
+}
+
+/// `text` behind a colon, if there is any.
+fn in_words(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+/// Tells a person how it goes.
+#[derive(Debug)]
+struct Progress {
+    on: bool,
+    server: std::net::SocketAddr,
+    connected: bool,
+    epoch: Option<Epoch>,
+    painted: bool,
+    exact: bool,
+}
+
+impl Progress {
+    const fn new(on: bool, server: std::net::SocketAddr) -> Self {
+        Self { on, server, connected: false, epoch: None, painted: false, exact: false }
+    }
+
+    fn look(&mut self, client: &Client, now: Instant) {
+        if !self.on || *client.state() != State::Established {
+            return;
+        }
+        let at = now.as_micros() / 1000;
+        if !self.connected {
+            self.connected = true;
+            let rtt = client.rtt_us().unwrap_or_default();
+            eprintln!("{at:>6} ms  connected to {}, round trip {rtt} us", self.server);
+        }
+        let Some(surface) = client.surface() else { return };
+        if self.epoch != Some(surface.epoch) {
+            self.epoch = Some(surface.epoch);
+            self.painted = false;
+            self.exact = false;
+            match surface.size {
+                Some(size) => eprintln!("{at:>6} ms  screen of {}x{}", size.width, size.height),
+                None => {
+                    eprintln!("{at:>6} ms  no screen: {}{}", surface.state.name(), in_words(surface.text));
+                }
+            }
+        }
+        if !self.painted && client.picture().is_some_and(|picture| picture.live && picture.is_complete()) {
+            self.painted = true;
+            eprintln!("{at:>6} ms  picture complete");
+        }
+        if !self.exact && client.exact() {
+            self.exact = true;
+            eprintln!("{at:>6} ms  picture proven exact");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Plays the actions that the command line asks for, at the pace of a quick typist.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use client_lfp::Client;
+use lfp_proto::frame::InputKind;
+use lfp_proto::limits::INPUT_PENDING_MAX;
+use lfp_proto::time::Instant;
+
+use crate::cli::options::Action;
+
+/// Events that may wait for an ack before the next action begins: far from where any would be dropped.
+const WAITING_MAX: usize = INPUT_PENDING_MAX / 4;
+/// How long a pointer stands on a button, and a button is held.
+const CLICK_TIME: Duration = Duration::from_millis(40);
+
+/// Actions that are still to be done.
+#[derive(Debug)]
+pub(crate) struct Script {
+    actions: VecDeque<Action>,
+    /// Events of the action that is being done, each with the pause before the next.
+    events: VecDeque<(InputKind, Duration)>,
+    interval: Duration,
+    next_at: Instant,
+}
+
+impl Script {
+    pub(crate) fn new(actions: &[Action], interval: Duration) -> Self {
+        let actions = actions.iter().cloned().collect();
+        Self { actions, events: VecDeque::new(), interval, next_at: Instant::ZERO }
+    }
+
+    /// Whether everything has been given to the client.
+    pub(crate) fn is_done(&self) -> bool {
+        self.actions.is_empty() && self.events.is_empty()
+    }
+
+    /// Gives `client` what is due.
+    pub(crate) fn play(&mut self, now: Instant, client: &mut Client) {
+        while now >= self.next_at && client.input_waiting() < WAITING_MAX {
+            if self.events.is_empty() {
+                let Some(action) = self.actions.pop_front() else { return };
+                self.expand(action);
+            }
+            if let Some((event, pause)) = self.events.pop_front() {
+                client.input(now, event);
+                self.next_at = now + pause;
+            }
+        }
+    }
+
+    /// When [`Script::play`] is to be called next; `None`: when something has come from the server, or never.
+    pub(crate) fn due(&self, client: &Client) -> Option<Instant> {
+        (!self.is_done() && client.input_waiting() < WAITING_MAX).then_some(self.next_at)
+    }
+
+    fn expand(&mut self, action: Action) {
+        match action {
+            Action::Chord(codes) => {
+                let down = codes.iter().map(|&code| InputKind::Key { code, down: true });
+                let up = codes.iter().rev().map(|&code| InputKind::Key { code, down: false });
+                self.events.extend(down.chain(up).map(|event| (event, Duration::ZERO)));
+                if let Some((_, pause)) = self.events.back_mut() {
+                    *pause = self.interval;
+                }
+            }
+            Action::Pointer(events) => {
+                self.events.extend(events.into_iter().map(|event| (event, CLICK_TIME)));
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The UDP socket.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
+
+use lfp_proto::limits::DATAGRAM_MAX;
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+
+use crate::cli::exit::Failure;
+
+/// A UDP socket that talks to one server.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    udp: UdpSocket,
+    server: SocketAddr,
+    /// Bytes of datagrams that the kernel holds for us.
+    receive_buffer: u32,
+    /// The read time-out that is set.
+    wait: Option<Duration>,
+    /// The server's host has said that nobody listens there.
+    refused: bool,
+    /// One byte longer than any datagram, so that a longer one shows.
+    buffer: Box<[u8; DATAGRAM_MAX + 1]>,
+}
+
+impl Socket {
+    /// Looks `server` (host and port) up and connects to it.
+    pub(crate) fn connect(server: &str, receive_buffer: usize) -> Result<Self, Failure> {
+        let failure = |what: &str, error: &dyn std::fmt::Display| {
+            Failure::NoSession(format!("cannot {what} {server}: {error}"))
+        };
+        let found = server.to_socket_addrs().map_err(|error| {
+            failure("find", &format_args!("{error}; a host and a port are needed, such as 192.0.2.7:4000"))
+        })?;
+        // `localhost` may mean ::1 first, where no server that listens on 127.0.0.1 hears.
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(SocketAddr::is_ipv6);
+        let server_addr = *found.first().ok_or_else(|| failure("find", &"it has no address"))?;
+        let (udp, receive_buffer) =
+            open(server_addr, receive_buffer).map_err(|error| failure("open a socket to", &error))?;
+        Ok(Self {
+            udp,
+            server: server_addr,
+            receive_buffer,
+            wait: None,
+            refused: false,
+            buffer: Box::new([0; DATAGRAM_MAX + 1]),
+        })
+    }
+
+    /// Whom it talks to.
+    pub(crate) const fn server(&self) -> SocketAddr {
+        self.server
+    }
+
+    /// Bytes of datagrams that the kernel holds for us in one burst, as far as can be known.
+    pub(crate) const fn receive_buffer(&self) -> u32 {
+        self.receive_buffer
+    }
+
+    /// Whether the server's host has said that nobody listens there.
+    pub(crate) const fn refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Sends a datagram. One that cannot be sent is lost, as it may be anywhere on the path.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.udp.send(bytes) {
+            self.refused |= error.kind() == ErrorKind::ConnectionRefused;
+        }
+    }
+
+    /// The next datagram, if one comes within `wait`, which is rounded up to a millisecond. A signal ends the wait.
+    pub(crate) fn receive(&mut self, wait: Duration) -> Option<&[u8]> {
+        let wait = Duration::from_millis(wait.as_nanos().div_ceil(1_000_000).max(1) as u64);
+        if self.wait != Some(wait) && self.udp.set_read_timeout(Some(wait)).is_ok() {
+            self.wait = Some(wait);
+        }
+        match self.udp.recv(&mut self.buffer[..]) {
+            Ok(len) => Some(&self.buffer[..len]),
+            Err(error) => {
+                self.refused |= error.kind() == ErrorKind::ConnectionRefused;
+                None
+            }
+        }
+    }
+}
+
+fn open(server: SocketAddr, receive_buffer: usize) -> io::Result<(UdpSocket, u32)> {
+    let raw = RawSocket::new(Domain::for_address(server), Type::DGRAM, Some(Protocol::UDP))?;
+    // What the system does not grant is not needed: the server is told what there is.
+    let _ = raw.set_recv_buffer_size(receive_buffer);
+    let granted = raw.recv_buffer_size()?;
+    raw.connect(&server.into())?;
+    // Linux counts what a datagram costs the kernel, about as much again as it carries.
+    Ok((raw.into(), u32::try_from(granted / 2).unwrap_or(u32::MAX)))
+}

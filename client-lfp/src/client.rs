@@ -1,0 +1,529 @@
+//! The client's core: datagrams and time in, datagrams out.
+
+use core::time::Duration;
+
+use lfp_proto::frame::{Close, CloseReason, Frame, InputKind, Pixels, Refusal, Verdict};
+use lfp_proto::geometry::CellSet;
+use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::time::{Instant, micros};
+use lfp_proto::units::{ConnectionId, PacketNumber, SurfaceId};
+use lfp_proto::window::{Arrival, ReceiveWindow};
+
+use crate::apply::{Applier, Outcome};
+use crate::arrivals::Arrivals;
+use crate::config::Config;
+use crate::digests::Digests;
+use crate::framebuffer::Picture;
+use crate::handshake::{Answer, Established, Handshake};
+use crate::input::InputQueue;
+use crate::limits::{
+    CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_DEFAULT, IDLE_TIMEOUT, IDLE_TIMEOUT_RANGE, INPUT_HEARTBEAT,
+    KEEP_ALIVE,
+};
+use crate::marks::{ClockOffset, Marks};
+use crate::sent::Sent;
+use crate::state::State;
+use crate::stats::Stats;
+use crate::surface::{Surface, SurfaceView};
+
+/// A client of one service: shows its surface, sends it input.
+#[derive(Debug)]
+pub struct Client {
+    connection: ConnectionId,
+    state: State,
+    handshake: Handshake,
+    /// Largest datagram that may be sent, UDP payload in bytes.
+    send_limit: usize,
+    idle_timeout: Duration,
+    offset: ClockOffset,
+
+    window: ReceiveWindow,
+    arrivals: Arrivals,
+    sent: Sent,
+    heard_at: Instant,
+    said_at: Instant,
+    closes_left: u32,
+    close_due: Instant,
+
+    surface: Option<Surface>,
+    applier: Applier,
+    digests: Digests,
+    marks: Marks,
+    input: InputQueue,
+    painted_at: Option<Instant>,
+    stats: Stats,
+}
+
+impl Client {
+    /// A client that begins to ask for a session at `now`. `connection` must be new and not to be guessed.
+    // SPEC [LFP-4.1]: A client MUST choose a new connection id, at random from a source that cannot be guessed, for each
+    // connection.
+    #[must_use]
+    pub fn new(config: &Config, connection: ConnectionId, now: Instant) -> Self {
+        Self {
+            connection,
+            state: State::Connecting,
+            handshake: Handshake::new(config, connection, now),
+            send_limit: DATAGRAM_DEFAULT,
+            idle_timeout: IDLE_TIMEOUT,
+            offset: ClockOffset::default(),
+            window: ReceiveWindow::default(),
+            arrivals: Arrivals::default(),
+            sent: Sent::default(),
+            heard_at: now,
+            said_at: now,
+            closes_left: 0,
+            close_due: now,
+            surface: None,
+            applier: Applier::default(),
+            digests: Digests::default(),
+            marks: Marks::default(),
+            input: InputQueue::default(),
+            painted_at: None,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Takes a datagram (UDP payload) that came from the server. Call [`Client::poll_transmit`] afterwards.
+    pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) {
+        self.stats.on_received(bytes.len());
+        // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
+        // bytes, that has another version, an unknown kind or another protection than the connection's, or whose
+        // trailer does not match.
+        let Ok(view) = View::new_checked(bytes) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if view.connection() != self.connection {
+            self.stats.foreign += 1;
+            return;
+        }
+        match (view.kind(), &self.state) {
+            (Kind::Data, State::Established | State::Closing) => self.on_data(now, &view),
+            (Kind::Data, _) => self.stats.untimely += 1,
+            (_, State::Connecting) => self.on_answer(now, &view),
+            _ => self.stats.foreign += 1,
+        }
+    }
+
+    /// Does what the passing of time asks for. Call it when the time of [`Client::poll_timeout`] has come, or at
+    /// any other; then [`Client::poll_transmit`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::Connecting if self.handshake.is_over(now) => self.state = State::NoAnswer,
+            // SPEC [LFP-14.3]: A side MUST end a session from which nothing has come for the idle timeout of ACCEPT.
+            State::Established if now >= self.idle_at() => self.state = State::TimedOut,
+            State::Established => self.input.expire(now, &mut self.stats),
+            State::Closing if self.closes_left == 0 && now >= self.close_due => self.state = State::Ended,
+            _ => {}
+        }
+    }
+
+    /// The next datagram to send (UDP payload), until there is none.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let datagram = match self.state {
+            State::Connecting => self.handshake.poll_transmit(now)?,
+            State::Established => self.build_data(now)?,
+            State::Closing => self.build_close(now)?,
+            _ => return None,
+        };
+        self.stats.on_sent(datagram.len());
+        self.said_at = now;
+        Some(datagram)
+    }
+
+    /// When [`Client::handle_timeout`] and [`Client::poll_transmit`] are to be called next if nothing else happens;
+    /// `None`: never.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Connecting => Some(self.handshake.due()),
+            State::Established => [self.window.ack_due(), self.input.due(), self.digests.due()]
+                .into_iter()
+                .flatten()
+                .chain([self.keep_alive_at(), self.idle_at()])
+                .min(),
+            State::Closing => Some(self.close_due),
+            _ => None,
+        }
+    }
+
+    /// The user did something. It is sent until the server has it, or dropped (and counted) when it has waited for
+    /// [`crate::limits::INPUT_AGE_MAX`] or too much waits. Without a session it is dropped.
+    pub fn input(&mut self, now: Instant, kind: InputKind) {
+        if self.state == State::Established {
+            self.input.push(now, kind, &mut self.stats);
+        }
+    }
+
+    /// Input events that the server has not acked.
+    #[must_use]
+    pub fn input_waiting(&self) -> usize {
+        self.input.waiting()
+    }
+
+    /// Ends the session in order: what is held is let go, and CLOSE sent. [`State::is_final`] says when it is done.
+    // SPEC [LFP-14.2]: A side that ends a session MUST send CLOSE. It may repeat it, and answers what still comes with it.
+    pub fn close(&mut self, now: Instant) {
+        let open = match self.state {
+            State::Established => true,
+            State::Connecting => self.handshake.may_have_session(),
+            _ => return,
+        };
+        if !open {
+            self.state = State::Ended;
+            return;
+        }
+        self.input.push(now, InputKind::FocusLost, &mut self.stats);
+        self.state = State::Closing;
+        self.closes_left = CLOSE_REPEATS;
+        self.close_due = now;
+    }
+
+    /// Where the client stands.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the surface shows, once the server has said so.
+    #[must_use]
+    pub fn surface(&self) -> Option<SurfaceView<'_>> {
+        self.surface.as_ref().map(Surface::view)
+    }
+
+    /// The picture; while the surface is dark, the last one before. `None` before the first.
+    #[must_use]
+    pub fn picture(&self) -> Option<Picture<'_>> {
+        self.surface.as_ref().and_then(Surface::picture)
+    }
+
+    /// Whether the surface is live and all of its picture, as it is now, has been proven to be the server's.
+    #[must_use]
+    pub fn exact(&self) -> bool {
+        self.state == State::Established && self.digests.all_proven()
+    }
+
+    /// When some picture first was complete: every cell painted.
+    #[must_use]
+    pub const fn painted_at(&self) -> Option<Instant> {
+        self.painted_at
+    }
+
+    /// Adds the cells that changed since the last call to `into`, which is replaced if its grid is not the
+    /// picture's. After a new epoch, what was never painted is not among them.
+    pub fn take_damage(&mut self, into: &mut CellSet) {
+        if let Some(framebuffer) = self.surface.as_mut().and_then(Surface::last_mut) {
+            framebuffer.take_damage(into);
+        }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Smoothed round-trip time in microseconds, once there is one.
+    #[must_use]
+    pub fn rtt_us(&self) -> Option<u64> {
+        self.sent.rtt().smoothed_us()
+    }
+
+    fn idle_at(&self) -> Instant {
+        self.heard_at + self.idle_timeout
+    }
+
+    /// When a packet must go if nothing else does.
+    // SPEC [LFP-14.4]: A side MUST send something at least every 5 seconds.
+    // SPEC [LFP-12.7]: A client MUST send something at least every second while it holds a key or a button.
+    fn keep_alive_at(&self) -> Instant {
+        let interval = if self.input.holds() { INPUT_HEARTBEAT } else { KEEP_ALIVE };
+        self.said_at + interval.min(self.idle_timeout / 3)
+    }
+
+    fn on_answer(&mut self, now: Instant, view: &View<'_>) {
+        match self.handshake.on_answer(now, view) {
+            Ok(Answer::Challenged) => {}
+            Ok(Answer::Accepted(established)) => self.on_accepted(now, &established),
+            Ok(Answer::Refused(refuse)) => {
+                self.state = State::Refused { reason: refuse.reason, text: refuse.text };
+            }
+            Ok(Answer::Foreign) => self.stats.foreign += 1,
+            Err(_) => self.stats.malformed += 1,
+        }
+    }
+
+    fn on_accepted(&mut self, now: Instant, established: &Established) {
+        let Established { accept, rtt, offset } = established;
+        self.state = State::Established;
+        self.send_limit = usize::from(accept.datagram_size).min(DATAGRAM_DEFAULT);
+        let (shortest, longest) = IDLE_TIMEOUT_RANGE;
+        self.idle_timeout = Duration::from_millis(u64::from(accept.idle_timeout_ms)).clamp(shortest, longest);
+        self.offset = *offset;
+        self.stats.clock_error_us = micros(*rtt) / 2;
+        self.sent.rtt_mut().on_sample(*rtt);
+        self.heard_at = now;
+    }
+
+    fn on_data(&mut self, now: Instant, view: &View<'_>) {
+        let number = view.number(self.window.largest());
+        // SPEC [LFP-5.1]: A receiver MUST NOT act on any frame of a packet in which one is malformed or has an unknown
+        // type.
+        if view.check_frames().is_err() {
+            self.stats.malformed += 1;
+            return;
+        }
+        if self.closes_as_unknown(view) {
+            return;
+        }
+        // SPEC [LFP-3.5]: A receiver MUST drop a packet whose number it has seen or has forgotten (section 9).
+        if self.window.examine(number) == Arrival::Known {
+            self.stats.duplicates += 1;
+            return;
+        }
+        self.heard_at = now;
+        if let Some(lost) = self.arrivals.on_packet(number) {
+            self.stats.packets_lost += lost.last.0 - lost.first.0 + 1;
+            self.marks.on_lost(lost);
+        }
+        let (elicits, refused) = self.act(now, number, view);
+        // SPEC [LFP-9.1]: A receiver MUST NOT ack a packet before it has acted on all its frames.
+        self.window.on_applied(number, now, elicits, refused);
+        self.marks.settle(now, &self.arrivals, self.offset, &mut self.stats);
+    }
+
+    /// Acts on the frames of packet `number`. Returns whether it asks for an ack, and the refused records.
+    // SPEC [LFP-5.4]: A receiver MUST act on the frames of a packet, and on the records of a frame, in their order.
+    fn act(&mut self, now: Instant, number: PacketNumber, view: &View<'_>) -> (bool, Vec<(u16, Refusal)>) {
+        let (mut elicits, mut refused, mut index) = (false, Vec::new(), 0);
+        for frame in view.frames().flatten() {
+            elicits |= frame.elicits_ack();
+            if let Frame::Pixels(pixels) = &frame {
+                self.on_pixels(now, number, pixels, &mut index, &mut refused);
+            } else {
+                self.on_frame(now, &frame);
+            }
+            if self.state.is_final() {
+                break;
+            }
+        }
+        (elicits, refused)
+    }
+
+    fn on_frame(&mut self, now: Instant, frame: &Frame<'_>) {
+        match frame {
+            Frame::Ack(ack) => {
+                let window = &mut self.window;
+                self.sent.on_ack(ack, now, |own| window.on_carrier_acked(own));
+            }
+            Frame::Floor(floor) => {
+                // SPEC [LFP-9.8]: A receiver MUST forget packets below the largest FLOOR that came, but none beyond the
+                // largest number that came.
+                self.window.on_floor(*floor);
+                let (marks, stats) = (&mut self.marks, &mut self.stats);
+                self.arrivals.on_floor(*floor, |lost| {
+                    stats.packets_lost += lost.last.0 - lost.first.0 + 1;
+                    marks.on_lost(lost);
+                });
+            }
+            Frame::Surface(frame) => self.on_surface(now, frame),
+            Frame::Mark(mark) => {
+                let current = self.surface.as_ref().map(|surface| (surface.id(), surface.epoch()));
+                if current == Some((mark.surface, mark.epoch)) {
+                    self.marks.on_mark(*mark, &mut self.stats);
+                }
+            }
+            Frame::DigestReply(reply) => self.on_verdict(now, *reply),
+            Frame::InputAck(ack) => self.input.on_ack(*ack, &mut self.stats),
+            // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
+            Frame::Close(close) => self.on_close(close),
+            // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
+            Frame::Digest(_) | Frame::Input(_) => {}
+            Frame::Padding | Frame::Ping | Frame::Pixels(_) => {}
+        }
+    }
+
+    fn on_surface(&mut self, now: Instant, frame: &lfp_proto::frame::Surface<'_>) {
+        let renewed = match &mut self.surface {
+            Some(surface) => surface.update(frame),
+            None => {
+                self.surface = Some(Surface::new(frame));
+                true
+            }
+        };
+        if renewed {
+            self.stats.epochs += 1;
+            self.marks.on_epoch(&mut self.stats);
+            self.digests.on_epoch(self.surface.as_ref().and_then(Surface::live), now);
+        }
+    }
+
+    fn on_pixels(
+        &mut self,
+        now: Instant,
+        number: PacketNumber,
+        pixels: &Pixels<'_>,
+        index: &mut u16,
+        refused: &mut Vec<(u16, Refusal)>,
+    ) {
+        let repairing = self.marks.repairing() || self.arrivals.lacks();
+        for record in pixels.records() {
+            match self.applier.apply(self.surface.as_mut(), pixels, &record, number) {
+                Outcome::Applied(cells, painted) => {
+                    self.stats.records_applied += 1;
+                    self.stats.cells_applied += painted.cells as u64;
+                    let repaired = if repairing { painted.cells } else { painted.repaired };
+                    self.stats.cells_repaired += repaired as u64;
+                    if let Some(framebuffer) = self.surface.as_ref().and_then(Surface::live) {
+                        self.digests.on_change(cells, framebuffer, now);
+                        if framebuffer.blank() == 0 {
+                            self.painted_at.get_or_insert(now);
+                        }
+                    }
+                }
+                Outcome::Superseded => self.stats.records_superseded += 1,
+                Outcome::Refused(reason) => {
+                    self.stats.on_refusal(reason);
+                    refused.push((*index, reason));
+                    if let Some(framebuffer) = self.surface.as_mut().and_then(Surface::live_mut) {
+                        framebuffer.suspect(record.cells);
+                    }
+                }
+            }
+            *index += 1;
+        }
+    }
+
+    fn on_verdict(&mut self, now: Instant, reply: lfp_proto::frame::DigestReply) {
+        let Some((band, verdict)) = self.digests.on_reply(reply, now) else { return };
+        match verdict {
+            Verdict::Exact => {
+                self.stats.digests_exact += 1;
+                if self.digests.all_proven() {
+                    self.marks.on_exact(now, self.offset, &mut self.stats);
+                }
+            }
+            Verdict::Unsettled => {}
+            Verdict::Differs => {
+                self.stats.digests_differed += 1;
+                if let Some(framebuffer) = self.surface.as_mut().and_then(Surface::live_mut) {
+                    framebuffer.suspect(band);
+                }
+            }
+        }
+    }
+
+    fn on_close(&mut self, close: &Close<'_>) {
+        self.state = if self.state == State::Closing {
+            State::Ended
+        } else {
+            State::Closed { reason: close.reason, text: close.text.into() }
+        };
+    }
+
+    /// Ends the session if `view` says that the server does not know it.
+    // SPEC [LFP-14.5]: A client MUST act on CLOSE, reason unknown connection, whatever its packet number.
+    fn closes_as_unknown(&mut self, view: &View<'_>) -> bool {
+        if view.payload().len() > CLOSE_LEN_MAX {
+            return false;
+        }
+        let mut frames = view.frames().flatten();
+        match (frames.next(), frames.next()) {
+            (Some(Frame::Close(close)), None) if close.reason == CloseReason::Unknown => {
+                self.on_close(&close);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A packet with everything that is due, if anything is.
+    fn build_data(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let acks = is_due(self.window.ack_due());
+        let inputs = is_due(self.input.due());
+        let digests = is_due(self.digests.due());
+        let pings = self.keep_alive_at() <= now;
+        if !(acks || inputs || digests || pings) {
+            return None;
+        }
+        let (number, mut builder) = self.start_packet();
+        let mut elicits = self.push_ack(now, number, &mut builder);
+        if inputs {
+            elicits |= self.push_input(now, &mut builder);
+        }
+        if digests {
+            elicits |= self.push_digests(now, &mut builder);
+        }
+        if pings {
+            elicits |= builder.push(&Frame::Ping);
+        }
+        if builder.is_empty() {
+            // What was due has vanished meanwhile: expired input, a picture gone.
+            return None;
+        }
+        if elicits {
+            self.sent.on_sent(number, now);
+        }
+        Some(builder.finish())
+    }
+
+    fn build_close(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.closes_left == 0 || now < self.close_due {
+            return None;
+        }
+        self.closes_left -= 1;
+        self.close_due = now + CLOSE_INTERVAL;
+        let (_, mut builder) = self.start_packet();
+        self.push_input(now, &mut builder);
+        builder.push(&Frame::Close(Close { reason: CloseReason::Done, text: "" }));
+        Some(builder.finish())
+    }
+
+    fn start_packet(&mut self) -> (PacketNumber, Builder) {
+        let number = self.sent.next_number();
+        let builder = Builder::new(Vec::new(), self.send_limit, Kind::Data, self.connection, number);
+        (number, builder)
+    }
+
+    /// Adds the ack that is owed, if one is; says whether the frame asks for an ack itself.
+    fn push_ack(&mut self, now: Instant, number: PacketNumber, builder: &mut Builder) -> bool {
+        // Not in every packet: two long frames might never fit together.
+        if self.window.ack_due().is_none() {
+            return false;
+        }
+        let Some(ack) = self.window.ack(now, number) else { return false };
+        let frame = Frame::Ack(ack);
+        builder.push(&frame) && frame.elicits_ack()
+    }
+
+    fn push_input(&mut self, now: Instant, builder: &mut Builder) -> bool {
+        let surface = self.surface.as_ref().map_or(SurfaceId(0), Surface::id);
+        let rtt = self.sent.rtt().answer_time();
+        let Some(input) = self.input.peek(surface) else { return false };
+        let fits = builder.push(&Frame::Input(input));
+        if fits {
+            self.input.on_sent(now, rtt);
+            self.stats.input_frames += 1;
+        }
+        fits
+    }
+
+    fn push_digests(&mut self, now: Instant, builder: &mut Builder) -> bool {
+        let Some(surface) = &self.surface else { return false };
+        let answer_time = self.sent.rtt().answer_time();
+        let mut pushed = false;
+        while builder.room() >= DIGEST_LEN_MAX {
+            let Some(digest) = self.digests.take(now, surface, answer_time) else { break };
+            pushed |= builder.push(&Frame::Digest(digest));
+            self.stats.digests_sent += 1;
+        }
+        pushed
+    }
+}
+
+/// Bytes of a packet's payload that holds nothing but a CLOSE: type, reason, length, text.
+const CLOSE_LEN_MAX: usize = 1 + 1 + 2 + crate::limits::TEXT_MAX;
+/// Bytes of a DIGEST frame: type, id, surface, epoch, cells, checksums.
+const DIGEST_LEN_MAX: usize = 1 + 5 + 3 + 5 + 4 * 2 + 4 + 4;

@@ -1,0 +1,68 @@
+//! What a client asks for.
+
+use core::time::Duration;
+
+use lfp_proto::geometry::Size;
+use lfp_proto::hello::{ClientType, Display, Hello};
+use lfp_proto::technique;
+
+use crate::limits::{CONNECT_TIMEOUT, DATAGRAM_DEFAULT, DATAGRAM_MAX, DATAGRAM_MIN};
+
+/// What a client asks for in its HELLO, and how long.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The service; at most [`crate::limits::NAME_MAX`] bytes.
+    pub service: String,
+    /// Where the client stands, in words; may be empty; at most [`crate::limits::NAME_MAX`] bytes.
+    pub place: String,
+    /// What kind of client it is.
+    pub client_type: ClientType,
+    /// Resolution of its display in pixels; `None`: takes any.
+    pub display_size: Option<Size>,
+    /// Refresh rate of its display in hertz, at least 1.
+    pub refresh_hz: u8,
+    /// Largest datagram that it wants, UDP payload in bytes; brought into [`DATAGRAM_MIN`]..=[`DATAGRAM_MAX`].
+    pub datagram_size: u16,
+    /// Bytes that its receive buffer takes in one burst.
+    pub receive_buffer: u32,
+    /// How long it asks for a session.
+    pub connect_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            service: "default".into(),
+            place: String::new(),
+            client_type: ClientType::Desktop,
+            display_size: None,
+            refresh_hz: 60,
+            datagram_size: DATAGRAM_DEFAULT as u16,
+            receive_buffer: 128 * 1024,
+            connect_timeout: CONNECT_TIMEOUT,
+        }
+    }
+}
+
+impl Config {
+    /// The HELLO that says so, without cookie and time. No references are kept: no technique of this version
+    /// uses one.
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            cookie: Vec::new(),
+            client_time_us: 0,
+            service: self.service.clone(),
+            place: self.place.clone(),
+            client_type: self.client_type,
+            displays: vec![Display {
+                size: self.display_size,
+                depth: 24,
+                refresh_hz: self.refresh_hz.max(1),
+            }],
+            decoders: technique::decoders(),
+            references: 0,
+            datagram_size: self.datagram_size.clamp(DATAGRAM_MIN as u16, DATAGRAM_MAX as u16),
+            receive_buffer: self.receive_buffer,
+        }
+    }
+}

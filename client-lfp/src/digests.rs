@@ -1,0 +1,119 @@
+//! Digests: the proof, band by band, that the picture is the server's.
+
+use core::time::Duration;
+
+use lfp_proto::frame::{Digest, DigestReply, Verdict};
+use lfp_proto::geometry::CellRect;
+use lfp_proto::time::Instant;
+
+use crate::framebuffer::{Framebuffer, band_rows};
+use crate::limits::{DIGEST_INTERVAL_MAX, DIGEST_QUIET, DIGEST_QUIET_BLANK, DIGESTS_PENDING_MAX};
+use crate::surface::Surface;
+
+/// What is known of a band.
+///
+/// | state | event | next |
+/// | --- | --- | --- |
+/// | any | a cell changes | unproven, asked once it has stood still |
+/// | unproven, asked | its time comes | asked, with a digest of what it shows now |
+/// | asked | exact | proven |
+/// | asked | unsettled, differs | unproven, asked later |
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Proof {
+    Unproven { ask_at: Instant, backoff: Duration },
+    Asked { id: u32, again_at: Instant, backoff: Duration, checksums: (u32, u32) },
+    Proven,
+}
+
+/// The proofs of a surface's bands. A band that changes while its digest is under way is not proven by the reply.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Digests {
+    bands: Vec<(CellRect, Proof)>,
+    rows: u16,
+    next_id: u32,
+}
+
+impl Digests {
+    /// A new picture: nothing is proven.
+    pub(crate) fn on_epoch(&mut self, framebuffer: Option<&Framebuffer>, now: Instant) {
+        let unproven = Proof::Unproven { ask_at: now + DIGEST_QUIET_BLANK, backoff: DIGEST_QUIET };
+        self.bands.clear();
+        if let Some(framebuffer) = framebuffer {
+            self.rows = band_rows(framebuffer.grid());
+            self.bands.extend(framebuffer.bands().map(|band| (band, unproven)));
+        }
+    }
+
+    /// Some of `cells` changed.
+    pub(crate) fn on_change(&mut self, cells: CellRect, framebuffer: &Framebuffer, now: Instant) {
+        let rows = self.rows.max(1);
+        let last = (cells.y + cells.height - 1) / rows;
+        for (band, proof) in &mut self.bands[usize::from(cells.y / rows)..=usize::from(last)] {
+            let quiet = if framebuffer.has_blank(*band) { DIGEST_QUIET_BLANK } else { DIGEST_QUIET };
+            *proof = Proof::Unproven { ask_at: now + quiet, backoff: DIGEST_QUIET };
+        }
+    }
+
+    /// The server answered. Returns the band and the verdict if the digest still counts.
+    pub(crate) fn on_reply(&mut self, reply: DigestReply, now: Instant) -> Option<(CellRect, Verdict)> {
+        let (band, proof) = self
+            .bands
+            .iter_mut()
+            .find(|(_, proof)| matches!(proof, Proof::Asked { id, .. } if *id == reply.id))?;
+        let Proof::Asked { backoff, .. } = *proof else { return None };
+        let later = (backoff * 2).min(DIGEST_INTERVAL_MAX);
+        *proof = match reply.verdict {
+            Verdict::Exact => Proof::Proven,
+            Verdict::Unsettled | Verdict::Differs => {
+                Proof::Unproven { ask_at: now + backoff, backoff: later }
+            }
+        };
+        Some((*band, reply.verdict))
+    }
+
+    /// Whether there is a picture and all of it is proven.
+    pub(crate) fn all_proven(&self) -> bool {
+        !self.bands.is_empty() && self.bands.iter().all(|(_, proof)| *proof == Proof::Proven)
+    }
+
+    /// When [`Digests::take`] next has something.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let full = self.asked() >= DIGESTS_PENDING_MAX;
+        self.bands
+            .iter()
+            .filter_map(|(_, proof)| match proof {
+                Proof::Unproven { ask_at, .. } => (!full).then_some(*ask_at),
+                Proof::Asked { again_at, .. } => Some(*again_at),
+                Proof::Proven => None,
+            })
+            .min()
+    }
+
+    /// A digest that is due at `now`, to be sent; expects its answer within `answer_time`.
+    pub(crate) fn take(&mut self, now: Instant, surface: &Surface, answer_time: Duration) -> Option<Digest> {
+        let framebuffer = surface.live()?;
+        let full = self.asked() >= DIGESTS_PENDING_MAX;
+        let (cells, proof) = self.bands.iter_mut().find(|(_, proof)| match proof {
+            Proof::Unproven { ask_at, .. } => !full && *ask_at <= now,
+            Proof::Asked { again_at, .. } => *again_at <= now,
+            Proof::Proven => false,
+        })?;
+        let (id, backoff, checksums) = match *proof {
+            Proof::Asked { id, backoff, checksums, .. } => {
+                (id, (backoff * 2).min(DIGEST_INTERVAL_MAX), checksums)
+            }
+            Proof::Unproven { backoff, .. } => {
+                self.next_id = self.next_id.wrapping_add(1);
+                (self.next_id, backoff, framebuffer.checksums(*cells))
+            }
+            Proof::Proven => return None,
+        };
+        *proof = Proof::Asked { id, again_at: now + answer_time.max(backoff), backoff, checksums };
+        let (contents, pixels) = checksums;
+        Some(Digest { id, surface: surface.id(), epoch: surface.epoch(), cells: *cells, contents, pixels })
+    }
+
+    fn asked(&self) -> usize {
+        self.bands.iter().filter(|(_, proof)| matches!(proof, Proof::Asked { .. })).count()
+    }
+}

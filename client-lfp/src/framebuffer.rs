@@ -1,0 +1,248 @@
+//! The picture: pixels once, one content number per cell.
+
+use lfp_proto::check;
+use lfp_proto::geometry::{CellRect, CellSet, Grid, PixelRect, Size};
+use lfp_proto::limits::CELL;
+use lfp_proto::units::{ContentNumber, Epoch};
+
+/// A look at the picture of a surface.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
+    /// Width and height in pixels.
+    pub size: Size,
+    /// `0x00RRGGBB`, rows from the top without padding.
+    pub pixels: &'a [u32],
+    /// The content number of each cell, row-major; 0: never painted.
+    pub contents: &'a [u64],
+    /// The epoch that the pixels belong to.
+    pub epoch: Epoch,
+    /// Whether that epoch is the surface's. If not, this is the last picture before the surface went dark.
+    pub live: bool,
+}
+
+impl Picture<'_> {
+    /// Whether every cell has been painted.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.contents.iter().all(|content| *content > 0)
+    }
+}
+
+/// What a paint did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Painted {
+    /// Cells that took the new content.
+    pub(crate) cells: usize,
+    /// Of these, cells of which a repair was expected.
+    pub(crate) repaired: usize,
+}
+
+/// Pixels and contents of one epoch. The only copy of the picture that the client has.
+#[derive(Clone, Debug)]
+pub(crate) struct Framebuffer {
+    size: Size,
+    grid: Grid,
+    epoch: Epoch,
+    pixels: Vec<u32>,
+    contents: Vec<u64>,
+    /// Cells whose content is 0.
+    blank: usize,
+    /// Cells changed since the last [`Framebuffer::take_damage`].
+    damage: CellSet,
+    /// Cells that the server has been told are missing or wrong here.
+    suspect: CellSet,
+}
+
+impl Framebuffer {
+    /// A black picture of which nothing has been painted.
+    pub(crate) fn new(size: Size, epoch: Epoch) -> Self {
+        let grid = size.grid();
+        Self {
+            size,
+            grid,
+            epoch,
+            pixels: vec![0; size.pixels()],
+            contents: vec![0; grid.cells()],
+            blank: grid.cells(),
+            damage: CellSet::new(grid),
+            suspect: CellSet::new(grid),
+        }
+    }
+
+    pub(crate) const fn size(&self) -> Size {
+        self.size
+    }
+
+    pub(crate) const fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// Cells that have never been painted.
+    pub(crate) const fn blank(&self) -> usize {
+        self.blank
+    }
+
+    pub(crate) fn picture(&self, live: bool) -> Picture<'_> {
+        let Self { size, epoch, .. } = *self;
+        Picture { size, pixels: &self.pixels, contents: &self.contents, epoch, live }
+    }
+
+    /// Whether any of `cells`, which lie inside the grid, has been left unpainted.
+    pub(crate) fn has_blank(&self, cells: CellRect) -> bool {
+        self.blank > 0 && cells.indices(self.grid).any(|index| self.contents[index] == 0)
+    }
+
+    /// Whether a record of `content` would change any of `cells`, which lie inside the grid.
+    pub(crate) fn takes(&self, cells: CellRect, content: ContentNumber) -> bool {
+        cells.indices(self.grid).any(|index| self.contents[index] < content.0)
+    }
+
+    /// Puts `content` to those of `cells`, which lie inside the grid, that show a smaller one. `source` holds the
+    /// pixels of the cells' clipped rectangle without padding, or one pixel that is the colour of all.
+    // SPEC [LFP-7.6]: A client MUST apply a record to exactly those of its cells whose content number is smaller than the
+    // record's, and give these the record's content number. A cell with an equal or larger one stays as it is.
+    pub(crate) fn paint(&mut self, cells: CellRect, content: ContentNumber, source: &[u32]) -> Painted {
+        let area = self.size.clip(cells);
+        let mut painted = Painted::default();
+        for row in cells.y..cells.y + cells.height {
+            let mut run: Option<CellRect> = None;
+            for column in cells.x..cells.x + cells.width {
+                let index = self.grid.index(column, row);
+                if self.contents[index] < content.0 {
+                    self.blank -= usize::from(self.contents[index] == 0);
+                    self.contents[index] = content.0;
+                    self.damage.insert(index);
+                    painted.cells += 1;
+                    painted.repaired += usize::from(self.suspect.remove(index));
+                    match &mut run {
+                        Some(run) => run.width += 1,
+                        None => run = Some(CellRect { x: column, y: row, width: 1, height: 1 }),
+                    }
+                } else if let Some(run) = run.take() {
+                    self.copy(self.size.clip(run), area, source);
+                }
+            }
+            if let Some(run) = run {
+                self.copy(self.size.clip(run), area, source);
+            }
+        }
+        painted
+    }
+
+    /// Copies `part` of the pixels of `area`.
+    fn copy(&mut self, part: PixelRect, area: PixelRect, source: &[u32]) {
+        let width = usize::from(self.size.width);
+        for y in part.y..part.y + part.height {
+            let start = usize::from(y) * width + usize::from(part.x);
+            let row = &mut self.pixels[start..start + usize::from(part.width)];
+            if let [colour] = source {
+                row.fill(*colour);
+            } else {
+                let from = usize::from(y - area.y) * usize::from(area.width) + usize::from(part.x - area.x);
+                row.copy_from_slice(&source[from..from + row.len()]);
+            }
+        }
+    }
+
+    /// Notes that `cells` are to be repaired, if they lie inside the grid.
+    pub(crate) fn suspect(&mut self, cells: CellRect) {
+        if !self.grid.contains(cells) {
+            return;
+        }
+        for index in cells.indices(self.grid) {
+            self.suspect.insert(index);
+        }
+    }
+
+    /// Moves the changed cells into `into` (replaced if it is of another grid).
+    pub(crate) fn take_damage(&mut self, into: &mut CellSet) {
+        if into.grid() == self.grid {
+            into.union(&self.damage);
+        } else {
+            *into = self.damage.clone();
+        }
+        self.damage.clear();
+    }
+
+    /// The checksums of `cells`, which lie inside the grid, as DIGEST defines them: of contents, and of pixels.
+    pub(crate) fn checksums(&self, cells: CellRect) -> (u32, u32) {
+        let contents = cells.indices(self.grid).map(|index| ContentNumber(self.contents[index]));
+        let area = self.size.clip(cells);
+        let width = usize::from(self.size.width);
+        let rows = (area.y..area.y + area.height).map(|y| {
+            let start = usize::from(y) * width + usize::from(area.x);
+            &self.pixels[start..start + usize::from(area.width)]
+        });
+        (check::contents(contents), check::pixels(rows))
+    }
+
+    /// Bands of rows of cells that digests are made over, from the top.
+    pub(crate) fn bands(&self) -> impl Iterator<Item = CellRect> + use<> {
+        let Grid { columns, rows } = self.grid;
+        let height = band_rows(self.grid);
+        (0..rows).step_by(usize::from(height)).map(move |y| CellRect {
+            x: 0,
+            y,
+            width: columns,
+            height: height.min(rows - y),
+        })
+    }
+}
+
+/// Rows of cells in one band.
+pub(crate) fn band_rows(grid: Grid) -> u16 {
+    use crate::limits::{DIGEST_BAND_ROWS, DIGEST_CELLS_MAX};
+    let fitting = DIGEST_CELLS_MAX / usize::from(grid.columns.max(1));
+    (fitting as u16).clamp(1, DIGEST_BAND_ROWS)
+}
+
+const _: () = assert!(crate::limits::DIGEST_CELLS_MAX <= u16::MAX as usize && CELL > 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rect(x: u16, y: u16, width: u16, height: u16) -> CellRect {
+        CellRect { x, y, width, height }
+    }
+
+    #[test]
+    fn only_older_cells_take_a_record_and_edges_are_clipped() {
+        let size = Size::new(40, 20).expect("legal");
+        let mut picture = Framebuffer::new(size, Epoch(1));
+        assert_eq!(picture.paint(rect(1, 0, 1, 1), ContentNumber(5), &[0xaa; 256]).cells, 1);
+        let source: Vec<u32> = (0..800).collect();
+        let painted = picture.paint(rect(0, 0, 3, 2), ContentNumber(4), &source);
+        assert_eq!(painted.cells, 5);
+        assert_eq!(picture.blank(), 0);
+        for (at, pixel) in picture.picture(true).pixels.iter().enumerate() {
+            let newer = (16..32).contains(&(at % 40)) && at / 40 < 16;
+            assert_eq!(*pixel, if newer { 0xaa } else { at as u32 }, "pixel {at}");
+        }
+        assert!(!picture.takes(rect(0, 0, 3, 2), ContentNumber(4)));
+        assert!(picture.takes(rect(0, 0, 3, 2), ContentNumber(5)));
+        assert_eq!(picture.paint(rect(0, 0, 3, 2), ContentNumber(4), &[0]).cells, 0);
+    }
+
+    #[test]
+    fn checksums_are_those_that_the_specification_defines() {
+        let size = Size::new(18, 16).expect("legal");
+        let mut picture = Framebuffer::new(size, Epoch(1));
+        picture.paint(rect(0, 0, 2, 1), ContentNumber(7), &[0x0012_3456]);
+        let contents = [7_u64.to_le_bytes(), 7_u64.to_le_bytes()].concat();
+        let pixels = [0x56, 0x34, 0x12, 0].repeat(size.pixels());
+        let expected = (crc32fast::hash(&contents), crc32fast::hash(&pixels));
+        assert_eq!(picture.checksums(rect(0, 0, 2, 1)), expected);
+    }
+
+    #[test]
+    fn bands_cover_every_cell_once_and_stay_within_the_bound() {
+        for (width, height) in [(16, 16), (1280, 800), (16_384, 2_000), (30, 16_384)] {
+            let picture = Framebuffer::new(Size::new(width, height).expect("legal"), Epoch(1));
+            let bands: Vec<_> = picture.bands().collect();
+            let cells: usize = bands.iter().map(|band| band.cells()).sum();
+            assert_eq!(cells, picture.grid().cells());
+            assert!(bands.iter().all(|band| band.cells() <= crate::limits::DIGEST_CELLS_MAX));
+        }
+    }
+}

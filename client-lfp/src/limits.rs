@@ -1,0 +1,56 @@
+//! Bounds and times of the client beside those of the protocol.
+
+use core::time::Duration;
+
+pub use lfp_proto::limits::*;
+
+/// Time to the first repetition of an unanswered HELLO; doubles from there.
+pub const HELLO_INTERVAL: Duration = Duration::from_millis(100);
+/// Longest time between two HELLOs.
+pub const HELLO_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// HELLOs whose answers are recognised.
+pub const HELLOS_REMEMBERED: usize = 16;
+/// CHALLENGEs of one handshake that are answered at once; the rest wait for the HELLO timer.
+pub const CHALLENGES_AT_ONCE: u32 = 2;
+/// How long a client asks for a session, unless configured otherwise.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shortest and longest idle time-out that is taken from a server.
+pub const IDLE_TIMEOUT_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+
+/// How often CLOSE is sent, and how far apart.
+pub const CLOSE_REPEATS: u32 = 3;
+/// Time between two CLOSEs.
+pub const CLOSE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Own packets that are remembered until their acks come, for the round-trip time.
+pub const SENT_REMEMBERED: usize = 256;
+/// Ranges of missing packets that are remembered.
+pub const GAPS_REMEMBERED: usize = 256;
+/// Frame marks that wait for the last of their packets.
+pub const MARKS_PENDING_MAX: usize = 64;
+
+/// Rows of cells that one digest covers, at most; less on a wide surface, see [`DIGEST_CELLS_MAX`].
+pub const DIGEST_BAND_ROWS: u16 = 8;
+/// Cells that one digest covers, at most, unless a single row has more.
+pub const DIGEST_CELLS_MAX: usize = RECORD_CELLS_MAX;
+/// How long a band must have stood still before its digest is sent; also the first wait after "unsettled".
+pub const DIGEST_QUIET: Duration = Duration::from_millis(50);
+/// The same for a band in which cells have never been painted: only a fault keeps it so.
+pub const DIGEST_QUIET_BLANK: Duration = Duration::from_secs(1);
+/// Longest wait before a digest is repeated.
+pub const DIGEST_INTERVAL_MAX: Duration = Duration::from_secs(1);
+
+/// Shortest wait before unacked input is repeated.
+pub const INPUT_REPEAT_MIN: Duration = Duration::from_millis(30);
+/// Longest wait before unacked input is repeated.
+pub const INPUT_REPEAT_MAX: Duration = Duration::from_millis(500);
+/// Time between two INPUT frames that only motion asks for.
+pub const INPUT_MOTION_SPACING: Duration = Duration::from_millis(4);
+/// Keys and buttons that count as held at one time; more are sent, and not counted.
+pub const INPUT_HELD_MAX: usize = 128;
+
+/// Round-trip time that is assumed before one has been measured.
+pub const RTT_INITIAL: Duration = Duration::from_millis(100);
+
+/// Pixels that the decoding buffer keeps between records, so that one large record does not cost memory for good.
+pub const SCRATCH_PIXELS_KEPT: usize = 64 * 1024;

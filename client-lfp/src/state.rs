@@ -1,0 +1,64 @@
+//! Where a client stands.
+
+use lfp_proto::frame::CloseReason;
+use lfp_proto::hello::RefuseReason;
+
+/// Where a client stands.
+///
+/// ```text
+/// Connecting -> Established -> Closing -> Ended
+///      |             |-> Closed, TimedOut
+///      |-> Refused, NoAnswer, Closing (if a cookie was sent), Ended
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Asks for a session.
+    Connecting,
+    /// Has one.
+    Established,
+    /// Has been told to end it, and tells the server.
+    Closing,
+    /// Has ended it.
+    Ended,
+    /// The server ended it.
+    Closed {
+        /// Why, for programs.
+        reason: CloseReason,
+        /// Why, for people; may be empty.
+        text: String,
+    },
+    /// The server gave none.
+    Refused {
+        /// Why, for programs.
+        reason: RefuseReason,
+        /// Why and what to do, for people.
+        text: String,
+    },
+    /// Nobody answered within [`crate::Config::connect_timeout`].
+    NoAnswer,
+    /// The server fell silent for longer than its idle time-out.
+    TimedOut,
+}
+
+impl State {
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Connecting | Self::Established | Self::Closing)
+    }
+
+    /// The name as it stands in JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Established => "established",
+            Self::Closing => "closing",
+            Self::Ended => "ended",
+            Self::Closed { .. } => "closed",
+            Self::Refused { .. } => "refused",
+            Self::NoAnswer => "no-answer",
+            Self::TimedOut => "timed-out",
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The program itself, against a server of a few lines on the loopback interface.
+
+mod server;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use lfp_proto::frame::{Button, InputKind};
+use lfp_proto::geometry::Size;
+use serde_json::Value;
+use server::{Manner, pixel, start};
+
+/// Runs the program; `arguments` are separated by spaces.
+fn client(server: SocketAddr, arguments: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_client-lfp"))
+        .arg(server.to_string())
+        .args(arguments.split(' '))
+        .output()
+        .expect("the program runs")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn size(width: u16, height: u16) -> Size {
+    Size::new(width, height).expect("a legal size")
+}
+
+/// A file name of this test alone, removed when dropped.
+struct TempFile(std::path::PathBuf);
+
+impl TempFile {
+    fn new(name: &str) -> Self {
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id())))
+    }
+
+    fn path(&self) -> std::path::Display<'_> {
+        self.0.display()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn the_screen_is_settled_written_mirrored_and_reported() {
+    let (address, server) = start(Manner::Serve, size(330, 200));
+    let (png_file, mirror) = (TempFile::new("screen.png"), TempFile::new("screen.shm"));
+    let arguments = format!(
+        "--plain --service demo --place desk --png {} --mirror {} --settle 100 --json",
+        png_file.path(),
+        mirror.path()
+    );
+    let output = client(address, &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let report = json(&output);
+    assert_eq!((&report["exact"], &report["state"]), (&Value::Bool(true), &Value::from("ended")));
+    assert_eq!((&report["surface"]["width"], &report["surface"]["height"]), (&330.into(), &200.into()));
+    assert_eq!(report["cells_applied"], 21 * 13);
+    let ms = |name: &str| report[name].as_f64().expect("a time");
+    assert!(0.0 < ms("first_picture_ms") && ms("first_picture_ms") <= ms("exact_ms"));
+    assert!(ms("exact_ms") <= ms("settle_ms"));
+    assert!(report["bytes_down"].as_u64() > Some(330 * 200 * 3) && report["bytes_up"].as_u64() > Some(2400));
+
+    let file = std::io::BufReader::new(std::fs::File::open(&png_file.0).expect("a PNG file"));
+    let mut reader = png::Decoder::new(file).read_info().expect("a PNG header");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    reader.next_frame(&mut pixels).expect("a PNG picture");
+    let shm = std::fs::read(&mirror.0).expect("a mirror");
+    let header =
+        lfp_proto::shm::Header::parse(shm[..lfp_proto::shm::FIELDS_BYTES].try_into().expect("long enough"));
+    assert_eq!(header.expect("a header").state, lfp_proto::shm::State::Still);
+    for (at, rgb) in pixels.chunks(3).enumerate() {
+        let [blue, green, red, _] = pixel(at % 330, at / 330).to_le_bytes();
+        assert_eq!(rgb, [red, green, blue], "pixel {at} of the PNG file");
+        let mirrored = &shm[lfp_proto::shm::HEADER_BYTES + at * 4..][..4];
+        assert_eq!(mirrored, [blue, green, red, 0], "pixel {at} of the mirror");
+    }
+
+    let seen = server.join().expect("the server's view");
+    let hello = seen.hello.expect("a hello");
+    assert_eq!((hello.service.as_str(), hello.place.as_str()), ("demo", "desk"));
+    assert!(hello.receive_buffer >= 64 * 1024 && seen.closed);
+}
+
+#[test]
+fn input_is_done_in_order_and_taken() {
+    let (address, server) = start(Manner::Serve, size(32, 32));
+    let output = client(address, "--plain --type aB --click 5,6 --key ctrl-c --type-interval 1 --settle 50");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let key = |code, down| InputKind::Key { code, down };
+    let button = |down| InputKind::Button { button: Button::Left, down };
+    let expected = [
+        [key(30, true), key(30, false)].as_slice(),
+        &[key(42, true), key(48, true), key(48, false), key(42, false)],
+        &[InputKind::MoveTo { x: 5, y: 6 }, button(true), button(false)],
+        &[key(29, true), key(46, true), key(46, false), key(29, false)],
+        &[InputKind::FocusLost],
+    ]
+    .concat();
+    assert_eq!(server.join().expect("the server's view").input, expected);
+}
+
+#[test]
+fn each_failure_has_its_exit_code_and_says_what_to_do() {
+    let exits = |manner, arguments: &str, code: i32, part: &str| {
+        let (address, server) = start(manner, size(64, 64));
+        let output = client(address, arguments);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains(part), "`{part}` is not in: {}", stderr(&output));
+        drop(server);
+        output
+    };
+    exits(Manner::Serve, "--settle 1", 1, "--plain");
+    exits(Manner::Refuse, "--plain", 2, "no such service: there is `a`");
+    let output = exits(Manner::Close, "--plain --json", 3, "for tonight");
+    assert_eq!(json(&output)["state"], "closed");
+    exits(Manner::Dark, "--plain --settle 100 --seconds 0.5", 4, "no-framebuffer: the guest is in text mode");
+    exits(Manner::Dark, "--plain --seconds 0.3 --png /nowhere/x.png", 4, "no picture");
+    exits(Manner::Unsettled, "--plain --settle 100 --seconds 0.5", 4, "not proven exact");
+    exits(Manner::Serve, "--plain --settle 10 --png /nowhere/x.png", 5, "/nowhere/x.png");
+    exits(Manner::Serve, "--plain --mirror /nowhere/x.shm", 5, "/nowhere/x.shm");
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_told_from_silence() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = silent.local_addr().expect("an address");
+    let output = client(address, "--plain --connect-timeout 0.3");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("no answer within 300ms"), "{}", stderr(&output));
+    drop(silent);
+    let output = client(address, "--plain --connect-timeout 0.3 --json");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("nothing listens"), "{}", stderr(&output));
+    assert_eq!(json(&output)["state"], "no-answer");
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    for (option, part) in [("--help", "Exit codes"), ("--version", "client-lfp 0.")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_client-lfp")).arg(option).output().expect("runs");
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains(part));
+    }
+}

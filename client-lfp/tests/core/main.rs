@@ -1,0 +1,9 @@
+//! The client's core against a server of a few lines, in virtual time.
+
+mod apply;
+mod digests;
+mod hostile;
+mod input;
+mod marks;
+mod server;
+mod session;

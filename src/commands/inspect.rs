@@ -1,0 +1,232 @@
+//! `lfp-server inspect SOURCE`: what the adapter of a source sees.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lfp_proto::frame::SurfaceState;
+use serde_json::{Value, json};
+
+use super::support::{CommandError, open, parse_seconds};
+use crate::clock;
+use crate::geometry::{CellSet, Size};
+use crate::hypervisor::{Source, SourceError, SourceSpec, Surface, View};
+use crate::pixel::convert_row;
+
+/// Shows what the server sees of a source: its mode, its state, how long a sweep takes
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// Which source: qemu:QMP-SOCKET, trace:FILE[?loop=1], synthetic:NAME[?seed=N&size=WxH&fps=N], shm:FILE,
+    /// fbdev:DEVICE, xwd:FILE
+    pub source: SourceSpec,
+    /// Write the picture to this file
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// How long to wait for a picture, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = parse_seconds)]
+    pub wait: Duration,
+}
+
+/// Exit code when the source has no picture to show.
+pub const EXIT_DARK: u8 = 3;
+
+/// Prints what the source shows. The exit code is [`EXIT_DARK`] if that is nothing.
+///
+/// # Errors
+/// If the source cannot be reached or read, or the picture cannot be written.
+pub fn run(args: &InspectArgs) -> Result<ExitCode, CommandError> {
+    let mut source = open(&args.source)?;
+    let report = match look(source.as_mut(), args)? {
+        Ok(seen) => {
+            if let Some(path) = &args.png {
+                write_png(path, &seen.surface, &seen.shadow)?;
+            }
+            Report { state: SurfaceState::Live, text: String::new(), seen: Some(seen) }
+        }
+        Err((state, text)) => Report { state, text, seen: None },
+    };
+    let printed = if args.json { report.json(args).to_string() } else { report.text(args) };
+    writeln!(std::io::stdout(), "{printed}").map_err(CommandError::Print)?;
+    Ok(if report.seen.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DARK) })
+}
+
+struct Report {
+    state: SurfaceState,
+    text: String,
+    seen: Option<Seen>,
+}
+
+/// A picture, and how it was got.
+struct Seen {
+    surface: Surface,
+    shadow: Vec<u8>,
+    /// The capture of the whole picture, and the fastest of the sweeps behind it, in microseconds.
+    first_us: u64,
+    again_us: u64,
+    /// Captures that were given up because they were torn.
+    torn: u32,
+}
+
+const SWEEPS: u32 = 5;
+
+/// Waits for a picture and captures it; otherwise what the source said last.
+fn look(
+    source: &mut dyn Source,
+    args: &InspectArgs,
+) -> Result<Result<Seen, (SurfaceState, String)>, CommandError> {
+    let deadline = clock::now() + args.wait;
+    loop {
+        let now = clock::now();
+        match source.view(now) {
+            View::Live(surface) => match capture(source, surface) {
+                Ok(seen) => return Ok(Ok(seen)),
+                // A torn capture is taken again, and the next view says what became of lost memory.
+                Err(_) if now < deadline => {}
+                Err(error) => return Err(CommandError::Unread { source_spec: args.source.clone(), error }),
+            },
+            View::Dark { state, text } if now >= deadline => return Ok(Err((state, text))),
+            View::Dark { .. } => {}
+        }
+        clock::wait_until((now + RETRY_INTERVAL).min(deadline));
+    }
+}
+
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
+
+fn capture(source: &mut dyn Source, surface: Surface) -> Result<Seen, SourceError> {
+    let mut shadow = vec![0; surface.shadow_bytes()];
+    let mut changed = CellSet::new(surface.size.grid());
+    let mut torn = 0;
+    let mut sweep = |torn: &mut u32| {
+        let start = clock::now();
+        match source.sweep(&surface, &mut shadow, &mut changed) {
+            Ok(()) => Ok(Some(crate::time::micros(clock::now().saturating_since(start)))),
+            Err(SourceError::Torn { .. }) => {
+                *torn += 1;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    };
+    let first = sweep(&mut torn)?;
+    let mut again = None;
+    for _ in 0..SWEEPS {
+        again = again.into_iter().chain(sweep(&mut torn)?).min();
+    }
+    match (first, again) {
+        (Some(first_us), Some(again_us)) => Ok(Seen { surface, shadow, first_us, again_us, torn }),
+        _ => Err(SourceError::Torn { attempts: torn }),
+    }
+}
+
+impl Report {
+    fn json(&self, args: &InspectArgs) -> Value {
+        let mut object = json!({
+            "source": args.source.to_string(), "state": self.state.name(), "text": self.text,
+        });
+        if let Some(seen) = &self.seen {
+            let surface = &seen.surface;
+            let fields = [
+                ("width", json!(surface.size.width)),
+                ("height", json!(surface.size.height)),
+                ("pixel_format", json!(surface.format.name())),
+                ("stride_bytes", json!(surface.stride_bytes)),
+                ("offset_bytes", json!(surface.offset_bytes)),
+                ("first_sweep_us", json!(seen.first_us)),
+                ("next_sweep_us", json!(seen.again_us)),
+                ("torn_captures", json!(seen.torn)),
+            ];
+            for (name, value) in fields {
+                object[name] = value;
+            }
+        }
+        object
+    }
+
+    fn text(&self, args: &InspectArgs) -> String {
+        let Some(Seen { surface, first_us, again_us, torn, .. }) = &self.seen else {
+            return format!("{}: {}; {}", args.source, self.state.name(), self.text);
+        };
+        let Size { width, height } = surface.size;
+        let grid = surface.size.grid();
+        format!(
+            "{}: live\n  size    {width}x{height} pixels, {}x{} cells\n  format  {}, {} bytes a pixel\n  \
+             layout  {} bytes a row, first pixel at byte {}\n  sweep   first {first_us} us, next {again_us} us, \
+             {torn} torn",
+            args.source,
+            grid.columns,
+            grid.rows,
+            surface.format.name(),
+            surface.format.bytes(),
+            surface.stride_bytes,
+            surface.offset_bytes,
+        )
+    }
+}
+
+/// Writes a captured picture as 8-bit RGB.
+fn write_png(path: &Path, surface: &Surface, shadow: &[u8]) -> Result<(), CommandError> {
+    let failed = |error: std::io::Error| CommandError::Write { path: path.to_owned(), error };
+    let mut pixels = vec![0; usize::from(surface.size.width)];
+    let mut rgb = Vec::with_capacity(surface.size.pixels() * 3);
+    for row in shadow.chunks_exact(surface.row_bytes()) {
+        convert_row(surface.format, row, &mut pixels);
+        rgb.extend(pixels.iter().flat_map(|pixel| {
+            let [_, red, green, blue] = pixel.to_be_bytes();
+            [red, green, blue]
+        }));
+    }
+    let file = std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?);
+    let (width, height) = (u32::from(surface.size.width), u32::from(surface.size.height));
+    let mut encoder = png::Encoder::new(file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let written = encoder.write_header().and_then(|mut writer| {
+        writer.write_image_data(&rgb)?;
+        writer.finish()
+    });
+    written.map_err(|error| failed(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(source: &str, wait_ms: u64) -> InspectArgs {
+        let source = source.parse().expect("a source");
+        InspectArgs { source, png: None, json: true, wait: Duration::from_millis(wait_ms) }
+    }
+
+    #[test]
+    fn a_picture_is_reported_and_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.png");
+        let args = args("synthetic:typing?size=200x100", 3000);
+        let mut source = open(&args.source).expect("opened");
+        let seen = look(source.as_mut(), &args).expect("looked").map_err(|dark| dark.1).expect("a picture");
+        write_png(&path, &seen.surface, &seen.shadow).expect("written");
+        let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&path).expect("a file")));
+        let mut reader = decoder.read_info().expect("a PNG");
+        let mut rgb = vec![0; reader.output_buffer_size().expect("a size")];
+        reader.next_frame(&mut rgb).expect("a picture");
+        let expected = seen.shadow.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]);
+        assert!(rgb.iter().copied().eq(expected));
+
+        let report = Report { state: SurfaceState::Live, text: String::new(), seen: Some(seen) };
+        let json = report.json(&args);
+        assert_eq!((json["width"].as_u64(), json["pixel_format"].as_str()), (Some(200), Some("xrgb8888")));
+        assert!(report.text(&args).contains("200x100 pixels, 13x7 cells"));
+    }
+
+    #[test]
+    fn what_is_dark_is_said() {
+        let args = args("shm:/nowhere/at/all", 20);
+        let mut source = open(&args.source).expect("opened");
+        let (state, text) = look(source.as_mut(), &args).expect("looked").err().expect("dark");
+        assert_eq!((state, text.as_str()), (SurfaceState::Gone, "/nowhere/at/all does not exist"));
+    }
+}

@@ -1,0 +1,193 @@
+//! What the commands that watch one source share.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lfp_proto::frame::SurfaceState;
+
+use crate::clock;
+use crate::geometry::Size;
+use crate::hypervisor::trace::TraceError;
+use crate::hypervisor::{Source, SourceError, SourceSpec, open_local};
+use crate::limits::CELL;
+use crate::scan::{Picture, Tile};
+use crate::time::Instant;
+
+/// Why a command could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Nothing here reaches such a source.
+    #[error("{0} cannot be opened by this command")]
+    Unreachable(SourceSpec),
+    /// The source showed nothing in time.
+    #[error("{source_spec} showed no picture within {waited_ms} ms: it is {state}; {text}", state = state.name())]
+    Dark {
+        /// Which.
+        source_spec: SourceSpec,
+        /// How long it was given.
+        waited_ms: u128,
+        /// What it said last.
+        state: SurfaceState,
+        /// The same in words.
+        text: String,
+    },
+    /// The source's pixels could not be read.
+    #[error("{source_spec} could not be read: {error}")]
+    Unread {
+        /// Which.
+        source_spec: SourceSpec,
+        /// Why.
+        error: SourceError,
+    },
+    /// A file could not be written.
+    #[error("{path} could not be written: {error}", path = path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The file that is to be made is there already.
+    #[error("{path} exists; name another file or remove it", path = .0.display())]
+    Exists(PathBuf),
+    /// A trace could not be written.
+    #[error("{path} {error}", path = path.display())]
+    Trace {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: TraceError,
+    },
+    /// Standard output is gone.
+    #[error("the result could not be printed: {0}")]
+    Print(io::Error),
+    /// No handler could be set for Ctrl-C.
+    #[error("signals cannot be caught: {0}")]
+    Signals(io::Error),
+}
+
+/// Opens the source that `spec` names.
+///
+/// # Errors
+/// If no adapter of this command reaches it. What is absent is a dark source, not an error.
+pub(super) fn open(spec: &SourceSpec) -> Result<Box<dyn Source>, CommandError> {
+    open_local(spec).ok_or_else(|| CommandError::Unreachable(spec.clone()))
+}
+
+/// Says when to stop: Ctrl-C, a polite kill, or the end of the time given.
+#[derive(Debug)]
+pub(super) struct Stop {
+    signalled: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl Stop {
+    /// Watches for signals from now on, and for the end of `limit` if there is one.
+    pub(super) fn install(limit: Option<Duration>) -> Result<Self, CommandError> {
+        let signalled = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let registered = signal_hook::flag::register(signal, Arc::clone(&signalled));
+            registered.map_err(CommandError::Signals)?;
+        }
+        Ok(Self { signalled, deadline: limit.map(|limit| clock::now() + limit) })
+    }
+
+    /// Whether it is time to stop.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.signalled.load(Ordering::Relaxed) || self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Counts the time given from `now` on.
+    pub(super) fn restart(&mut self, now: Instant, limit: Duration) {
+        self.deadline = Some(now + limit);
+    }
+}
+
+/// Waits for the next of a series of moments `interval` apart, and skips those that have passed.
+#[derive(Debug)]
+pub(super) struct Pace {
+    next: Instant,
+    interval: Duration,
+}
+
+impl Pace {
+    /// So many moments a second, the first of them now.
+    pub(super) fn new(rate_hz: u32) -> Self {
+        Self { next: clock::now(), interval: Duration::from_secs(1) / rate_hz.max(1) }
+    }
+
+    /// Waits, and says what time it then is.
+    pub(super) fn wait(&mut self) -> Instant {
+        let now = clock::wait_until(self.next);
+        self.next = (self.next + self.interval).max(now);
+        now
+    }
+}
+
+/// A rate of 1 to [`crate::limits::SCAN_RATE_MAX_HZ`], from the command line.
+pub(super) fn parse_rate(text: &str) -> Result<u32, String> {
+    let most = crate::limits::SCAN_RATE_MAX_HZ;
+    let rate = text.parse().ok().filter(|rate| (1..=most).contains(rate));
+    rate.ok_or_else(|| format!("a rate is 1 to {most} a second"))
+}
+
+/// A time of a millisecond to ten years, from the command line, in seconds.
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.001..=315_360_000.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "a time is 0.001 to 315360000 seconds".to_owned())
+}
+
+/// A picture as one run of `0x00RRGGBB` pixels, kept up to date by cells.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    pub(super) size: Size,
+    pub(super) pixels: Vec<u32>,
+}
+
+impl Frame {
+    /// Takes the cells with these row-major indices from `picture`, or all of it if the size is another.
+    pub(super) fn refresh(&mut self, picture: &Picture, cells: impl Iterator<Item = usize>) {
+        let columns = usize::from(picture.size.grid().columns);
+        let is_new = self.size != picture.size;
+        if is_new {
+            self.size = picture.size;
+            self.pixels = vec![0; picture.size.pixels()];
+            (0..picture.size.grid().cells()).for_each(|index| self.put(index, columns, picture));
+        } else {
+            cells.for_each(|index| self.put(index, columns, picture));
+        }
+    }
+
+    fn put(&mut self, index: usize, columns: usize, picture: &Picture) {
+        let side = usize::from(CELL);
+        let (column, row) = (index % columns, index / columns);
+        let tile: &Tile = picture.tile(column as u16, row as u16);
+        let width = usize::from(self.size.width);
+        let (left, top) = (column * side, row * side);
+        let (across, down) = (side.min(width - left), side.min(usize::from(self.size.height) - top));
+        for (y, pixels) in tile.chunks_exact(side).take(down).enumerate() {
+            let start = (top + y) * width + left;
+            self.pixels[start..start + across].copy_from_slice(&pixels[..across]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_rates_have_bounds() {
+        assert_eq!(parse_seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for wrong in ["0", "-1", "NaN", "inf", "1e300", "x", ""] {
+            assert!(parse_seconds(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_rate("240"), Ok(240));
+        for wrong in ["0", "241", "-1", "1.5", ""] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}

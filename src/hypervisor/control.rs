@@ -1,0 +1,191 @@
+//! The control thread: holds every guest's monitor and waits for all of them at once, so that a slow or silent one
+//! holds up nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+
+use super::qemu::{self, Guest, InputCounters, QemuSource, Readiness, Slot};
+use super::{Action, SourceId};
+use crate::clock;
+use crate::limits::{CONTROL_STOP_GRACE, QMP_READ_BYTES};
+use crate::time::Instant;
+
+#[cfg(test)]
+mod tests;
+
+/// A handle of the control thread. Cheap to clone; the thread ends with the last one, or at [`Control::stop`].
+#[derive(Clone, Debug)]
+pub struct Control(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waker: Arc<EventFd>,
+    is_stopping: AtomicBool,
+    /// Guests that the thread has not taken over yet.
+    arriving: Mutex<Vec<Guest>>,
+    slots: Mutex<BTreeMap<SourceId, Arc<Slot>>>,
+    /// Actions for sources that take none.
+    astray: AtomicU64,
+}
+
+impl Control {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system has no thread or file descriptor left.
+    pub fn start() -> io::Result<Self> {
+        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+        let shared = Arc::new(Shared {
+            waker: Arc::new(EventFd::from_value_and_flags(0, flags)?),
+            is_stopping: AtomicBool::new(false),
+            arriving: Mutex::default(),
+            slots: Mutex::default(),
+            astray: AtomicU64::new(0),
+        });
+        let run = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || run_guests(&run))?;
+        Ok(Self(Arc::new(Owner { shared, thread: Mutex::new(Some(thread)) })))
+    }
+
+    /// Follows the guest whose QMP socket is at `path` until the source returned is dropped. Never fails: what is
+    /// wrong is what the source shows. A source that had the same id before gets no more actions.
+    #[must_use]
+    pub fn watch(&self, id: SourceId, path: PathBuf) -> QemuSource {
+        let shared = &self.0.shared;
+        let (source, guest, slot) = qemu::watch(path, Arc::clone(&shared.waker));
+        lock(&shared.slots).insert(id, slot);
+        lock(&shared.arriving).push(guest);
+        shared.wake();
+        source
+    }
+
+    /// Hands an action to its source's guest. Actions of one source are done in order; what is too much or too old
+    /// is dropped and counted, releases never are. Never blocks.
+    pub fn act(&self, action: Action) {
+        let slot = lock(&self.0.shared.slots).get(&action.source).map(Arc::clone);
+        match slot {
+            Some(slot) => slot.act(action),
+            None => drop(self.0.shared.astray.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    /// How the input of a source fares; `None` if it is one that takes no input.
+    #[must_use]
+    pub fn input(&self, id: SourceId) -> Option<InputCounters> {
+        lock(&self.0.shared.slots).get(&id).map(|slot| slot.counters())
+    }
+
+    /// Actions so far that were never done: those of every source, and those for sources that take no input.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        let slots = lock(&self.0.shared.slots);
+        let of_sources: u64 = slots.values().map(|slot| slot.counters().dropped).sum();
+        of_sources + self.0.shared.astray.load(Ordering::Relaxed)
+    }
+
+    /// Releases every key and button that is held in a guest, for at most
+    /// [`CONTROL_STOP_GRACE`], closes the monitors and ends the thread.
+    /// Does nothing the second time.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+impl Owner {
+    fn stop(&self) {
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
+        self.shared.wake();
+        let thread = lock(&self.thread).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the control thread has panicked");
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn wake(&self) {
+        // It fails only when the counter is full, and then the thread is woken anyway.
+        let _ = self.waker.write(1);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run_guests(shared: &Shared) {
+    let mut guests: Vec<Guest> = Vec::new();
+    let mut scratch = vec![0; QMP_READ_BYTES];
+    let mut stopping: Option<Instant> = None;
+    loop {
+        guests.append(&mut lock(&shared.arriving));
+        let before = guests.len();
+        guests.retain(|guest| !guest.is_closed() || !guest.is_idle());
+        if guests.len() != before {
+            lock(&shared.slots).retain(|_, slot| !slot.is_closed());
+        }
+        let now = clock::now();
+        if stopping.is_none() && shared.is_stopping.load(Ordering::Relaxed) {
+            stopping = Some(now + CONTROL_STOP_GRACE);
+            guests.iter_mut().for_each(|guest| guest.release_all(now));
+        }
+        guests.iter_mut().for_each(|guest| guest.on_tick(now));
+        if stopping.is_some_and(|end| now >= end || guests.iter().all(Guest::is_idle)) {
+            return;
+        }
+        let wake_at = guests.iter().map(Guest::deadline).chain(stopping).min();
+        let ready = wait(shared, &guests, wake_at);
+        let now = clock::now();
+        for (guest, ready) in guests.iter_mut().zip(ready) {
+            if ready.readable || ready.writable {
+                guest.on_ready(now, ready, &mut scratch);
+            }
+        }
+    }
+}
+
+/// Waits for a monitor, the waker, or `until`. Says what each guest's socket is ready for.
+fn wait(shared: &Shared, guests: &[Guest], until: Option<Instant>) -> Vec<Readiness> {
+    let mut fds = vec![PollFd::new(shared.waker.as_fd(), PollFlags::POLLIN)];
+    for (socket, wants_room) in guests.iter().filter_map(Guest::socket) {
+        let room = if wants_room { PollFlags::POLLOUT } else { PollFlags::empty() };
+        fds.push(PollFd::new(socket, PollFlags::POLLIN | room));
+    }
+    let timeout = until.map(|until| TimeSpec::from(until.saturating_since(clock::now())));
+    if let Err(errno) = ppoll(&mut fds, timeout, None) {
+        if errno != nix::errno::Errno::EINTR {
+            tracing::error!(%errno, "the control thread cannot wait");
+        }
+    }
+    let _ = shared.waker.read();
+    let mut events = fds.iter().skip(1).map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+    let ready = |guest: &Guest| {
+        let events = guest.socket().and_then(|_| events.next()).unwrap_or(PollFlags::empty());
+        Readiness {
+            writable: events.contains(PollFlags::POLLOUT),
+            readable: events.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR),
+        }
+    };
+    guests.iter().map(ready).collect()
+}

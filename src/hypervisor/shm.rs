@@ -1,0 +1,209 @@
+//! `shm:FILE`: a framebuffer that another process paints, as [`lfp_proto::shm`] lays it out.
+
+use std::path::PathBuf;
+
+use lfp_proto::frame::SurfaceState;
+use lfp_proto::shm::{
+    FIELDS_BYTES, HEADER_BYTES, HEARTBEAT_OFFSET, Header, HeaderError, PAINTER_SILENCE, SEQUENCE_OFFSET,
+    State,
+};
+
+use super::lookup::Lookup;
+use super::mapping::{Mapping, MappingError};
+use super::{Source, SourceError, Surface, View};
+use crate::geometry::CellSet;
+use crate::limits::CAPTURE_ATTEMPTS;
+use crate::pixel::PixelFormat;
+use crate::time::Instant;
+
+#[cfg(test)]
+mod tests;
+
+/// A `shm:` source.
+#[derive(Debug)]
+pub struct ShmSource {
+    lookup: Lookup,
+    open: Option<Open>,
+    /// What was said when last looked for in vain.
+    dark: View,
+}
+
+#[derive(Debug)]
+struct Open {
+    mapping: Mapping,
+    /// The newest header that was read whole.
+    header: Option<Header>,
+    /// Sequence and heartbeat, and when they last moved.
+    pulse: (u64, u64),
+    heard: Instant,
+}
+
+impl ShmSource {
+    /// The source at `path`; nothing is opened before the first view.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        let lookup = Lookup::new(path);
+        let dark = lookup.dark(SurfaceState::Connecting, "has not been looked at yet");
+        Self { lookup, open: None, dark }
+    }
+
+    fn look(&mut self, now: Instant) {
+        if !self.lookup.is_due(now) || (self.open.is_some() && self.lookup.is_same()) {
+            return;
+        }
+        self.open = None;
+        let mapped = match self.lookup.open() {
+            Ok(file) => Mapping::of_file(file),
+            Err(error) => {
+                self.dark = self.lookup.dark_unopened(&error);
+                return;
+            }
+        };
+        match mapped {
+            Ok(mapping) => self.open = Some(Open { mapping, header: None, pulse: (0, 0), heard: now }),
+            Err(error) => self.dark = self.dark_unmapped(&error),
+        }
+    }
+
+    fn dark_unmapped(&self, error: &MappingError) -> View {
+        match error {
+            // A painter that is just making it.
+            MappingError::Empty => self.lookup.dark(SurfaceState::Connecting, "has no header yet"),
+            _ => self.lookup.dark(SurfaceState::Faulty, &error.to_string()),
+        }
+    }
+}
+
+impl Source for ShmSource {
+    fn view(&mut self, now: Instant) -> View {
+        if self.open.as_ref().is_some_and(|open| open.mapping.is_outgrown()) {
+            self.open = None;
+            self.lookup.hurry();
+        }
+        self.look(now);
+        let Some(open) = &mut self.open else { return self.dark.clone() };
+        match open.view(now) {
+            Ok(Ok(surface)) => View::Live(surface),
+            Ok(Err((state, text))) => self.lookup.dark(state, &text),
+            Err(error) => {
+                self.open = None;
+                self.dark = self.lookup.dark(SurfaceState::Gone, &error.to_string());
+                self.dark.clone()
+            }
+        }
+    }
+
+    fn sweep(
+        &mut self,
+        surface: &Surface,
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<(), SourceError> {
+        let Some(open) = &self.open else { return Err(SourceError::Lost("no view was live".to_owned())) };
+        let captured = open.capture(surface, shadow, changed);
+        captured.map_err(|error| {
+            self.open = None;
+            self.lookup.hurry();
+            SourceError::Lost(format!("{} {error}", self.lookup.path().display()))
+        })?
+    }
+}
+
+impl Open {
+    /// The surface, or the state and text of a dark view.
+    fn view(&mut self, now: Instant) -> Result<Result<Surface, (SurfaceState, String)>, MappingError> {
+        let length = self.mapping.length()?;
+        if length < HEADER_BYTES as u64 {
+            return Ok(Err((SurfaceState::Connecting, "has no header yet".to_owned())));
+        }
+        match self.read_header()? {
+            Ok(Some(header)) => self.header = Some(header),
+            // Being painted just now: what was read before still says the mode, and the sweep finds out.
+            Ok(None) => {}
+            Err(HeaderError::NotShm) if self.mapping.sequence(0)? == 0 => {
+                return Ok(Err((SurfaceState::Connecting, "has no header yet".to_owned())));
+            }
+            Err(error) => return Ok(Err((SurfaceState::Faulty, error.to_string()))),
+        }
+        if self.is_silent(now)? {
+            let text = format!("has had no sign of life for {} ms; start its painter again", SILENCE_MS);
+            return Ok(Err((SurfaceState::Gone, text)));
+        }
+        let Some(header) = self.header else {
+            return Ok(Err((SurfaceState::Connecting, "is being painted for the first time".to_owned())));
+        };
+        Ok(match header.state {
+            State::Empty => {
+                Err((SurfaceState::NoFramebuffer, "has no picture: its painter shows none".to_owned()))
+            }
+            State::Closed => Err((SurfaceState::Gone, "was closed by its painter".to_owned())),
+            State::Painting | State::Still => surface_of(&header, length),
+        })
+    }
+
+    fn is_silent(&mut self, now: Instant) -> Result<bool, MappingError> {
+        let pulse = (self.mapping.sequence(SEQUENCE_OFFSET)?, self.mapping.sequence(HEARTBEAT_OFFSET)?);
+        if pulse != self.pulse {
+            (self.pulse, self.heard) = (pulse, now);
+        }
+        let is_to_beat = self.header.is_none_or(|header| header.state == State::Painting) || pulse.0 % 2 == 1;
+        Ok(is_to_beat && now.saturating_since(self.heard) >= PAINTER_SILENCE)
+    }
+
+    /// The header, `None` if it was being painted all the time.
+    fn read_header(&self) -> Result<Result<Option<Header>, HeaderError>, MappingError> {
+        for _ in 0..CAPTURE_ATTEMPTS {
+            let before = self.mapping.sequence(SEQUENCE_OFFSET)?;
+            let mut fields = [0; FIELDS_BYTES];
+            self.mapping.copy_out(0, &mut fields)?;
+            if before % 2 == 0 && self.mapping.sequence(SEQUENCE_OFFSET)? == before {
+                return Ok(Header::parse(&fields).map(Some));
+            }
+            std::hint::spin_loop();
+        }
+        Ok(Ok(None))
+    }
+
+    /// One untorn capture; the outer error means that the memory is gone.
+    fn capture(
+        &self,
+        surface: &Surface,
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Result<(), SourceError>, MappingError> {
+        let torn = Ok(Err(SourceError::Torn { attempts: CAPTURE_ATTEMPTS }));
+        for _ in 0..CAPTURE_ATTEMPTS {
+            let Ok(Some(header)) = self.read_header()? else { return torn };
+            if surface_of(&header, self.mapping.length()?).as_ref() != Ok(surface) {
+                // The mode has changed since it was viewed; the next view says to what.
+                return torn;
+            }
+            self.mapping.sweep(surface, shadow, changed)?;
+            if self.mapping.sequence(SEQUENCE_OFFSET)? == header.sequence {
+                return Ok(Ok(()));
+            }
+        }
+        torn
+    }
+}
+
+const SILENCE_MS: u128 = PAINTER_SILENCE.as_millis();
+
+/// The surface that a header with a picture claims, if it lies inside `length` bytes.
+fn surface_of(header: &Header, length: u64) -> Result<Surface, (SurfaceState, String)> {
+    let faulty = |text: String| (SurfaceState::Faulty, text);
+    let format = PixelFormat::from_number(header.format)
+        .ok_or_else(|| faulty(format!("has pixels of unknown format {}", header.format)))?;
+    let (stride_bytes, offset_bytes) = (header.stride_bytes, header.offset_bytes);
+    let surface = Surface { size: header.size, stride_bytes, format, offset_bytes };
+    match surface.end_bytes() {
+        Some(end) if end <= length => Ok(surface),
+        end => Err(faulty(format!(
+            "claims {}x{} {} pixels, {stride_bytes} bytes a row, from byte {offset_bytes} to {}, and has {length} bytes",
+            header.size.width,
+            header.size.height,
+            format.name(),
+            end.map_or("infinity".to_owned(), |end| end.to_string()),
+        ))),
+    }
+}

@@ -1,0 +1,337 @@
+//! Encoding, and decoding what came out.
+
+use std::sync::Arc;
+
+use super::{DigestRequest, EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use crate::geometry::{CellRect, CellSet, Size};
+use crate::hypervisor::SourceId;
+use crate::limits::{CELL, ENCODE_BYTES_MAX};
+use crate::scan::fake::Rng;
+use crate::scan::{Delta, Picture, Tick, TickState};
+use crate::time::Instant;
+use crate::units::Epoch;
+use lfp_proto::record::{Base, Context, Record};
+use lfp_proto::technique::{Technique, decode, decoders};
+
+const SIZES: [(u16, u16); 6] = [(1, 1), (16, 16), (37, 17), (300, 259), (640, 33), (257, 512)];
+
+/// What is on the screen.
+#[derive(Clone, Copy, Debug)]
+enum Content {
+    Noise,
+    Flat,
+    Text,
+    Mixed,
+}
+
+const CONTENTS: [Content; 4] = [Content::Noise, Content::Flat, Content::Text, Content::Mixed];
+
+impl Content {
+    fn pixel(self, rng: &mut Rng, x: usize, y: usize) -> u32 {
+        match self {
+            Self::Noise => rng.next() as u32 & 0xff_ffff,
+            Self::Flat => 0x20_40_60,
+            Self::Text if y % 20 < 14 && rng.below(4) == 0 => 0x10_10_10,
+            Self::Text => 0xff_ff_f0,
+            Self::Mixed => {
+                let part = match (x / 90 + y / 70) % 4 {
+                    0 => Self::Noise,
+                    1 => Self::Text,
+                    2 => Self::Flat,
+                    _ => return (x * 2 + y * 0x0300) as u32 & 0xff_ffff,
+                };
+                part.pixel(rng, x, y)
+            }
+        }
+    }
+}
+
+fn paint(picture: &mut Picture, cells: &CellSet, content: Content, seed: u64, number: u64) {
+    let mut rng = Rng(seed);
+    let grid = picture.size.grid();
+    for index in cells.iter() {
+        let (x, y) = ((index % usize::from(grid.columns)) as u16, (index / usize::from(grid.columns)) as u16);
+        let area = picture.size.clip(CellRect { x, y, width: 1, height: 1 });
+        let mut tile = [0; 256];
+        for row in 0..usize::from(area.height) {
+            for column in 0..usize::from(area.width) {
+                let (x, y) = (usize::from(area.x) + column, usize::from(area.y) + row);
+                tile[row * usize::from(CELL) + column] = content.pixel(&mut rng, x, y);
+            }
+        }
+        picture.put(x, y, Arc::new(tile), number);
+    }
+}
+
+fn picture(size: (u16, u16), content: Content, seed: u64) -> Picture {
+    let mut picture = Picture::black(Size::new(size.0, size.1).unwrap());
+    let all = CellSet::full(picture.size.grid());
+    paint(&mut picture, &all, content, seed, 1);
+    picture
+}
+
+fn tick(picture: &Picture, number: u64) -> Tick {
+    let at = Instant::from_micros(number * 10);
+    let delta = Delta { tick: number, at, cells: CellSet::full(picture.size.grid()) };
+    let state = TickState::Live { picture: picture.clone(), delta };
+    Tick { source: SourceId(1), number, captured: at, epoch: Epoch(1), state }
+}
+
+fn request(cells: CellSet) -> EncodeRequest {
+    EncodeRequest {
+        session: SessionKey(1),
+        source: SourceId(1),
+        epoch: Epoch(1),
+        cells,
+        profile: Profile { decoders: decoders(), record_max: 1_100 },
+        budget_bytes: usize::MAX,
+    }
+}
+
+/// Encodes everything asked for, request by request.
+fn encode_all(encoder: &Encoder, mut request: EncodeRequest, tick: &Tick) -> Vec<Encoded> {
+    let mut answers = Vec::new();
+    while !request.cells.is_empty() {
+        let encoded = encoder.encode(&request, tick);
+        assert!(!encoded.records.is_empty(), "no progress on {:?}", encoded.left);
+        check(&request, &encoded, tick);
+        request.cells = encoded.left.clone();
+        answers.push(encoded);
+    }
+    answers
+}
+
+/// Each cell asked for is in one record or left; each record fits, and decodes to the tick's pixels.
+fn check(request: &EncodeRequest, encoded: &Encoded, tick: &Tick) {
+    let TickState::Live { picture, .. } = &tick.state else { panic!("dark") };
+    let grid = picture.size.grid();
+    let mut seen = encoded.left.clone();
+    let (mut expected, mut decoded, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+    for record in &encoded.records {
+        assert!(
+            request.profile.decoders & record.technique.bit() != 0,
+            "{:?} is not decoded",
+            record.technique
+        );
+        let longest = Record {
+            age: u64::MAX,
+            base: Base::None,
+            ..Record::new(record.technique, record.context, record.cells, &record.payload)
+        };
+        assert!(longest.encoded_len() <= request.profile.record_max, "{} bytes", longest.encoded_len());
+        for index in record.cells.indices(grid) {
+            assert!(request.cells.contains(index), "cell {index} was not asked for");
+            assert!(seen.insert(index), "cell {index} comes twice");
+        }
+        picture.read(record.cells, &mut expected);
+        let area = picture.size.clip(record.cells);
+        decode(record.technique, &record.payload, area, &mut scratch, &mut decoded).unwrap();
+        assert!(decoded == expected, "{:?} {:?} differs", record.technique, record.cells);
+        assert_eq!(record.context == Context::Flat, expected.iter().all(|pixel| *pixel == expected[0]));
+    }
+    assert!(seen == request.cells, "every cell is in a record or left");
+}
+
+fn some_of(cells: &CellSet, rng: &mut Rng, one_in: u64) -> CellSet {
+    let mut some = CellSet::new(cells.grid());
+    for index in cells.iter().filter(|_| rng.below(one_in) == 0) {
+        some.insert(index);
+    }
+    some
+}
+
+fn payloads(answers: &[Encoded]) -> Vec<(CellRect, Technique, Arc<[u8]>)> {
+    let records = answers.iter().flat_map(|answer| &answer.records);
+    records.map(|record| (record.cells, record.technique, Arc::clone(&record.payload))).collect()
+}
+
+#[test]
+fn every_picture_comes_back_in_records_that_fit() {
+    let mut rng = Rng(1);
+    for (size, content) in SIZES.iter().flat_map(|size| CONTENTS.map(|content| (*size, content))) {
+        let encoder = Encoder::default();
+        let tick = tick(&picture(size, content, 7), 1);
+        let all = CellSet::full(Size { width: size.0, height: size.1 }.grid());
+        for record_max in [900, 1_100, 8_800] {
+            let mut request = request(all.clone());
+            request.profile.record_max = record_max;
+            encode_all(&encoder, request.clone(), &tick);
+            request.cells = some_of(&all, &mut rng, 3);
+            encode_all(&encoder, request, &tick);
+        }
+    }
+}
+
+#[test]
+fn only_what_the_client_decodes_is_sent() {
+    let tick = tick(&picture((200, 120), Content::Mixed, 3), 1);
+    let encoder = Encoder::default();
+    let (colour, raw, bitmap) = (Technique::Colour.bit(), Technique::Raw.bit(), Technique::Bitmap.bit());
+    for decoders in [raw, raw | colour, raw | bitmap, raw | colour | bitmap] {
+        for record_max in [1_100, 8_800] {
+            let mut request = request(CellSet::full(Size { width: 200, height: 120 }.grid()));
+            request.profile = Profile { decoders, record_max };
+            encode_all(&encoder, request, &tick);
+        }
+    }
+    let mut hopeless = request(CellSet::full(Size { width: 200, height: 120 }.grid()));
+    hopeless.profile.decoders = 0;
+    let encoded = encoder.encode(&hopeless, &tick);
+    assert!(encoded.records.is_empty() && encoded.left == hopeless.cells);
+}
+
+#[test]
+fn a_budget_ends_a_request_and_the_rest_is_left() {
+    let tick = tick(&picture((640, 480), Content::Noise, 5), 1);
+    let encoder = Encoder::default();
+    let mut request = request(CellSet::full(Size { width: 640, height: 480 }.grid()));
+    for (budget_bytes, least, most) in
+        [(0, 1, 1_100), (5_000, 5_000, 6_100), (usize::MAX, ENCODE_BYTES_MAX, ENCODE_BYTES_MAX + 1_100)]
+    {
+        request.budget_bytes = budget_bytes;
+        let encoded = encoder.encode(&request, &tick);
+        check(&request, &encoded, &tick);
+        let bytes: usize = encoded.records.iter().map(|record| record.payload.len() + 9).sum();
+        assert!((least..=most).contains(&bytes), "{bytes} bytes for a budget of {budget_bytes}");
+        let first_left = encoded.left.iter().next().unwrap();
+        assert!(first_left > 0, "what comes first is encoded first");
+    }
+}
+
+#[test]
+fn threads_that_share_an_encoder_make_the_same_bytes_as_one_alone() {
+    let tick = tick(&picture((400, 300), Content::Mixed, 9), 1);
+    let all = CellSet::full(Size { width: 400, height: 300 }.grid());
+    let mut rng = Rng(4);
+    let requests: Vec<_> = (1..7).map(|one_in| request(some_of(&all, &mut rng, one_in))).collect();
+    let alone: Vec<_> = requests
+        .iter()
+        .map(|request| payloads(&encode_all(&Encoder::default(), request.clone(), &tick)))
+        .collect();
+    let shared = Encoder::default();
+    std::thread::scope(|scope| {
+        let (shared, tick) = (&shared, &tick);
+        let running: Vec<_> = requests
+            .iter()
+            .map(|request| scope.spawn(move || payloads(&encode_all(shared, request.clone(), tick))))
+            .collect();
+        for (thread, alone) in running.into_iter().zip(&alone) {
+            assert!(thread.join().unwrap() == *alone);
+        }
+    });
+}
+
+#[test]
+fn a_second_session_costs_no_encoding() {
+    let mut picture = picture((400, 300), Content::Mixed, 11);
+    let encoder = Encoder::default();
+    let all = request(CellSet::full(picture.size.grid()));
+    let first = encode_all(&encoder, all.clone(), &tick(&picture, 1));
+    let trials = encoder.counters().trials;
+    let second =
+        encode_all(&encoder, EncodeRequest { session: SessionKey(2), ..all.clone() }, &tick(&picture, 1));
+    assert!(payloads(&first) == payloads(&second));
+    let pairs =
+        first.iter().flat_map(|answer| &answer.records).zip(second.iter().flat_map(|answer| &answer.records));
+    assert!(pairs.into_iter().all(|(a, b)| Arc::ptr_eq(&a.payload, &b.payload)), "payloads are shared");
+    assert_eq!(encoder.counters().trials, trials);
+
+    let mut changed = CellSet::new(picture.size.grid());
+    changed.insert(40);
+    paint(&mut picture, &changed, Content::Noise, 2, 2);
+    let third = encode_all(&encoder, all.clone(), &tick(&picture, 2));
+    let records = third.iter().map(|answer| answer.records.len()).sum::<usize>() as u64;
+    let again = encoder.counters().trials - trials;
+    assert!((1..records / 4).contains(&again), "{again} of {records} records for one changed cell");
+
+    let one = Profile { record_max: 4_000, ..all.profile };
+    encode_all(&encoder, EncodeRequest { profile: one, ..all }, &tick(&picture, 2));
+    assert!(encoder.counters().trials > trials + again, "profiles do not mix");
+}
+
+#[test]
+fn what_was_lost_is_found_in_the_cache() {
+    let tick = tick(&picture((640, 480), Content::Text, 12), 1);
+    let encoder = Encoder::default();
+    let answers =
+        encode_all(&encoder, request(CellSet::full(Size { width: 640, height: 480 }.grid())), &tick);
+    let trials = encoder.counters().trials;
+    let grid = answers[0].left.grid();
+    let mut lost = CellSet::new(grid);
+    let records: Vec<_> = answers.iter().flat_map(|answer| &answer.records).step_by(9).collect();
+    for index in records.iter().flat_map(|record| record.cells.indices(grid)) {
+        lost.insert(index);
+    }
+    encode_all(&encoder, request(lost), &tick);
+    let again = encoder.counters().trials - trials;
+    assert!(again * 3 <= records.len() as u64, "{again} trials to repair {} records", records.len());
+}
+
+#[test]
+fn the_cache_keeps_within_its_bound() {
+    let bytes = 64 * 1024;
+    let encoder = Encoder::new(bytes);
+    let mut picture = picture((320, 240), Content::Noise, 13);
+    let all = CellSet::full(picture.size.grid());
+    for number in 2..6 {
+        paint(&mut picture, &all, Content::Noise, number, number);
+        encode_all(&encoder, request(all.clone()), &tick(&picture, number));
+        assert!(encoder.counters().records.bytes <= bytes as u64);
+    }
+    assert!(encoder.counters().records.evictions > 0);
+}
+
+#[test]
+fn another_epoch_source_or_grid_is_answered_with_nothing() {
+    let picture = picture((64, 64), Content::Text, 1);
+    let (encoder, tick) = (Encoder::default(), tick(&picture, 4));
+    let good = request(CellSet::full(picture.size.grid()));
+    let other_grid = CellSet::full(Size { width: 640, height: 64 }.grid());
+    let mut wrong_grid = good.clone();
+    wrong_grid.cells = other_grid;
+    for bad in [
+        EncodeRequest { epoch: Epoch(2), ..good.clone() },
+        EncodeRequest { source: SourceId(2), ..good.clone() },
+        wrong_grid,
+    ] {
+        let encoded = encoder.encode(&bad, &tick);
+        assert!(encoded.records.is_empty() && encoded.left == bad.cells && encoded.tick == 4);
+    }
+    let dark = Tick {
+        state: TickState::Dark { state: lfp_proto::frame::SurfaceState::Gone, text: String::new() },
+        ..tick
+    };
+    assert!(encoder.encode(&good, &dark).records.is_empty());
+}
+
+#[test]
+fn digests_are_of_the_clipped_rows() {
+    let picture = picture((70, 40), Content::Noise, 17);
+    let (encoder, tick) = (Encoder::default(), tick(&picture, 6));
+    let request = |x, y, width, height| DigestRequest {
+        session: SessionKey(1),
+        source: SourceId(1),
+        epoch: Epoch(1),
+        cells: CellRect { x, y, width, height },
+        id: 1,
+    };
+    for (x, y, width, height) in [(0, 0, 5, 3), (4, 2, 1, 1), (1, 1, 2, 1), (3, 0, 2, 3)] {
+        let mut bytes = Vec::new();
+        for row in usize::from(y) * 16..(usize::from(y + height) * 16).min(40) {
+            for column in usize::from(x) * 16..(usize::from(x + width) * 16).min(70) {
+                let pixel =
+                    picture.tile((column / 16) as u16, (row / 16) as u16)[row % 16 * 16 + column % 16];
+                bytes.extend(pixel.to_le_bytes());
+            }
+        }
+        for _ in 0..2 {
+            let digested = encoder.digest(&request(x, y, width, height), &tick);
+            assert_eq!((digested.pixels, digested.tick), (Some(crc32fast::hash(&bytes)), 6));
+        }
+    }
+    assert_eq!(encoder.counters().digests.hits, 4);
+    for bad in [request(5, 0, 1, 1), request(0, 0, 0, 1), request(u16::MAX, 0, 2, 1)] {
+        assert_eq!(encoder.digest(&bad, &tick).pixels, None);
+    }
+    assert_eq!(encoder.digest(&DigestRequest { epoch: Epoch(9), ..request(0, 0, 1, 1) }, &tick).pixels, None);
+}

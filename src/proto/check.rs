@@ -1,0 +1,57 @@
+//! The checksums by which both sides compare what they have: DIGEST's two, and the check of a base.
+
+use crate::units::ContentNumber;
+
+/// CRC-32 over content numbers, each as 64-bit little endian: a base's check, and a digest's contents. The caller
+/// gives them row-major.
+#[must_use]
+pub fn contents(numbers: impl IntoIterator<Item = ContentNumber>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for number in numbers {
+        hasher.update(&number.0.to_le_bytes());
+    }
+    hasher.finalize()
+}
+
+/// CRC-32 over pixels (`0x00RRGGBB`), each as B, G, R, 0: a digest's pixels. The caller gives the rows of the clipped
+/// pixel rectangle from top to bottom, in as many pieces as it likes.
+#[must_use]
+pub fn pixels<'a>(rows: impl IntoIterator<Item = &'a [u32]>) -> u32 {
+    const BLOCK: usize = 64;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut bytes = [0; BLOCK * 4];
+    for row in rows {
+        for block in row.chunks(BLOCK) {
+            for (four, pixel) in bytes.chunks_exact_mut(4).zip(block) {
+                four.copy_from_slice(&(pixel & 0x00ff_ffff).to_le_bytes());
+            }
+            hasher.update(&bytes[..block.len() * 4]);
+        }
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{contents, pixels};
+    use crate::units::ContentNumber;
+
+    #[test]
+    fn pieces_do_not_matter_and_the_fourth_byte_is_zero() {
+        let row: Vec<u32> = (0..150).map(|at| at * 0x0102_0305).collect();
+        let plain: Vec<u8> = row.iter().flat_map(|pixel| (pixel & 0x00ff_ffff).to_le_bytes()).collect();
+        assert_eq!(pixels([&row[..]]), crc32fast::hash(&plain));
+        assert_eq!(pixels(row.chunks(7)), crc32fast::hash(&plain));
+    }
+
+    #[test]
+    fn contents_are_summed_as_64_bit_numbers() {
+        assert_eq!(
+            contents([ContentNumber(0x31), ContentNumber(0)]),
+            crc32fast::hash(b"1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")
+        );
+        assert_eq!(contents([]), 0);
+    }
+}

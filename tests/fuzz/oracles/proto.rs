@@ -1,0 +1,219 @@
+//! The wire: whatever parses is emitted again byte for byte, and nothing grows beyond its bounds.
+
+use std::collections::BTreeSet;
+
+use lfp_proto::frame::Frame;
+use lfp_proto::geometry::{CellSet, Grid, PixelRect};
+use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
+use lfp_proto::limits::{DATAGRAM_MAX, FRAMES_MAX, RECORDS_MAX, TEXT_MAX};
+use lfp_proto::packet::{Builder, HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
+use lfp_proto::record::{RECORD_HEADER_MAX, Record};
+use lfp_proto::technique::{self, Technique, bitmap};
+use lfp_proto::units::{ConnectionId, PacketNumber};
+use lfp_proto::wire::{Malformed, Put, Reader};
+
+/// A datagram as it came.
+pub(crate) fn datagram(input: &[u8]) -> bool {
+    let Ok(view) = View::new_checked(input) else { return false };
+    check_view(&view)
+}
+
+fn check_view(view: &View<'_>) -> bool {
+    for largest in [0, 1, u64::from(u32::MAX), u64::MAX / 2, u64::MAX - 1, u64::MAX] {
+        let number = view.number(PacketNumber(largest));
+        let near = number.0.abs_diff(largest.wrapping_add(1)) <= 1 << 31;
+        assert!(near || number.0 <= u64::from(u32::MAX), "{number:?} for {largest}");
+    }
+    match view.kind() {
+        Kind::Hello => hello(view.payload()),
+        Kind::Challenge => challenge(view.payload()),
+        Kind::Accept => accept(view.payload()),
+        Kind::Refuse => refuse(view.payload()),
+        Kind::Data => frames(view),
+    }
+}
+
+fn frames(view: &View<'_>) -> bool {
+    let parsed: Result<Vec<_>, _> = view.frames().collect();
+    assert_eq!(parsed.as_ref().map(drop).map_err(|error| *error), view.check_frames());
+    let Ok(parsed) = parsed else { return false };
+    let mut builder = Builder::new(Vec::new(), DATAGRAM_MAX, Kind::Data, view.connection(), PacketNumber(0));
+    let (mut records, mut room) = (0, true);
+    for frame in &parsed {
+        assert_ne!(*frame, Frame::Padding);
+        if let Frame::Pixels(pixels) = frame {
+            records += pixels.records().count();
+        }
+        // A datagram of the largest size has no room left for what a seal needs.
+        room &= builder.push(frame);
+    }
+    assert!(parsed.len() <= FRAMES_MAX && records <= RECORDS_MAX);
+    assert!(room || view.payload().len() > DATAGRAM_MAX - HEADER_LEN - 16);
+    let again = builder.finish();
+    let view = View::new_checked(&again).expect("what is built is whole");
+    assert!(!room || view.frames().map(Result::unwrap).eq(parsed));
+    true
+}
+
+/// The payload of a DATA datagram.
+pub(crate) fn data(input: &[u8]) -> bool {
+    let mut builder = Builder::new(Vec::new(), DATAGRAM_MAX, Kind::Data, ConnectionId(1), PacketNumber(7));
+    let room = builder.room();
+    builder.body().extend_from_slice(&input[..input.len().min(room)]);
+    let bytes = builder.finish();
+    assert!(bytes.len() <= DATAGRAM_MAX - 16 + PLAIN_TRAILER_LEN);
+    frames(&View::new_checked(&bytes).expect("what is built is whole"))
+}
+
+/// One frame.
+pub(crate) fn frame(input: &[u8]) -> bool {
+    let mut reader = Reader::new(input);
+    let Ok(frame) = Frame::parse(&mut reader) else { return false };
+    let mut again = Vec::new();
+    frame.emit(&mut again);
+    assert_eq!(again, input[..input.len() - reader.remaining()], "{frame:?}");
+    if let Frame::Ack(ack) = frame {
+        assert_eq!(ack.encoded_len(), again.len());
+    }
+    true
+}
+
+/// One record.
+pub(crate) fn record(input: &[u8]) -> bool {
+    let mut reader = Reader::new(input);
+    let Ok(record) = Record::parse(&mut reader) else { return false };
+    let mut again = Vec::new();
+    record.emit(&mut again);
+    assert_eq!(again, input[..input.len() - reader.remaining()], "{record:?}");
+    assert_eq!(record.encoded_len(), again.len());
+    assert!(again.len() <= RECORD_HEADER_MAX + record.payload.len());
+    for number in [0, 1, record.age, u64::MAX] {
+        let content = record.content(PacketNumber(number));
+        assert!(content.is_none_or(|content| content.0 > 0 && content.0 + record.age == number));
+    }
+    true
+}
+
+/// What parses is emitted again, byte for byte but for zeros behind it.
+fn exact<T: PartialEq + std::fmt::Debug>(
+    input: &[u8],
+    parse: fn(&[u8]) -> Result<T, Malformed>,
+    emit: fn(&T, &mut Vec<u8>),
+) -> bool {
+    let Ok(parsed) = parse(input) else { return false };
+    let mut again = Vec::new();
+    emit(&parsed, &mut again);
+    assert!(input.starts_with(&again) && input[again.len()..].iter().all(|byte| *byte == 0), "{parsed:?}");
+    assert_eq!(parse(&again), Ok(parsed));
+    true
+}
+
+/// The payload of a HELLO.
+pub(crate) fn hello(input: &[u8]) -> bool {
+    exact(input, Hello::parse, Hello::emit)
+}
+
+/// The payload of a CHALLENGE.
+pub(crate) fn challenge(input: &[u8]) -> bool {
+    exact(input, Challenge::parse, Challenge::emit)
+}
+
+/// The payload of an ACCEPT.
+pub(crate) fn accept(input: &[u8]) -> bool {
+    exact(input, Accept::parse, Accept::emit)
+}
+
+/// The payload of a REFUSE.
+pub(crate) fn refuse(input: &[u8]) -> bool {
+    exact(input, Refuse::parse, Refuse::emit)
+}
+
+fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> bool {
+    let area = PixelRect { x: 0, y: 0, width: 1 + u16::from(width % 64), height: 1 + u16::from(height % 64) };
+    let (mut scratch, mut out) = (Vec::new(), vec![7]);
+    let decoded = technique::decode(technique, payload, area, &mut scratch, &mut out).is_ok();
+    if decoded {
+        assert_eq!(out.len(), area.pixels());
+        assert!(out.iter().all(|pixel| *pixel <= 0x00ff_ffff));
+    }
+    assert!(out.len() <= area.pixels() && scratch.len() <= area.pixels() * 4 + 768);
+    decoded
+}
+
+/// A payload of any technique, for a rectangle of any size.
+pub(crate) fn technique(input: &[u8]) -> bool {
+    let [number, width, height, payload @ ..] = input else { return false };
+    let technique = Technique::ALL[usize::from(*number) % Technique::ALL.len()];
+    decode(technique, *width, *height, payload)
+}
+
+/// A bitmap's payload for the rectangles of the golden vectors.
+pub(crate) fn bitmap(input: &[u8]) -> bool {
+    let sizes = [(16, 16), (47, 9), (13, 5), (21, 7), (32, 16), (2, 5)];
+    sizes.iter().filter(|(width, height)| decode(Technique::Bitmap, width - 1, height - 1, input)).count() > 0
+}
+
+/// Any pixels come back from every encoder that takes them, within any limit.
+pub(crate) fn encoder(input: &[u8]) -> bool {
+    let [width, limit, colours, rest @ ..] = input else { return false };
+    let width = 1 + usize::from(*width) % 48;
+    let mask = if colours % 2 == 0 { 0x00ff_ffff } else { 0x0003_0301 };
+    let pixels: Vec<_> =
+        rest.windows(3).map(|bgr| u32::from_le_bytes([bgr[0], bgr[1], bgr[2], 0]) & mask).collect();
+    let pixels = &pixels[..pixels.len() / width * width];
+    if pixels.is_empty() {
+        return false;
+    }
+    let height = pixels.len() / width;
+    let area = PixelRect { x: 0, y: 0, width: width as u16, height: height as u16 };
+    let (mut payload, mut scratch, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    let limit = usize::from(*limit) * 16;
+    let fits = bitmap::Encoder::new(bitmap::Effort::Fast).encode(pixels, width, limit, &mut payload);
+    if fits {
+        assert!(payload.len() <= limit);
+        assert_eq!(technique::decode(Technique::Bitmap, &payload, area, &mut scratch, &mut out), Ok(()));
+        assert_eq!(out, pixels);
+    } else {
+        assert!(payload.is_empty());
+    }
+    fits
+}
+
+/// Any text is sent as a legal one, whole if it was legal.
+pub(crate) fn text(input: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(input);
+    let mut bytes = Vec::new();
+    bytes.put_text(&text, TEXT_MAX);
+    let mut reader = Reader::new(&bytes);
+    let read = reader.text(TEXT_MAX, "text").expect("what is put is legal");
+    assert_eq!(reader.remaining(), 0);
+    let legal = text.len() <= TEXT_MAX && !text.chars().any(char::is_control);
+    assert!(!legal || read == text);
+    legal
+}
+
+/// A set of cells does as a set of numbers does.
+pub(crate) fn cell_set(input: &[u8]) -> bool {
+    let [columns, rows, steps @ ..] = input else { return false };
+    let grid = Grid { columns: u16::from(*columns % 40), rows: u16::from(*rows % 40) };
+    let (mut set, mut model) = (CellSet::new(grid), BTreeSet::new());
+    for step in steps.chunks_exact(3) {
+        let index = usize::from(u16::from_le_bytes([step[1], step[2]])) % (grid.cells() + 1);
+        match step[0] % 16 {
+            0..=9 if index < grid.cells() => assert_eq!(set.insert(index), model.insert(index)),
+            10..=13 => assert_eq!(set.remove(index), model.remove(&index)),
+            14 if step[1] == 0 => {
+                set.fill();
+                model = (0..grid.cells()).collect();
+            }
+            15 if step[1] == 0 => {
+                set.clear();
+                model.clear();
+            }
+            _ => assert_eq!(set.contains(index), model.contains(&index)),
+        }
+    }
+    assert!(set.iter().eq(model.iter().copied()) && set.len() == model.len());
+    assert_eq!(set.is_empty(), model.is_empty());
+    !set.is_empty()
+}

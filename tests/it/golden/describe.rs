@@ -1,0 +1,152 @@
+//! What was parsed, as JSON that another implementation can compare with.
+
+use lfp_proto::frame::{Frame, InputKind};
+use lfp_proto::geometry::CellRect;
+use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
+use lfp_proto::packet::{Kind, View};
+use lfp_proto::record::{Base, Record};
+use lfp_proto::units::PacketNumber;
+use serde_json::{Value, json};
+
+use super::hex;
+
+/// An enum's name, in lower case.
+fn word(value: impl std::fmt::Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}
+
+fn cells(cells: CellRect) -> Value {
+    json!([cells.x, cells.y, cells.width, cells.height])
+}
+
+/// A datagram with all that it holds.
+pub(super) fn datagram(view: &View<'_>, largest: PacketNumber) -> Value {
+    let parsed = "the payload parses";
+    let payload = match view.kind() {
+        Kind::Hello => hello(&Hello::parse(view.payload()).expect(parsed)),
+        Kind::Challenge => {
+            let challenge = Challenge::parse(view.payload()).expect(parsed);
+            json!({"client_time_us": challenge.client_time_us, "cookie": hex(&challenge.cookie)})
+        }
+        Kind::Accept => {
+            let accept = Accept::parse(view.payload()).expect(parsed);
+            json!({
+                "client_time_us": accept.client_time_us, "server_time_us": accept.server_time_us,
+                "datagram_size": accept.datagram_size, "idle_timeout_ms": accept.idle_timeout_ms,
+            })
+        }
+        Kind::Refuse => {
+            let refuse = Refuse::parse(view.payload()).expect(parsed);
+            json!({
+                "client_time_us": refuse.client_time_us, "reason": word(refuse.reason), "text": refuse.text,
+            })
+        }
+        Kind::Data => view.frames().map(|parsed_frame| frame(&parsed_frame.expect(parsed))).collect(),
+    };
+    json!({
+        "version": 1, "kind": word(view.kind()), "protection": "plain", "connection": view.connection().0,
+        "largest_seen": largest.0, "number": view.number(largest).0, "payload": payload,
+    })
+}
+
+fn hello(hello: &Hello) -> Value {
+    let displays: Vec<_> = hello
+        .displays
+        .iter()
+        .map(|display| {
+            let size = display.size.unwrap_or_default();
+            json!({
+                "width": size.width, "height": size.height, "depth": display.depth,
+                "refresh_hz": display.refresh_hz,
+            })
+        })
+        .collect();
+    json!({
+        "cookie": hex(&hello.cookie), "client_time_us": hello.client_time_us, "service": hello.service,
+        "place": hello.place, "client_type": word(hello.client_type), "displays": displays,
+        "decoders": hello.decoders, "references": hello.references, "datagram_size": hello.datagram_size,
+        "receive_buffer": hello.receive_buffer,
+    })
+}
+
+/// A frame.
+pub(super) fn frame(frame: &Frame<'_>) -> Value {
+    match frame {
+        Frame::Padding => json!({"frame": "padding"}),
+        Frame::Ping => json!({"frame": "ping"}),
+        Frame::Ack(ack) => {
+            let ranges: Vec<_> =
+                ack.ranges.iter().map(|range| json!([range.first.0, range.last.0])).collect();
+            let refused: Vec<_> = ack
+                .refused
+                .iter()
+                .map(|refused| {
+                    let records: Vec<_> =
+                        refused.records.iter().map(|(index, reason)| json!([index, word(reason)])).collect();
+                    json!({"packet": refused.packet.0, "records": records})
+                })
+                .collect();
+            json!({"frame": "ack", "delay_us": ack.delay_us, "ranges": ranges, "refused": refused})
+        }
+        Frame::Floor(number) => json!({"frame": "floor", "floor": number.0}),
+        Frame::Surface(surface) => json!({
+            "frame": "surface", "surface": surface.surface.0, "epoch": surface.epoch.0,
+            "state": surface.state.name(), "size": surface.size.map(|size| [size.width, size.height]),
+            "text": surface.text,
+        }),
+        Frame::Pixels(pixels) => json!({
+            "frame": "pixels", "surface": pixels.surface.0, "epoch": pixels.epoch.0,
+            "records": pixels.records().map(|parsed| record(&parsed)).collect::<Vec<_>>(),
+        }),
+        Frame::Mark(mark) => json!({
+            "frame": "mark", "surface": mark.surface.0, "epoch": mark.epoch.0, "tick": mark.tick,
+            "captured_us": mark.captured_us, "first": mark.first.0, "last": mark.last.0,
+        }),
+        Frame::Digest(digest) => json!({
+            "frame": "digest", "id": digest.id, "surface": digest.surface.0, "epoch": digest.epoch.0,
+            "cells": cells(digest.cells), "contents": digest.contents, "pixels": digest.pixels,
+        }),
+        Frame::DigestReply(reply) => {
+            json!({"frame": "digest reply", "id": reply.id, "verdict": word(reply.verdict)})
+        }
+        Frame::Input(input) => {
+            let events: Vec<_> =
+                input.events.iter().map(|event| json!([event.sequence, input_kind(event.kind)])).collect();
+            json!({"frame": "input", "surface": input.surface.0, "events": events})
+        }
+        Frame::InputAck(ack) => {
+            json!({"frame": "input ack", "through": ack.through, "dropped": ack.dropped})
+        }
+        Frame::Close(close) => json!({"frame": "close", "reason": word(close.reason), "text": close.text}),
+    }
+}
+
+fn input_kind(kind: InputKind) -> Value {
+    match kind {
+        InputKind::Key { code, down } => json!({"key": code, "down": down}),
+        InputKind::Button { button, down } => json!({"button": word(button), "down": down}),
+        InputKind::MoveTo { x, y } => json!({"x": x, "y": y}),
+        InputKind::MoveBy { dx, dy } => json!({"dx": dx, "dy": dy}),
+        InputKind::Wheel { dx, dy } => json!({"wheel": [dx, dy]}),
+        InputKind::FocusLost => json!("focus lost"),
+    }
+}
+
+/// A record.
+pub(super) fn record(record: &Record<'_>) -> Value {
+    let (base, slot, check) = match record.base {
+        Base::None => ("none", None, None),
+        Base::Reference { slot, check } => ("reference", Some(slot), Some(check)),
+        Base::Current { check } => ("current", None, Some(check)),
+    };
+    json!({
+        "technique": record.technique, "context": record.context, "cells": cells(record.cells),
+        "age": record.age, "base": base, "slot": slot, "check": check, "payload": hex(record.payload),
+    })
+}
+
+/// Rows of pixels, each pixel as `rrggbb`.
+pub(super) fn pixels(pixels: &[u32], width: u16) -> Value {
+    let row = |row: &[u32]| row.iter().map(|pixel| format!("{pixel:06x}")).collect::<Vec<_>>().join(" ");
+    pixels.chunks(width.into()).map(row).collect()
+}

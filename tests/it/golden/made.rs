@@ -1,0 +1,387 @@
+//! The vectors as they are written.
+
+use lfp_proto::check;
+use lfp_proto::frame::{
+    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Input, InputAck, InputEvent,
+    InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
+};
+use lfp_proto::geometry::{CellRect, Size};
+use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
+use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::record::{Base, Context, Record};
+use lfp_proto::technique::{Technique, bitmap, colour, raw};
+use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
+use serde_json::json;
+
+use super::{LARGEST, Vector, describe};
+
+const CONNECTION: ConnectionId = ConnectionId(0x0123_4567_89ab_cdef);
+const SURFACE: SurfaceId = SurfaceId(3);
+const EPOCH: Epoch = Epoch(300);
+
+fn number(value: u64) -> PacketNumber {
+    PacketNumber(value)
+}
+
+fn builder(kind: Kind, packet: u64) -> Builder {
+    Builder::new(Vec::new(), 1_200, kind, CONNECTION, number(packet))
+}
+
+fn datagram(name: &str, builder: Builder) -> Vector {
+    let bytes = builder.finish();
+    let view = View::new_checked(&bytes).expect("what is built is whole");
+    Vector { name: name.to_owned(), fields: describe::datagram(&view, LARGEST), bytes }
+}
+
+fn hello(cookie: &[u8]) -> Hello {
+    Hello {
+        cookie: cookie.to_vec(),
+        client_time_us: 1_234_567,
+        service: "default".to_owned(),
+        place: "Zürich, desk 4".to_owned(),
+        client_type: ClientType::ThinTerminal,
+        displays: vec![
+            Display { size: Size::new(1920, 1080), depth: 24, refresh_hz: 60 },
+            Display { size: None, depth: 16, refresh_hz: 75 },
+        ],
+        decoders: 0b1110,
+        references: 0,
+        datagram_size: 1_200,
+        receive_buffer: 212_992,
+    }
+}
+
+pub(super) fn datagrams() -> Vec<Vector> {
+    let cookie = [0xc0, 0x0c, 0x1e, 0x00, 0xff];
+    let mut first = builder(Kind::Hello, 0);
+    hello(&[]).emit(first.body());
+    first.pad_to(1_100);
+    let mut second = builder(Kind::Hello, 0);
+    hello(&cookie).emit(second.body());
+    second.pad_to(1_100);
+    let mut challenge = builder(Kind::Challenge, 0);
+    Challenge { client_time_us: 1_234_567, cookie: cookie.to_vec() }.emit(challenge.body());
+    let mut accept = builder(Kind::Accept, 0);
+    Accept {
+        client_time_us: 1_234_567,
+        server_time_us: 0x0102_0304_0506,
+        datagram_size: 1_200,
+        idle_timeout_ms: 30_000,
+    }
+    .emit(accept.body());
+    let mut refuse = builder(Kind::Refuse, 0);
+    Refuse {
+        client_time_us: 1_234_567,
+        reason: RefuseReason::UnknownService,
+        text: "no service is called desk; ask for default".to_owned(),
+    }
+    .emit(refuse.body());
+    let mut data = builder(Kind::Data, LARGEST.0 + 1);
+    let mut records = Vec::new();
+    flat().emit(&mut records);
+    for frame in [
+        Frame::Surface(live()),
+        Frame::Pixels(Pixels { surface: SURFACE, epoch: EPOCH, records: &records }),
+        Frame::Floor(number(LARGEST.0 - 20)),
+        Frame::Ping,
+    ] {
+        assert!(data.push(&frame), "the frames fit");
+    }
+    let mut late = builder(Kind::Data, LARGEST.0 - 3);
+    assert!(late.push(&Frame::Ping));
+    vec![
+        datagram("hello without a cookie, padded", first),
+        datagram("hello with a cookie, padded", second),
+        datagram("challenge", challenge),
+        datagram("accept", accept),
+        datagram("refuse", refuse),
+        datagram("data: a surface, pixels, a floor, a ping", data),
+        datagram("data: a number below the largest, across 32 bits", late),
+    ]
+}
+
+fn live() -> Surface<'static> {
+    Surface {
+        surface: SURFACE,
+        epoch: EPOCH,
+        state: SurfaceState::Live,
+        size: Size::new(1280, 800),
+        text: "1280x800 from VRAM",
+    }
+}
+
+fn flat() -> Record<'static> {
+    let cells = CellRect { x: 2, y: 0, width: 78, height: 50 };
+    Record::new(Technique::Colour, Context::Flat, cells, &[0x10, 0x20, 0x30])
+}
+
+fn frame(name: &str, frame: &Frame<'_>) -> Vector {
+    let mut bytes = Vec::new();
+    frame.emit(&mut bytes);
+    Vector { name: name.to_owned(), fields: describe::frame(frame), bytes }
+}
+
+fn ack_frames() -> [Vector; 3] {
+    let range = |first, last| AckRange { first: number(first), last: number(last) };
+    let plain = Ack { delay_us: 0, ranges: vec![range(1, 1)], refused: Vec::new() };
+    let gaps = Ack {
+        delay_us: 4_321,
+        ranges: vec![range(998, 1_000), range(996, 996), range(300, 700), range(1, 2)],
+        refused: Vec::new(),
+    };
+    let refused = Ack {
+        delay_us: u64::from(u32::MAX),
+        ranges: vec![range(200, 400), range(90, 198)],
+        refused: vec![
+            Refused { packet: number(400), records: vec![(0, Refusal::Surface), (127, Refusal::Epoch)] },
+            Refused {
+                packet: number(90),
+                records: vec![
+                    (1, Refusal::Cells),
+                    (2, Refusal::Content),
+                    (3, Refusal::Technique),
+                    (5, Refusal::Base),
+                    (8, Refusal::Payload),
+                ],
+            },
+        ],
+    };
+    [
+        frame("ack of one packet", &Frame::Ack(plain)),
+        frame("ack with gaps", &Frame::Ack(gaps)),
+        frame("ack with every reason of refusal", &Frame::Ack(refused)),
+    ]
+}
+
+fn input_frames() -> [Vector; 2] {
+    let kinds = [
+        InputKind::Key { code: 30, down: true },
+        InputKind::Key { code: 30, down: false },
+        InputKind::Button { button: Button::Right, down: true },
+        InputKind::Button { button: Button::Right, down: false },
+        InputKind::MoveTo { x: 1_279, y: 799 },
+        InputKind::MoveBy { dx: -3, dy: 300 },
+        InputKind::Wheel { dx: 0, dy: -1 },
+        InputKind::FocusLost,
+    ];
+    let events = (40..).zip(kinds).map(|(sequence, kind)| InputEvent { sequence: sequence * sequence, kind });
+    let one = InputEvent { sequence: 1, kind: InputKind::Key { code: 28, down: true } };
+    [
+        frame("input of every kind", &Frame::Input(Input { surface: SURFACE, events: events.collect() })),
+        frame("input, the first event", &Frame::Input(Input { surface: SurfaceId(0), events: vec![one] })),
+    ]
+}
+
+pub(super) fn frames() -> Vec<Vector> {
+    let dark = Surface {
+        surface: SurfaceId(0),
+        epoch: Epoch(2),
+        state: SurfaceState::NoFramebuffer,
+        size: None,
+        text: "the guest is in text mode",
+    };
+    let mut two = Vec::new();
+    flat().emit(&mut two);
+    Record { age: 7, ..flat() }.emit(&mut two);
+    let pixels = |records| Frame::Pixels(Pixels { surface: SURFACE, epoch: EPOCH, records });
+    let mark = |first, last| {
+        let (first, last) = (number(first), number(last));
+        Frame::Mark(Mark { surface: SURFACE, epoch: EPOCH, tick: 77, captured_us: 5_000_000, first, last })
+    };
+    let digest = Digest {
+        id: 9,
+        surface: SURFACE,
+        epoch: EPOCH,
+        cells: CellRect { x: 0, y: 49, width: 80, height: 1 },
+        contents: 0x1234_5678,
+        pixels: 0x9abc_def0,
+    };
+    let verdict = |id, verdict| Frame::DigestReply(DigestReply { id, verdict });
+    let mut all = vec![frame("padding", &Frame::Padding), frame("ping", &Frame::Ping)];
+    all.extend(ack_frames());
+    all.extend([
+        frame("floor", &Frame::Floor(number(16_384))),
+        frame("surface, live", &Frame::Surface(live())),
+        frame("surface, without a framebuffer", &Frame::Surface(dark)),
+        frame("pixels, no record", &pixels(&[])),
+        frame("pixels, two records", &pixels(&two)),
+        frame("mark", &mark(900, 1_030)),
+        frame("mark that no packet carried a part of", &mark(0, 0)),
+        frame("digest", &Frame::Digest(digest)),
+        frame("digest reply, exact", &verdict(9, Verdict::Exact)),
+        frame("digest reply, unsettled", &verdict(300, Verdict::Unsettled)),
+        frame("digest reply, differs", &verdict(u32::MAX, Verdict::Differs)),
+    ]);
+    all.extend(input_frames());
+    all.extend([
+        frame("input ack", &Frame::InputAck(InputAck { through: 129, dropped: 2 })),
+        frame("close", &Frame::Close(Close { reason: CloseReason::ShuttingDown, text: "back at noon" })),
+    ]);
+    all
+}
+
+pub(super) fn records() -> Vec<Vector> {
+    let record = |name: &str, record: Record<'_>| {
+        let mut bytes = Vec::new();
+        record.emit(&mut bytes);
+        Vector { name: name.to_owned(), fields: describe::record(&record), bytes }
+    };
+    let far = CellRect { x: 1_023, y: 1_000, width: 1, height: 24 };
+    let raw = Record::new(Technique::Raw, Context::Unknown, far, &[1, 2, 3]);
+    vec![
+        record("first sent", flat()),
+        record("repeated 300 packets later, far out", Record { age: 300, ..raw }),
+        record("on a reference", Record { base: Base::Reference { slot: 1, check: 0xdead_beef }, ..flat() }),
+        record("on the current picture", Record { base: Base::Current { check: 7 }, ..flat() }),
+        record("unknown technique and context", Record { technique: 31, context: 255, ..flat() }),
+    ]
+}
+
+/// Rows of pixels that a person can check: few colours with hard edges, or a gradient.
+fn picture(width: u16, height: u16, colours: u32) -> Vec<u32> {
+    let (width, height) = (u32::from(width), u32::from(height));
+    let pixel = |x: u32, y: u32| match colours {
+        0 => (x * 5) << 16 | (y * 9) << 8 | (x + y),
+        _ => (x / 3 + y) % colours * (0x00ff_ffff / colours),
+    };
+    (0..height).flat_map(|y| (0..width).map(move |x| pixel(x, y))).collect()
+}
+
+fn technique(name: &str, technique: Technique, size: (u16, u16), pixels: &[u32], bytes: Vec<u8>) -> Vector {
+    let pixels = if pixels.is_empty() { json!(null) } else { describe::pixels(pixels, size.0) };
+    let fields = json!({"technique": technique.name(), "width": size.0, "height": size.1, "pixels": pixels});
+    Vector { name: name.to_owned(), fields, bytes }
+}
+
+pub(super) fn techniques() -> Vec<Vector> {
+    let mut encoder = bitmap::Encoder::default();
+    let mut bitmap = |name: &str, size: (u16, u16), colours| {
+        let pixels = picture(size.0, size.1, colours);
+        let mut bytes = Vec::new();
+        assert!(encoder.encode(&pixels, size.0.into(), 8_900, &mut bytes));
+        technique(name, Technique::Bitmap, size, &pixels, bytes)
+    };
+    let mut all = vec![
+        bitmap("bitmap, filtered, a gradient", (16, 16), 0),
+        bitmap("bitmap, filtered, more colours than a palette holds, clipped", (47, 9), 0),
+        bitmap("bitmap, palette of 1 bit, clipped cell", (13, 5), 2),
+        bitmap("bitmap, palette of 2 bits", (16, 16), 4),
+        bitmap("bitmap, palette of 4 bits, odd width", (21, 7), 11),
+        bitmap("bitmap, palette of 8 bits", (32, 16), 20),
+    ];
+    let five = [0, 1, 2, 3, 4].map(|filter| [filter, 250, 3, 9, 1, 2, 255]).concat();
+    let (len, mut stored) = (five.len() as u16, vec![bitmap::coding::FILTERED, 1]);
+    stored.extend([len.to_le_bytes(), (!len).to_le_bytes()].concat());
+    stored.extend(&five);
+    let every_filter = [
+        [0x0903fa, 0xff0201],
+        [0x0903fa, 0x0805fb],
+        [0x1206f4, 0x0707fc],
+        [0x120674, 0x0b08b9],
+        [0x1b096e, 0x110bba],
+    ];
+    all.push(technique(
+        "bitmap, every filter type, stored",
+        Technique::Bitmap,
+        (2, 5),
+        &every_filter.concat(),
+        stored.clone(),
+    ));
+    stored.push(0);
+    let flat = picture(16, 3, 1);
+    let edge = picture(3, 2, 0);
+    let mut bytes = Vec::new();
+    raw::encode(&edge, &mut bytes);
+    all.extend([
+        technique("bitmap, a byte behind the stream: refused", Technique::Bitmap, (2, 5), &[], stored),
+        technique("raw, clipped cell", Technique::Raw, (3, 2), &edge, bytes.clone()),
+        technique("raw, too short: refused", Technique::Raw, (3, 3), &[], bytes),
+        technique(
+            "colour",
+            Technique::Colour,
+            (16, 3),
+            &flat,
+            colour::encode(&flat).expect("it has one colour").to_vec(),
+        ),
+        technique("colour, too long: refused", Technique::Colour, (16, 3), &[], vec![1, 2, 3, 4]),
+    ]);
+    all
+}
+
+pub(super) fn malformed() -> Vec<Vector> {
+    let wrong = |name: &str, what: &str, error: &str, bytes: Vec<u8>| Vector {
+        name: name.to_owned(),
+        fields: json!({"as": what, "error": error}),
+        bytes,
+    };
+    let mut ping = builder(Kind::Data, 5);
+    assert!(ping.push(&Frame::Ping));
+    let whole = ping.finish();
+    let changed = |at: usize, value: u8| {
+        let mut bytes = whole.clone();
+        bytes[at] = value;
+        let end = bytes.len() - 4;
+        let crc = crc32fast::hash(&bytes[..end]).to_le_bytes();
+        bytes[end..].copy_from_slice(&crc);
+        bytes
+    };
+    let mut flipped = whole.clone();
+    flipped[14] ^= 0x10;
+    let mut many = builder(Kind::Data, 5);
+    many.body().extend([1; 129]);
+    let mut small = Vec::new();
+    hello(&[]).emit(&mut small);
+    let size_at = small.len() - 6;
+    small[size_at..size_at + 2].copy_from_slice(&1_099_u16.to_le_bytes());
+    let ack = |rest: &[u8]| [&[2][..], rest].concat();
+    vec![
+        wrong("shorter than header and trailer", "datagram", "truncated", whole[..17].to_vec()),
+        wrong("a flipped bit", "datagram", "checksum", flipped),
+        wrong("another version", "datagram", "field: version", changed(0, 0x25)),
+        wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x16)),
+        wrong("sealed, which this version does not speak", "datagram", "field: protection", changed(1, 1)),
+        wrong("more than 128 frames", "data", "field: frame count", many.finish()),
+        wrong("an unknown frame type", "data", "field: frame type", changed(14, 12)),
+        wrong("hello: a datagram size below the least", "hello", "field: datagram size", small),
+        wrong("floor: a varint that could be shorter", "frame", "varint", vec![3, 0x81, 0x00]),
+        wrong(
+            "floor: a varint beyond 64 bits",
+            "frame",
+            "varint",
+            [vec![3], vec![0xff; 9], vec![2]].concat(),
+        ),
+        wrong("ack: no range", "frame", "field: ack ranges", ack(&[5, 0, 0, 0])),
+        wrong("ack: a range down to zero", "frame", "field: ack ranges", ack(&[5, 0, 1, 5, 0])),
+        wrong(
+            "ack: refusals of a packet that it does not ack",
+            "frame",
+            "field: refused records",
+            ack(&[5, 0, 1, 0, 1, 1, 1, 0, 1]),
+        ),
+        wrong("surface: live, without pixels", "frame", "field: surface size", vec![4, 0, 1, 0, 0, 0, 0]),
+        wrong("close: a text that a terminal obeys", "frame", "field: close text", vec![11, 0, 1, 0x1b]),
+        wrong("pixels: ends inside a record", "frame", "truncated", vec![5, 0, 1, 3, 1, 0, 0]),
+        wrong("a byte behind the frame", "frame", "trailing", vec![10, 1, 1, 0]),
+    ]
+}
+
+pub(super) fn checks() -> Vec<Vector> {
+    let check = |name: &str, contents: &[u64], pixels: &[u32]| Vector {
+        name: name.to_owned(),
+        fields: json!({"contents": contents, "pixels": pixels}),
+        bytes: [
+            check::contents(contents.iter().copied().map(ContentNumber)).to_le_bytes(),
+            check::pixels([pixels]).to_le_bytes(),
+        ]
+        .concat(),
+    };
+    vec![
+        check("nothing", &[], &[]),
+        check("one cell never painted, one black pixel", &[0], &[0]),
+        check(
+            "four cells, three pixels",
+            &[1, 0, 0x1_0000_0000, 77],
+            &[0x0000_00ff, 0x00ff_0000, 0x0012_3456],
+        ),
+    ]
+}

@@ -1,0 +1,71 @@
+//! The real `lfp-server`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Bench, PATIENCE, Process};
+
+/// A running server on a free port of loopback.
+pub(crate) struct Server {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Serves one source as `default`.
+    pub(crate) fn of(bench: &Bench, source: &str) -> Self {
+        Self::start(bench, &["serve", "--source", source, "--listen", "127.0.0.1:0", "--plain"])
+    }
+
+    /// Serves sources by name.
+    pub(crate) fn of_services(bench: &Bench, services: &[(&str, &str)]) -> Self {
+        let services: Vec<Value> =
+            services.iter().map(|(name, source)| json!({"name": name, "source": source})).collect();
+        let config = json!({"listen": "127.0.0.1:0", "plain": true, "services": services});
+        let file = bench.file("server.json");
+        fs::write(&file, config.to_string()).expect("a configuration");
+        Self::start(bench, &["serve", "--config", file.to_str().expect("UTF-8")])
+    }
+
+    fn start(bench: &Bench, args: &[&str]) -> Self {
+        let mut process = Process::start(bench, "server", Path::new(env!("CARGO_BIN_EXE_lfp-server")), args);
+        let address = process.line("listening on ").parse().expect("an address");
+        Self { process, address }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn assert_running(&mut self) {
+        self.process.assert_running();
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Ends it as Ctrl-C does.
+    ///
+    /// # Panics
+    /// If it does not end in order.
+    pub(crate) fn close(mut self) {
+        self.process.interrupt();
+        let status = self.process.finish(PATIENCE.min(Duration::from_secs(10)));
+        assert!(status.success(), "the server ended with {status}:\n{}", self.process.errors());
+    }
+}
+
+/// Runs `lfp-server` with these words to its end: whether it succeeded, standard output, standard error.
+pub(crate) fn lfp_server(bench: &Bench, args: &[&str]) -> (bool, String, String) {
+    let mut process = Process::start(bench, "command", Path::new(env!("CARGO_BIN_EXE_lfp-server")), args);
+    let status = process.finish(PATIENCE);
+    (status.success(), process.output(), process.errors())
+}

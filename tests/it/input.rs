@@ -1,0 +1,71 @@
+//! What a person does at the client arrives in the guest, and what the guest makes of it comes back.
+
+use crate::harness::{Bench, Client, Display, Guest, PATIENCE, Server, assert_same, wait_for};
+
+#[test]
+fn typed_text_appears_in_the_guest_and_in_the_picture() {
+    let bench = Bench::new();
+    let mut guest = Guest::boot(&bench, "guest", Display::Vga32, "lfp.quiet=1");
+    let server = Server::of(&bench, &guest.source());
+    let before = guest.settle();
+    // Longer than a PS/2 keyboard's queue, with shifted characters, and a line to correct.
+    let text = "The quick brown fox (42) ~ jumps!";
+    let report = Client::settled(&bench, "typist", server.address(), &["--type", &format!("{text}\n")]);
+    guest.wait_line(&format!("typed: {text}"), 1);
+    let after = guest.settle();
+    assert_ne!(before, after, "typing changed nothing on the screen");
+    assert_same("typed", report.picture(), &after);
+    let report = Client::settled(
+        &bench,
+        "keys",
+        server.address(),
+        &["--type", "quiex", "--key", "backspace", "--key", "t", "--key", "enter"],
+    );
+    guest.wait_line("typed: quiet", 1);
+    assert_same("keys", report.picture(), &guest.settle());
+    server.close();
+}
+
+#[test]
+fn the_pointer_moves_and_clicks_where_the_client_says() {
+    let bench = Bench::new();
+    let guest = Guest::boot(&bench, "guest", Display::Vga32, "lfp.quiet=1");
+    let server = Server::of(&bench, &guest.source());
+    Client::settled(&bench, "mover", server.address(), &["--move", "640,400", "--click", "320,200"]);
+    guest.wait_line("button 0x110 down", 1);
+    guest.wait_line("button 0x110 up", 1);
+    let reported = guest.reported();
+    let places = |axis: &str| -> Vec<i64> {
+        let lead = format!("LFP-GUEST absolute {axis} ");
+        reported.lines().filter_map(|line| line.strip_prefix(&lead)?.trim().parse().ok()).collect()
+    };
+    // The tablet's range is 0 to 32767 over the whole screen.
+    for (axis, wanted) in [("0", [16_383, 8_191]), ("1", [16_383, 8_191])] {
+        let places = places(axis);
+        for want in wanted {
+            assert!(
+                places.iter().any(|place| (place - want).abs() < 64),
+                "axis {axis}: {want} is not among {places:?}"
+            );
+        }
+    }
+}
+
+/// Whoever ends with a key held does not leave it held in the guest.
+#[test]
+fn a_client_that_dies_leaves_no_key_held() {
+    let bench = Bench::new();
+    let guest = Guest::boot(&bench, "guest", Display::Vga32, "lfp.quiet=1");
+    let server = Server::of(&bench, &guest.source());
+    let mut client = Client::start(&bench, "killed", server.address(), &["--type", "abc", "--seconds", "30"]);
+    guest.wait_line("key 'c'", 1);
+    client.kill();
+    let keys = guest.count("key ");
+    // A held key repeats thirty times a second.
+    crate::harness::watch(std::time::Duration::from_secs(1), || {});
+    let later = guest.count("key ");
+    assert_eq!(later, keys, "a key was still held a second after its client died");
+    let report = Client::settled(&bench, "next", server.address(), &["--type", "\n"]);
+    wait_for("the next client's Enter", PATIENCE, || (guest.count("typed: abc") == 1).then_some(()));
+    assert!(report.exact());
+}

@@ -1,0 +1,19 @@
+//! Tests with real sockets, real processes and real guests, and of the house itself. `tests/README.md` says how to
+//! run one.
+
+mod harness;
+
+mod fairness;
+mod firmware;
+mod golden;
+mod guests;
+mod hostile;
+mod house;
+mod identity;
+mod input;
+mod lifecycle;
+mod links;
+mod many;
+mod monitors;
+mod soak;
+mod wrong_config;
