@@ -19,7 +19,7 @@ pub fn monitor(bytes: &[u8], step: usize) -> Result<usize, String> {
 /// read with.
 #[must_use]
 pub fn display(answer: &[u8]) -> Option<[String; 2]> {
-    let display = dispi::find_display(&serde_json::from_slice(answer).ok()?)?;
+    let display = dispi::find_display(&serde_json::from_slice(answer).ok()?).ok()??;
     let registers = display.registers?;
     Some([dispi::read_mode_command(registers), dispi::read_order_command(registers)])
 }

@@ -149,6 +149,31 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
 }
 
 #[test]
+fn an_interrupt_ends_the_session_in_order() {
+    let (address, server) = start(Manner::Serve, size(64, 64));
+    let mirror = TempFile::new("interrupt.shm");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_client-lfp"))
+        .args([&address.to_string(), "--plain", "--json", "--mirror", &mirror.path().to_string()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    // It is up once it has painted: waits on the file for at most as long as the server does for the client.
+    while !server.is_finished() && !paints(&mirror.0) {
+        std::thread::yield_now();
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success() && server.join().expect("the server's view").closed);
+    assert!(child.wait().expect("an end").success());
+}
+
+/// Whether the mirror shows a picture.
+fn paints(mirror: &Path) -> bool {
+    let bytes = std::fs::read(mirror).unwrap_or_default();
+    let header = bytes.first_chunk().map(lfp_proto::shm::Header::parse);
+    matches!(header, Some(Ok(header)) if header.state == lfp_proto::shm::State::Painting)
+}
+
+#[test]
 fn a_port_where_nobody_listens_is_told_from_silence() {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("an address");
