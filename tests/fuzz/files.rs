@@ -200,7 +200,7 @@ pub(crate) fn trace_file(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     let fps = if rng.below(4) == 0 { rng.wild() } else { 30 };
     let frames = (0..1 + rng.below(4)).map(|number| {
         let at_us = if rng.below(6) == 0 { rng.next() } else { number as u64 * 1_000 };
-        let len = (width.saturating_mul(height) * 4).min(1 << 16) as usize;
+        let len = width.saturating_mul(height).saturating_mul(4).min(1 << 16) as usize;
         let len = if rng.below(6) == 0 { rng.below(1 << 16) } else { len };
         let payload = zstd::bulk::compress(&vec![number as u8; len], 1).expect("compressed");
         (at_us, if rng.below(16) == 0 { bomb().to_vec() } else { payload })

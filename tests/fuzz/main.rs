@@ -15,7 +15,7 @@ mod traffic;
 
 use harness::Oracle::{Script, Whole};
 use harness::{Extent, Target};
-use oracles::{client, files as file, proto, texts, window};
+use oracles::{client, files as file, proto, server, texts, window};
 use seeds::Seeds::{Golden, Made};
 
 // A new target is one line here, an oracle in `oracles/`, and seeds if no golden vectors fit.
@@ -52,13 +52,22 @@ const WIRE: &[Target] = &[
 ];
 
 /// Whole sessions: datagrams, one after another.
-const SESSIONS: &[Target] = &[Target {
-    name: "client",
-    seeds: Made(seeds::traffic),
-    make: traffic::to_client,
-    oracle: Script(client::client),
-    cost: 1,
-}];
+const SESSIONS: &[Target] = &[
+    Target {
+        name: "server",
+        seeds: Made(seeds::traffic),
+        make: traffic::to_server,
+        oracle: Script(server::server),
+        cost: 1,
+    },
+    Target {
+        name: "client",
+        seeds: Made(seeds::traffic),
+        make: traffic::to_client,
+        oracle: Script(client::client),
+        cost: 1,
+    },
+];
 
 /// What guests, hypervisors and other processes hand to sources.
 const SOURCES: &[Target] = &[

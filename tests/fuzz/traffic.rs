@@ -19,8 +19,10 @@ use crate::seeds;
 pub(crate) const CONNECTION: ConnectionId = ConnectionId(0x0102_0304_0506_0708);
 /// Datagrams of one script.
 pub(crate) const DATAGRAMS: usize = 50;
-/// Addresses that datagrams come from; the session's is 0.
+/// Addresses that datagrams come from, as the lowest bits of what a step says; the session's is 0.
 pub(crate) const ADDRESSES: u8 = 4;
+/// The bit of what a step says that makes a HELLO bring the cookie which its address was given, if it was.
+pub(crate) const WITH_COOKIE: u8 = 0x80;
 
 /// What a server is sent. The seeds are those of [`seeds::traffic`], with scripts behind them.
 pub(crate) fn to_server(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
@@ -51,7 +53,8 @@ fn script(seeds: &[Vec<u8>], rng: &mut Rng, liar: Liar) -> Vec<u8> {
             },
             4 => (0..rng.below(100)).map(|_| rng.byte()).collect(),
             5 | 6 => flipped(&mut number, seeds, rng, liar),
-            7 | 8 => addressed(mutated(&seeds[..datagrams], rng), rng),
+            7 => addressed(mutated(&seeds[..datagrams], rng), rng),
+            8 => addressed(seeds[rng.below(datagrams)].clone(), rng),
             _ => data(&mut number, seeds, rng, liar),
         };
         script::push(&mut script, gap, from, &bytes);

@@ -5,6 +5,7 @@ use lfp_proto::wire::Malformed;
 pub(crate) mod client;
 pub(crate) mod files;
 pub(crate) mod proto;
+pub(crate) mod server;
 pub(crate) mod texts;
 pub(crate) mod window;
 
