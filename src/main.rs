@@ -49,7 +49,9 @@ fn main() -> ExitCode {
     })
 }
 
-fn done<E: std::error::Error + 'static>(outcome: Result<(), E>) -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn done<E: std::error::Error + 'static>(
+    outcome: Result<(), E>,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
     outcome.map(|()| ExitCode::SUCCESS).map_err(Into::into)
 }
 

@@ -119,7 +119,7 @@ const PAGE: u64 = 4096;
 
 /// Why a device's mode is none that can be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-enum ModeError {
+pub(super) enum ModeError {
     #[error("holds no packed pixels (type {0})")]
     Type(u32),
     #[error("states an impossible size of {0}x{1} pixels")]
@@ -144,7 +144,7 @@ fn in_page(fix: &[u8; 80]) -> u64 {
 }
 
 /// The surface that the two structures describe.
-fn parse(var: &[u8; 160], fix: &[u8; 80], length: u64) -> Result<Surface, ModeError> {
+pub(super) fn parse(var: &[u8; 160], fix: &[u8; 80], length: u64) -> Result<Surface, ModeError> {
     let word = |number: usize| u32_at(var, number * 4);
     if u32_at(fix, fix::TYPE) != PACKED_PIXELS {
         return Err(ModeError::Type(u32_at(fix, fix::TYPE)));

@@ -55,7 +55,7 @@ impl Network {
         listen: SocketAddr,
         server: Server,
         pipeline: PipelineHandle,
-            waker: Waker,
+        waker: Waker,
         control: Control,
     ) -> Result<Self, NetworkError> {
         let socket = Socket::bind(listen).map_err(|error| NetworkError::Bind { listen, error })?;

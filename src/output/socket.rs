@@ -47,7 +47,9 @@ impl Socket {
         match self.udp.recv_from(buffer) {
             Ok(received) => Ok(Some(received)),
             // A peer's port that closed reports itself here; it says nothing about the datagrams that wait.
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) =>
+            {
                 Ok(Some((0, SocketAddr::from(([0, 0, 0, 0], 0)))))
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),

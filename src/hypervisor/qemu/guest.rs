@@ -300,9 +300,16 @@ impl Guest {
     /// The display and its memory, or a state that says what is missing.
     fn find(&mut self, now: Instant, pci: &Value) -> State {
         let missing = State::Finding { next: now + REDISCOVER_INTERVAL };
-        let Some(display) = dispi::find_display(pci) else {
-            self.publish_dark(SurfaceState::NoFramebuffer, NO_DISPLAY);
-            return missing;
+        let display = match dispi::find_display(pci) {
+            Ok(Some(display)) => display,
+            Ok(None) => {
+                self.publish_dark(SurfaceState::NoFramebuffer, NO_DISPLAY);
+                return missing;
+            }
+            Err(error) => {
+                self.say(SurfaceState::Faulty, &error.to_string());
+                return missing;
+            }
         };
         match (display, vram::open(self.pid, self.version, &display)) {
             (_, Err(error)) => {
@@ -518,7 +525,6 @@ impl Guest {
         }
         let batch = take_batch(&mut queue, &mut self.held, self.is_absolute);
         drop(queue);
-        slot.count(0, batch.dropped);
         self.input_at = now + INPUT_KEY_INTERVAL * batch.changes;
         if batch.events.is_empty() {
             slot.count(batch.actions, 0);
