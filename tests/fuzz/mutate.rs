@@ -107,6 +107,19 @@ fn change(input: &mut [u8], at: usize, to: impl FnOnce(u8) -> u8) {
     }
 }
 
+/// One of `seeds` with one to five of its words, of four bytes each, replaced.
+pub(crate) fn words(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+    const WORDS: [u32; 12] = [0, 1, 2, 3, 8, 16, 24, 32, 1024, 4096, 1 << 31, u32::MAX];
+    let mut input = seeds[rng.below(seeds.len())].clone();
+    for _ in 0..=rng.below(5) {
+        let at = 4 * rng.below(input.len() / 4);
+        if let Some(word) = input.get_mut(at..at + 4) {
+            word.copy_from_slice(&WORDS[rng.below(WORDS.len())].to_ne_bytes());
+        }
+    }
+    input
+}
+
 /// [`mutated`], with a right checksum every other time.
 pub(crate) fn checksummed(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     let input = mutated(seeds, rng);

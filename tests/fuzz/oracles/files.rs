@@ -1,10 +1,10 @@
 //! Sources over files: whatever stands in them and changes meanwhile, what is scanned lies inside.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Cursor;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use lfp::geometry::CellSet;
@@ -13,10 +13,12 @@ use lfp::hypervisor::{ShmSource, Source, SourceError, SourceId, Surface, TraceSo
 use lfp::scan::{Scanner, TickState};
 use lfp_proto::shm::{self, FIELDS_BYTES, HEADER_BYTES, Header};
 use lfp_proto::time::Instant;
+use tempfile::TempDir;
 
+use super::texts::lies_inside;
 use crate::files::{self, PLACE_UNIT, deed};
 use crate::harness::{Outcome, Tally};
-use crate::script::{Step, steps};
+use crate::script::steps;
 
 /// A header of a `shm:` file, and its damage ring.
 pub(crate) fn shm_header(input: &[u8]) -> Outcome {
@@ -49,61 +51,92 @@ pub(crate) fn xwd(input: &[u8], tally: &mut Tally) {
 }
 
 fn scanned(input: &[u8], file: &[u8], source: fn(PathBuf) -> Box<dyn Source>, tally: &mut Tally) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("file");
-    fs::write(&path, file).expect("written");
-    let late = Arc::new(Mutex::new(VecDeque::new()));
-    let meddler = Meddler { source: source(path.clone()), path: path.clone(), late: Arc::clone(&late) };
-    let mut scanner = Scanner::new(SourceId(0), Box::new(meddler));
+    let place = Arc::new(Mutex::new(Place::new(file)));
+    let path = place.lock().expect("sound").path();
+    let meddled = Meddled { source: source(path), place: Arc::clone(&place) };
+    let mut scanner = Scanner::new(SourceId(0), Box::new(meddled));
     let mut now = Instant::ZERO;
     scan(&mut scanner, now, tally);
     for step in steps(input) {
         now = now + step.gap;
+        let mut place = place.lock().expect("sound");
         match step.what % deed::COUNT {
             deed::WRITE_LATE | deed::RESIZE_LATE => {
-                late.lock().expect("sound").push_back((step.what, step.bytes.to_vec()));
+                place.late.push_back(Late { what: step.what, bytes: step.bytes.to_vec() });
             }
-            deed::REPLACE => {
-                let other = folder.path().join("other");
-                fs::write(&other, file).expect("written");
-                fs::rename(&other, &path).expect("renamed");
-            }
-            _ => meddle(&path, step),
+            deed::REPLACE => place.replace(file),
+            _ => place.meddle(step.what, step.bytes),
         }
+        drop(place);
         scan(&mut scanner, now, tally);
     }
 }
 
-/// Does what a step says to the file.
-fn meddle(path: &Path, step: Step<'_>) {
-    let Some((place, bytes)) = step.bytes.split_first_chunk::<2>() else { return };
-    let place = u64::from(u16::from_le_bytes(*place));
-    let file = OpenOptions::new().write(true).open(path).expect("a file");
-    match step.what % deed::COUNT {
-        deed::WRITE | deed::WRITE_LATE => file.write_all_at(bytes, place).expect("written"),
-        _ => file.set_len(place * PLACE_UNIT).expect("resized"),
+/// A file that is changed and replaced.
+struct Place {
+    folder: TempDir,
+    /// Every file that was there, the newest last.
+    files: Vec<File>,
+    /// What is to be done between two looks at the mode and their sweeps, once each.
+    late: VecDeque<Late>,
+}
+
+/// See [`Place::meddle`].
+struct Late {
+    what: u8,
+    bytes: Vec<u8>,
+}
+
+impl Place {
+    fn new(file: &[u8]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut place = Self { folder, files: Vec::new(), late: VecDeque::new() };
+        place.replace(file);
+        place
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("file")
+    }
+
+    /// Puts a new file there.
+    fn replace(&mut self, bytes: &[u8]) {
+        let other = self.folder.path().join("other");
+        let file = File::create(&other).expect("made");
+        file.write_all_at(bytes, 0).expect("written");
+        fs::rename(&other, self.path()).expect("renamed");
+        self.files.push(file);
+    }
+
+    /// Does to the newest file what a step says.
+    fn meddle(&self, what: u8, bytes: &[u8]) {
+        let (Some(file), Some((at, bytes))) = (self.files.last(), bytes.split_first_chunk::<2>()) else {
+            return;
+        };
+        let at = u64::from(u16::from_le_bytes(*at));
+        match what % deed::COUNT {
+            deed::WRITE | deed::WRITE_LATE => file.write_all_at(bytes, at).expect("written"),
+            _ => file.set_len(at * PLACE_UNIT).expect("resized"),
+        }
+    }
+
+    /// The length of the longest file: one that was replaced stays mapped until it is looked for again.
+    fn length(&self) -> u64 {
+        self.files.iter().map(|file| file.metadata().expect("a file").len()).max().unwrap_or(0)
     }
 }
 
 /// A source whose file changes between the look at its mode and the sweep.
-struct Meddler {
+struct Meddled {
     source: Box<dyn Source>,
-    path: PathBuf,
-    /// What is to be done then, once each.
-    late: Arc<Mutex<VecDeque<(u8, Vec<u8>)>>>,
+    place: Arc<Mutex<Place>>,
 }
 
-impl Source for Meddler {
+impl Source for Meddled {
     fn view(&mut self, now: Instant) -> View {
         let view = self.source.view(now);
         if let View::Live(surface) = &view {
-            let length = fs::metadata(&self.path).expect("a file").len();
-            let end = surface.end_bytes().unwrap_or_else(|| panic!("{surface:?} ends nowhere"));
-            // A file that was replaced is mapped until it is looked for again.
-            assert!(
-                end <= length.max(files::shm().len() as u64 * 64),
-                "{surface:?} ends at {end} of {length}"
-            );
+            lies_inside(surface, self.place.lock().expect("sound").length());
         }
         view
     }
@@ -114,9 +147,11 @@ impl Source for Meddler {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<(), SourceError> {
-        if let Some((what, bytes)) = self.late.lock().expect("sound").pop_front() {
-            meddle(&self.path, Step { gap: Default::default(), what, bytes: &bytes });
+        let mut place = self.place.lock().expect("sound");
+        if let Some(Late { what, bytes }) = place.late.pop_front() {
+            place.meddle(what, &bytes);
         }
+        drop(place);
         self.source.sweep(surface, shadow, changed)
     }
 }
@@ -166,5 +201,4 @@ fn play(input: &[u8]) {
     for at_us in [0, 1, 10_000, 40_000, 5_000_000, u64::MAX / 2, u64::MAX] {
         scan(&mut scanner, Instant::from_micros(at_us), &mut Tally::default());
     }
-    drop(File::open(folder.path()));
 }

@@ -62,7 +62,7 @@ pub(crate) fn device(input: &[u8]) -> Outcome {
 }
 
 /// What may be mapped and swept without another look.
-fn lies_inside(surface: &Surface, length: u64) {
+pub(super) fn lies_inside(surface: &Surface, length: u64) {
     let end = surface.end_bytes().unwrap_or_else(|| panic!("{surface:?} ends nowhere"));
     assert!(end <= length, "{surface:?} ends at {end} of {length}");
 }
