@@ -149,9 +149,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), (String, String)> {
-        in_range("sessions_max", self.sessions_max, &SESSIONS)?;
-        in_range("idle_timeout_s", self.idle_timeout_s, &IDLE_TIMEOUT_S)?;
-        in_range("services", self.services.len(), &(1..=SOURCES_MAX))
+        in_range("sessions_max", &self.sessions_max, &SESSIONS)?;
+        in_range("idle_timeout_s", &self.idle_timeout_s, &IDLE_TIMEOUT_S)?;
+        in_range("services", &self.services.len(), &(1..=SOURCES_MAX))
             .map_err(|(field, _)| (field, format!("must hold 1 to {SOURCES_MAX} services")))?;
         let mut names = BTreeMap::new();
         for (at, service) in self.services.iter().enumerate() {
@@ -165,7 +165,7 @@ impl Config {
                     format!("{:?} is services[{other}]'s name already", service.name),
                 ));
             }
-            in_range(&field("rate_hz"), service.rate_hz, &(1..=SCAN_RATE_MAX_HZ))?;
+            in_range(&field("rate_hz"), &service.rate_hz, &(1..=SCAN_RATE_MAX_HZ))?;
         }
         Ok(())
     }
@@ -173,10 +173,10 @@ impl Config {
 
 fn in_range<T: PartialOrd + fmt::Display>(
     field: &str,
-    value: T,
+    value: &T,
     range: &std::ops::RangeInclusive<T>,
 ) -> Result<(), (String, String)> {
-    if range.contains(&value) {
+    if range.contains(value) {
         return Ok(());
     }
     Err((field.to_owned(), format!("is {value}; {} to {} are allowed", range.start(), range.end())))

@@ -24,7 +24,6 @@ pub mod pipeline;
 pub mod directory;
 
 pub mod connection;
-
 pub mod session;
 
 pub mod server;

@@ -109,6 +109,14 @@ pub const ENDED_MAX: usize = 1_024;
 pub const RECORD_OVERHEAD: usize = 80;
 
 const _: () = {
+    assert!(
+        MODE_POLL.as_millis() <= 100 && MODE_POLL_IDLE.as_millis() <= 1_000,
+        "what happens is seen within 1 s"
+    );
+    // What waits is typed before it is too old.
+    let drained = INPUT_KEY_INTERVAL.as_millis() * ACTIONS_PENDING_MAX as u128;
+    assert!(drained < INPUT_AGE_MAX.as_millis());
+    assert!(INPUT_KEYS_PER_BATCH * 4 <= 16);
     assert!(CLOSE_REPEATS as u128 * CLOSE_INTERVAL.end().as_millis() <= SHUTDOWN_GRACE.as_millis());
     // One cell without compression, with its header, fits the smallest datagram beside everything else.
     assert!(CELL_PIXELS * 3 + lfp_proto::record::RECORD_HEADER_MAX + RECORD_OVERHEAD <= DATAGRAM_MIN);

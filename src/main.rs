@@ -1,3 +1,67 @@
 //! `lfp-server`: serves virtual machines' screens over UDP.
 
-fn main() {}
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lfp::commands::{check_config, inspect, play, record, serve};
+use tracing_subscriber::EnvFilter;
+
+/// Serves virtual machines' screens over UDP, straight from their framebuffers: no agent in the guest
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    /// What to log on standard error, such as `debug` or `lfp::session=trace`
+    #[arg(long, global = true, env = "LFP_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// Log as JSON, one object on a line
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Inspect(inspect::InspectArgs),
+    Record(record::RecordArgs),
+    Play(play::PlayArgs),
+    CheckConfig(check_config::CheckConfigArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = start_log(&cli) {
+        eprintln!("lfp-server: --log {:?}: {error}", cli.log);
+        return ExitCode::from(2);
+    }
+    let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match &cli.command {
+        Command::Serve(args) => done(serve::run(args)),
+        Command::Inspect(args) => inspect::run(args).map_err(Into::into),
+        Command::Record(args) => record::run(args).map_err(Into::into),
+        Command::Play(args) => play::run(args).map_err(Into::into),
+        Command::CheckConfig(args) => done(check_config::run(args)),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("lfp-server: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn done<E: std::error::Error + 'static>(
+    outcome: Result<(), E>,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    outcome.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+}
+
+fn start_log(cli: &Cli) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = EnvFilter::builder().parse(&cli.log)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if cli.log_json {
+        log.json().init();
+    } else {
+        log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init();
+    }
+    Ok(())
+}

@@ -15,6 +15,10 @@ pub(crate) struct Arrivals {
     largest: PacketNumber,
     /// Ascending, disjoint; none came. At most [`GAPS_REMEMBERED`].
     missing: VecDeque<AckRange>,
+    /// Packets skipped that have not come, remembered or not.
+    absent: u64,
+    /// Losses up to here have been noticed.
+    noticed: PacketNumber,
 }
 
 /// Whether a span of packets has come.
@@ -33,6 +37,7 @@ impl Arrivals {
         if number > self.largest {
             if number.0 - self.largest.0 > 1 {
                 let first = PacketNumber(self.largest.0 + 1);
+                self.absent += number.0 - first.0;
                 self.missing.push_back(AckRange { first, last: PacketNumber(number.0 - 1) });
             }
             self.largest = number;
@@ -45,6 +50,7 @@ impl Arrivals {
     fn fill(&mut self, number: PacketNumber) {
         let at = self.missing.partition_point(|range| range.last < number);
         let Some(range) = self.missing.get_mut(at).filter(|range| range.first <= number) else { return };
+        self.absent -= 1;
         match (range.first == number, range.last == number) {
             (true, true) => {
                 self.missing.remove(at);
@@ -81,9 +87,19 @@ impl Arrivals {
         if hole || last > self.largest { Span::Partial } else { Span::Whole }
     }
 
-    /// Whether packets are missing that the server must take for lost by now.
-    pub(crate) fn lacks(&self) -> bool {
-        self.missing.front().is_some_and(|range| self.largest.0 - range.last.0 >= LOSS_PACKETS)
+    /// Packets that were skipped and have not come.
+    pub(crate) const fn absent(&self) -> u64 {
+        self.absent
+    }
+
+    /// Whether packets have been missing for so long that the server must take them for lost, and were not
+    /// when this was last asked.
+    pub(crate) fn notice_loss(&mut self) -> bool {
+        let newest = self.missing.iter().rev().map(|range| range.last);
+        let lost = newest.into_iter().find(|last| self.largest.0 - last.0 >= LOSS_PACKETS);
+        let news = lost.filter(|last| *last > self.noticed);
+        self.noticed = news.unwrap_or(self.noticed);
+        news.is_some()
     }
 }
 
@@ -110,9 +126,11 @@ mod tests {
         for number in [5, 3, 8, 4, 7] {
             arrivals.on_packet(PacketNumber(number));
         }
-        assert!(whole(&arrivals, 1, 5) && !whole(&arrivals, 5, 7) && arrivals.lacks());
+        assert!(whole(&arrivals, 1, 5) && !whole(&arrivals, 5, 7));
+        assert!(arrivals.notice_loss() && !arrivals.notice_loss());
+        assert_eq!(arrivals.absent(), 1);
         arrivals.on_packet(PacketNumber(6));
-        assert!(whole(&arrivals, 1, 9) && !arrivals.lacks());
+        assert!(whole(&arrivals, 1, 9) && arrivals.absent() == 0);
     }
 
     #[test]

@@ -284,8 +284,11 @@ impl Client {
         }
         self.heard_at = now;
         if let Some(lost) = self.arrivals.on_packet(number) {
-            self.stats.packets_lost += lost.last.0 - lost.first.0 + 1;
             self.marks.on_lost(lost);
+        }
+        self.stats.packets_lost = self.arrivals.absent();
+        if self.arrivals.notice_loss() {
+            self.digests.on_loss();
         }
         let (elicits, refused) = self.act(now, number, view);
         // SPEC [LFP-9.1]: A receiver MUST NOT ack a packet before it has acted on all its frames.
@@ -321,11 +324,8 @@ impl Client {
                 // SPEC [LFP-9.8]: A receiver MUST forget packets below the largest FLOOR that came, but none beyond the
                 // largest number that came.
                 self.window.on_floor(*floor);
-                let (marks, stats) = (&mut self.marks, &mut self.stats);
-                self.arrivals.on_floor(*floor, |lost| {
-                    stats.packets_lost += lost.last.0 - lost.first.0 + 1;
-                    marks.on_lost(lost);
-                });
+                let marks = &mut self.marks;
+                self.arrivals.on_floor(*floor, |lost| marks.on_lost(lost));
             }
             Frame::Surface(frame) => self.on_surface(now, frame),
             Frame::Mark(mark) => {
@@ -367,16 +367,15 @@ impl Client {
         index: &mut u16,
         refused: &mut Vec<(u16, Refusal)>,
     ) {
-        let repairing = self.marks.repairing() || self.arrivals.lacks();
         for record in pixels.records() {
             match self.applier.apply(self.surface.as_mut(), pixels, &record, number) {
                 Outcome::Applied(cells, painted) => {
                     self.stats.records_applied += 1;
                     self.stats.cells_applied += painted.cells as u64;
-                    let repaired = if repairing { painted.cells } else { painted.repaired };
-                    self.stats.cells_repaired += repaired as u64;
                     if let Some(framebuffer) = self.surface.as_ref().and_then(Surface::live) {
-                        self.digests.on_change(cells, framebuffer, now);
+                        let lossy = self.digests.on_change(cells, framebuffer, now);
+                        let repaired = if lossy { painted.cells } else { painted.repaired };
+                        self.stats.cells_repaired += repaired as u64;
                         if framebuffer.blank() == 0 {
                             self.painted_at.get_or_insert(now);
                         }

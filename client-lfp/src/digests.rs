@@ -25,10 +25,18 @@ enum Proof {
     Proven,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Band {
+    cells: CellRect,
+    proof: Proof,
+    /// Packets have been lost since it was last proven.
+    lossy: bool,
+}
+
 /// The proofs of a surface's bands. A band that changes while its digest is under way is not proven by the reply.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Digests {
-    bands: Vec<(CellRect, Proof)>,
+    bands: Vec<Band>,
     rows: u16,
     next_id: u32,
 }
@@ -40,40 +48,51 @@ impl Digests {
         self.bands.clear();
         if let Some(framebuffer) = framebuffer {
             self.rows = band_rows(framebuffer.grid());
-            self.bands.extend(framebuffer.bands().map(|band| (band, unproven)));
+            let band = |cells| Band { cells, proof: unproven, lossy: false };
+            self.bands.extend(framebuffer.bands().map(band));
         }
     }
 
-    /// Some of `cells` changed.
-    pub(crate) fn on_change(&mut self, cells: CellRect, framebuffer: &Framebuffer, now: Instant) {
+    /// Packets were lost: what comes now may repair.
+    pub(crate) fn on_loss(&mut self) {
+        for band in &mut self.bands {
+            band.lossy = true;
+        }
+    }
+
+    /// Some of `cells` changed. Says whether packets have been lost since a band of theirs was last proven.
+    pub(crate) fn on_change(&mut self, cells: CellRect, framebuffer: &Framebuffer, now: Instant) -> bool {
         let rows = self.rows.max(1);
         let last = (cells.y + cells.height - 1) / rows;
-        for (band, proof) in &mut self.bands[usize::from(cells.y / rows)..=usize::from(last)] {
-            let quiet = if framebuffer.has_blank(*band) { DIGEST_QUIET_BLANK } else { DIGEST_QUIET };
-            *proof = Proof::Unproven { ask_at: now + quiet, backoff: DIGEST_QUIET };
+        let mut lossy = false;
+        for band in &mut self.bands[usize::from(cells.y / rows)..=usize::from(last)] {
+            let quiet = if framebuffer.has_blank(band.cells) { DIGEST_QUIET_BLANK } else { DIGEST_QUIET };
+            band.proof = Proof::Unproven { ask_at: now + quiet, backoff: DIGEST_QUIET };
+            lossy |= band.lossy;
         }
+        lossy
     }
 
     /// The server answered. Returns the band and the verdict if the digest still counts.
     pub(crate) fn on_reply(&mut self, reply: DigestReply, now: Instant) -> Option<(CellRect, Verdict)> {
-        let (band, proof) = self
+        let band = self
             .bands
             .iter_mut()
-            .find(|(_, proof)| matches!(proof, Proof::Asked { id, .. } if *id == reply.id))?;
-        let Proof::Asked { backoff, .. } = *proof else { return None };
+            .find(|band| matches!(band.proof, Proof::Asked { id, .. } if id == reply.id))?;
+        let Proof::Asked { backoff, .. } = band.proof else { return None };
         let later = (backoff * 2).min(DIGEST_INTERVAL_MAX);
-        *proof = match reply.verdict {
-            Verdict::Exact => Proof::Proven,
-            Verdict::Unsettled | Verdict::Differs => {
-                Proof::Unproven { ask_at: now + backoff, backoff: later }
-            }
-        };
-        Some((*band, reply.verdict))
+        if reply.verdict == Verdict::Exact {
+            band.proof = Proof::Proven;
+            band.lossy = false;
+        } else {
+            band.proof = Proof::Unproven { ask_at: now + backoff, backoff: later };
+        }
+        Some((band.cells, reply.verdict))
     }
 
     /// Whether there is a picture and all of it is proven.
     pub(crate) fn all_proven(&self) -> bool {
-        !self.bands.is_empty() && self.bands.iter().all(|(_, proof)| *proof == Proof::Proven)
+        !self.bands.is_empty() && self.bands.iter().all(|band| band.proof == Proof::Proven)
     }
 
     /// When [`Digests::take`] next has something.
@@ -81,9 +100,9 @@ impl Digests {
         let full = self.asked() >= DIGESTS_PENDING_MAX;
         self.bands
             .iter()
-            .filter_map(|(_, proof)| match proof {
-                Proof::Unproven { ask_at, .. } => (!full).then_some(*ask_at),
-                Proof::Asked { again_at, .. } => Some(*again_at),
+            .filter_map(|band| match band.proof {
+                Proof::Unproven { ask_at, .. } => (!full).then_some(ask_at),
+                Proof::Asked { again_at, .. } => Some(again_at),
                 Proof::Proven => None,
             })
             .min()
@@ -93,27 +112,28 @@ impl Digests {
     pub(crate) fn take(&mut self, now: Instant, surface: &Surface, answer_time: Duration) -> Option<Digest> {
         let framebuffer = surface.live()?;
         let full = self.asked() >= DIGESTS_PENDING_MAX;
-        let (cells, proof) = self.bands.iter_mut().find(|(_, proof)| match proof {
-            Proof::Unproven { ask_at, .. } => !full && *ask_at <= now,
-            Proof::Asked { again_at, .. } => *again_at <= now,
+        let band = self.bands.iter_mut().find(|band| match band.proof {
+            Proof::Unproven { ask_at, .. } => !full && ask_at <= now,
+            Proof::Asked { again_at, .. } => again_at <= now,
             Proof::Proven => false,
         })?;
-        let (id, backoff, checksums) = match *proof {
+        let cells = band.cells;
+        let (id, backoff, checksums) = match band.proof {
             Proof::Asked { id, backoff, checksums, .. } => {
                 (id, (backoff * 2).min(DIGEST_INTERVAL_MAX), checksums)
             }
             Proof::Unproven { backoff, .. } => {
                 self.next_id = self.next_id.wrapping_add(1);
-                (self.next_id, backoff, framebuffer.checksums(*cells))
+                (self.next_id, backoff, framebuffer.checksums(cells))
             }
             Proof::Proven => return None,
         };
-        *proof = Proof::Asked { id, again_at: now + answer_time.max(backoff), backoff, checksums };
+        band.proof = Proof::Asked { id, again_at: now + answer_time.max(backoff), backoff, checksums };
         let (contents, pixels) = checksums;
-        Some(Digest { id, surface: surface.id(), epoch: surface.epoch(), cells: *cells, contents, pixels })
+        Some(Digest { id, surface: surface.id(), epoch: surface.epoch(), cells, contents, pixels })
     }
 
     fn asked(&self) -> usize {
-        self.bands.iter().filter(|(_, proof)| matches!(proof, Proof::Asked { .. })).count()
+        self.bands.iter().filter(|band| matches!(band.proof, Proof::Asked { .. })).count()
     }
 }

@@ -64,6 +64,9 @@ impl InputQueue {
     }
 
     /// Whether `kind` could be merged into the last event, which has not been sent.
+    // SPEC [LFP-12.3]: A client MUST hold at most 64 events that are not covered. A move that directly follows a move
+    // replaces it (to) or adds to it (by), unless it has been sent. If more come, the oldest that is no release is
+    // dropped.
     fn coalesce(&mut self, kind: InputKind) -> bool {
         let Some(last) = self.pending.back_mut().filter(|last| !last.sent) else { return false };
         let merged = match (last.event.kind, kind) {

@@ -9,6 +9,8 @@
 //! [`limits`] and the protocol's own limits say.
 
 pub mod limits;
+#[doc(hidden)]
+pub mod oracle;
 
 mod apply;
 mod arrivals;

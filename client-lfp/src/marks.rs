@@ -38,8 +38,6 @@ pub(crate) struct Marks {
     pending: VecDeque<Pending>,
     /// The newest tick that is complete.
     reached: Option<u64>,
-    /// Packets were given up, and nothing has made up for them since.
-    repairing: bool,
 }
 
 impl Marks {
@@ -57,15 +55,9 @@ impl Marks {
 
     /// Packets were given up.
     pub(crate) fn on_lost(&mut self, lost: AckRange) {
-        self.repairing = true;
         for pending in &mut self.pending {
             pending.broken |= lost.first <= pending.mark.last && pending.mark.first <= lost.last;
         }
-    }
-
-    /// Whether cells that come now may be repairs.
-    pub(crate) const fn repairing(&self) -> bool {
-        self.repairing
     }
 
     /// A packet has been applied: takes the age of each mark that is complete now.
@@ -92,14 +84,12 @@ impl Marks {
 
     /// The whole picture is proven exact.
     pub(crate) fn on_exact(&mut self, now: Instant, offset: ClockOffset, stats: &mut Stats) {
-        self.repairing = false;
         if let Some(tick) = self.pending.iter().map(|pending| pending.mark.tick).max() {
             self.reach(tick, now, offset, stats);
         }
     }
 
     fn reach(&mut self, tick: u64, now: Instant, offset: ClockOffset, stats: &mut Stats) {
-        self.repairing = false;
         self.reached = self.reached.max(Some(tick));
         self.pending.retain(|pending| {
             let done = pending.mark.tick <= tick;

@@ -24,7 +24,7 @@ pub struct Stats {
     pub duplicates: u64,
     /// Packets that came before the session was established or after it ended, and were dropped.
     pub untimely: u64,
-    /// Packet numbers that were skipped and never came: the server gave up waiting for their acks.
+    /// Packet numbers that were skipped and have not come, nor come too late.
     pub packets_lost: u64,
     /// Records of which at least one cell was applied.
     pub records_applied: u64,
@@ -34,9 +34,9 @@ pub struct Stats {
     pub records_refused: [u64; Refusal::ALL.len()],
     /// Cells applied.
     pub cells_applied: u64,
-    /// Cells applied as a repair: the cell was in a refused record or a digest that differed, or it was applied
-    /// between the notice that packets were missing and the proof or mark that made up for them. A client cannot know
-    /// which cells a lost packet held, so in motion this is an upper bound.
+    /// Cells applied as a repair: the cell was in a refused record or in a digest that differed, or packets had been
+    /// lost since its band of rows was last proven. A client cannot know which cells a lost packet held, so in motion,
+    /// and while a picture is filled, this is an upper bound.
     pub cells_repaired: u64,
     /// Digests sent, repetitions included.
     pub digests_sent: u64,

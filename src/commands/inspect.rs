@@ -1,4 +1,4 @@
-//! `lfp-server inspect SOURCE`: what the adapter of a source sees.
+//! `lfp-server inspect SOURCE`: what the adapter of a source sees; `--all`: which guests of this host can be sources.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,23 @@ use serde_json::{Value, json};
 use super::support::{CommandError, open, parse_seconds};
 use crate::clock;
 use crate::geometry::{CellSet, Size};
+use crate::hypervisor::discover::{discover, table};
 use crate::hypervisor::{Source, SourceError, SourceSpec, Surface, View};
 use crate::pixel::convert_row;
 
-/// Shows what the server sees of a source: its mode, its state, how long a sweep takes
+/// Shows what the server sees of a source: its mode, its state, how long a sweep takes; or lists the QEMU guests of
+/// this host
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
     /// Which source: qemu:QMP-SOCKET, trace:FILE[?loop=1], synthetic:NAME[?seed=N&size=WxH&fps=N], shm:FILE,
     /// fbdev:DEVICE, xwd:FILE
-    pub source: SourceSpec,
+    #[arg(required_unless_present = "all")]
+    pub source: Option<SourceSpec>,
+    /// List the QEMU processes of this host, the sources that they can be served as, and what is in the way
+    #[arg(long, conflicts_with = "source")]
+    pub all: bool,
     /// Write the picture to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub png: Option<PathBuf>,
     /// Print one JSON object instead of text
     #[arg(long)]
@@ -34,13 +40,14 @@ pub struct InspectArgs {
 /// Exit code when the source has no picture to show.
 pub const EXIT_DARK: u8 = 3;
 
-/// Prints what the source shows. The exit code is [`EXIT_DARK`] if that is nothing.
+/// Prints what the source shows, or which guests there are. The exit code is [`EXIT_DARK`] if that is nothing.
 ///
 /// # Errors
-/// If the source cannot be reached or read, or the picture cannot be written.
+/// If the source cannot be reached or read, the picture cannot be written, or processes cannot be listed.
 pub fn run(args: &InspectArgs) -> Result<ExitCode, CommandError> {
-    let mut source = open(&args.source)?;
-    let report = match look(source.as_mut(), args)? {
+    let Some(spec) = &args.source else { return list(args) };
+    let mut source = open(spec)?;
+    let report = match look(source.as_mut(), spec, args.wait)? {
         Ok(seen) => {
             if let Some(path) = &args.png {
                 write_png(path, &seen.surface, &seen.shadow)?;
@@ -49,9 +56,17 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode, CommandError> {
         }
         Err((state, text)) => Report { state, text, seen: None },
     };
-    let printed = if args.json { report.json(args).to_string() } else { report.text(args) };
+    let printed = if args.json { report.json(spec).to_string() } else { report.text(spec) };
     writeln!(std::io::stdout(), "{printed}").map_err(CommandError::Print)?;
     Ok(if report.seen.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DARK) })
+}
+
+fn list(args: &InspectArgs) -> Result<ExitCode, CommandError> {
+    let guests = discover()?;
+    let printed = if args.json { format!("{}\n", json!(guests)) } else { table(&guests) };
+    write!(std::io::stdout(), "{printed}").map_err(CommandError::Print)?;
+    let can_serve = guests.iter().any(|guest| guest.source.is_some());
+    Ok(if can_serve { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DARK) })
 }
 
 struct Report {
@@ -76,9 +91,10 @@ const SWEEPS: u32 = 5;
 /// Waits for a picture and captures it; otherwise what the source said last.
 fn look(
     source: &mut dyn Source,
-    args: &InspectArgs,
+    spec: &SourceSpec,
+    wait: Duration,
 ) -> Result<Result<Seen, (SurfaceState, String)>, CommandError> {
-    let deadline = clock::now() + args.wait;
+    let deadline = clock::now() + wait;
     loop {
         let now = clock::now();
         match source.view(now) {
@@ -86,7 +102,7 @@ fn look(
                 Ok(seen) => return Ok(Ok(seen)),
                 // A torn capture is taken again, and the next view says what became of lost memory.
                 Err(_) if now < deadline => {}
-                Err(error) => return Err(CommandError::Unread { source_spec: args.source.clone(), error }),
+                Err(error) => return Err(CommandError::Unread { source_spec: spec.clone(), error }),
             },
             View::Dark { state, text } if now >= deadline => return Ok(Err((state, text))),
             View::Dark { .. } => {}
@@ -124,9 +140,9 @@ fn capture(source: &mut dyn Source, surface: Surface) -> Result<Seen, SourceErro
 }
 
 impl Report {
-    fn json(&self, args: &InspectArgs) -> Value {
+    fn json(&self, spec: &SourceSpec) -> Value {
         let mut object = json!({
-            "source": args.source.to_string(), "state": self.state.name(), "text": self.text,
+            "source": spec.to_string(), "state": self.state.name(), "text": self.text,
         });
         if let Some(seen) = &self.seen {
             let surface = &seen.surface;
@@ -147,17 +163,16 @@ impl Report {
         object
     }
 
-    fn text(&self, args: &InspectArgs) -> String {
+    fn text(&self, spec: &SourceSpec) -> String {
         let Some(Seen { surface, first_us, again_us, torn, .. }) = &self.seen else {
-            return format!("{}: {}; {}", args.source, self.state.name(), self.text);
+            return format!("{spec}: {}; {}", self.state.name(), self.text);
         };
         let Size { width, height } = surface.size;
         let grid = surface.size.grid();
         format!(
-            "{}: live\n  size    {width}x{height} pixels, {}x{} cells\n  format  {}, {} bytes a pixel\n  \
+            "{spec}: live\n  size    {width}x{height} pixels, {}x{} cells\n  format  {}, {} bytes a pixel\n  \
              layout  {} bytes a row, first pixel at byte {}\n  sweep   first {first_us} us, next {again_us} us, \
              {torn} torn",
-            args.source,
             grid.columns,
             grid.rows,
             surface.format.name(),
@@ -196,18 +211,16 @@ fn write_png(path: &Path, surface: &Surface, shadow: &[u8]) -> Result<(), Comman
 mod tests {
     use super::*;
 
-    fn args(source: &str, wait_ms: u64) -> InspectArgs {
-        let source = source.parse().expect("a source");
-        InspectArgs { source, png: None, json: true, wait: Duration::from_millis(wait_ms) }
-    }
+    const WAIT: Duration = Duration::from_secs(3);
 
     #[test]
     fn a_picture_is_reported_and_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("x.png");
-        let args = args("synthetic:typing?size=200x100", 3000);
-        let mut source = open(&args.source).expect("opened");
-        let seen = look(source.as_mut(), &args).expect("looked").map_err(|dark| dark.1).expect("a picture");
+        let spec = "synthetic:typing?size=200x100".parse().expect("a source");
+        let mut source = open(&spec).expect("opened");
+        let seen =
+            look(source.as_mut(), &spec, WAIT).expect("looked").map_err(|dark| dark.1).expect("a picture");
         write_png(&path, &seen.surface, &seen.shadow).expect("written");
         let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&path).expect("a file")));
         let mut reader = decoder.read_info().expect("a PNG");
@@ -217,16 +230,17 @@ mod tests {
         assert!(rgb.iter().copied().eq(expected));
 
         let report = Report { state: SurfaceState::Live, text: String::new(), seen: Some(seen) };
-        let json = report.json(&args);
+        let json = report.json(&spec);
         assert_eq!((json["width"].as_u64(), json["pixel_format"].as_str()), (Some(200), Some("xrgb8888")));
-        assert!(report.text(&args).contains("200x100 pixels, 13x7 cells"));
+        assert!(report.text(&spec).contains("200x100 pixels, 13x7 cells"));
     }
 
     #[test]
     fn what_is_dark_is_said() {
-        let args = args("shm:/nowhere/at/all", 20);
-        let mut source = open(&args.source).expect("opened");
-        let (state, text) = look(source.as_mut(), &args).expect("looked").err().expect("dark");
+        let spec = "shm:/nowhere/at/all".parse().expect("a source");
+        let mut source = open(&spec).expect("opened");
+        let (state, text) =
+            look(source.as_mut(), &spec, Duration::from_millis(20)).expect("looked").err().expect("dark");
         assert_eq!((state, text.as_str()), (SurfaceState::Gone, "/nowhere/at/all does not exist"));
     }
 }

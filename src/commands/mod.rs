@@ -1,6 +1,8 @@
 //! What the words of the command line do.
 
+pub mod check_config;
 pub mod inspect;
 pub mod play;
 pub mod record;
+pub mod serve;
 mod support;

@@ -56,7 +56,9 @@ pub enum ServeError {
 pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let config = configuration(args)?;
     if !config.plain {
-        tracing::warn!("every client will be refused: this version has only plain sessions; name --plain to take them");
+        tracing::warn!(
+            "every client will be refused: this version has only plain sessions; name --plain to take them"
+        );
     }
     let mut stop = StopSignals::install()?;
     let control = Control::start()?;

@@ -10,8 +10,9 @@ use lfp_proto::frame::SurfaceState;
 
 use crate::clock;
 use crate::geometry::Size;
+use crate::hypervisor::discover::DiscoverError;
 use crate::hypervisor::trace::TraceError;
-use crate::hypervisor::{Source, SourceError, SourceSpec, open_local};
+use crate::hypervisor::{Source, SourceError, SourceSpec, open_alone};
 use crate::limits::CELL;
 use crate::scan::{Picture, Tile};
 use crate::time::Instant;
@@ -19,9 +20,17 @@ use crate::time::Instant;
 /// Why a command could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// Nothing here reaches such a source.
-    #[error("{0} cannot be opened by this command")]
-    Unreachable(SourceSpec),
+    /// The source needs a thread that the system does not give.
+    #[error("{source_spec} cannot be followed: {error}")]
+    Unfollowed {
+        /// Which.
+        source_spec: SourceSpec,
+        /// Why.
+        error: io::Error,
+    },
+    /// The guests of this host cannot be listed.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
     /// The source showed nothing in time.
     #[error("{source_spec} showed no picture within {waited_ms} ms: it is {state}; {text}", state = state.name())]
     Dark {
@@ -72,9 +81,9 @@ pub enum CommandError {
 /// Opens the source that `spec` names.
 ///
 /// # Errors
-/// If no adapter of this command reaches it. What is absent is a dark source, not an error.
+/// If the system has no thread for one that needs it. What is absent is a dark source, not an error.
 pub(super) fn open(spec: &SourceSpec) -> Result<Box<dyn Source>, CommandError> {
-    open_local(spec).ok_or_else(|| CommandError::Unreachable(spec.clone()))
+    open_alone(spec).map_err(|error| CommandError::Unfollowed { source_spec: spec.clone(), error })
 }
 
 /// Says when to stop: Ctrl-C, a polite kill, or the end of the time given.

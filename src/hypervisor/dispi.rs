@@ -21,6 +21,8 @@ pub(super) struct Display {
     pub(super) address: PciAddress,
     /// Whether it is the primary VGA device (class 0x0300), else another display (0x0380).
     pub(super) is_vga: bool,
+    /// Whether a virtio-gpu driver may take it over.
+    pub(super) is_virtio: bool,
     /// Bytes of video memory: the size of BAR 0.
     pub(super) vram_bytes: u64,
     /// Where the guest sees the registers: BAR 2. `None` while no firmware or system has placed it.
@@ -43,40 +45,47 @@ impl fmt::Display for PciAddress {
 
 const CLASS_VGA: u64 = 0x0300;
 const CLASS_DISPLAY_OTHER: u64 = 0x0380;
+const VENDOR_VIRTIO: u64 = 0x1af4;
 
 /// The display whose memory is the guest's screen, in the answer to `query-pci`: the first VGA device, else the
-/// first other display. Only those with DISPI registers count.
-pub(super) fn find_display(pci: &Value) -> Option<Display> {
+/// first other display. Only those with DISPI registers count; `None` if there is none.
+pub(super) fn find_display(pci: &Value) -> Result<Option<Display>, NoDevices> {
     let mut displays = Vec::new();
-    let mut rest: Vec<&Value> = pci.as_array()?.iter().collect();
+    let mut rest: Vec<&Value> = pci.as_array().ok_or(NoDevices)?.iter().collect();
     while let Some(bus) = rest.pop() {
         for device in bus["devices"].as_array().into_iter().flatten() {
             rest.extend(device.get("pci_bridge"));
-            displays.extend(read_display(device));
+            let class = device["class_info"]["class"].as_u64().ok_or(NoDevices)?;
+            if class == CLASS_VGA || class == CLASS_DISPLAY_OTHER {
+                displays.extend(read_display(device, class == CLASS_VGA)?);
+            }
         }
     }
-    displays.into_iter().min_by_key(|display| (!display.is_vga, display.address))
+    Ok(displays.into_iter().min_by_key(|display| (!display.is_vga, display.address)))
 }
 
-fn read_display(device: &Value) -> Option<Display> {
-    let class = device["class_info"]["class"].as_u64()?;
-    if class != CLASS_VGA && class != CLASS_DISPLAY_OTHER {
-        return None;
-    }
-    let part = |name: &str| device[name].as_u64().and_then(|part| u8::try_from(part).ok());
-    let regions = device["regions"].as_array()?;
+/// The answer to `query-pci` is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("describes the guest's PCI devices in a way that cannot be")]
+pub(super) struct NoDevices;
+
+fn read_display(device: &Value, is_vga: bool) -> Result<Option<Display>, NoDevices> {
+    let part = |name: &str| device[name].as_u64().and_then(|part| u8::try_from(part).ok()).ok_or(NoDevices);
+    let address = PciAddress { bus: part("bus")?, slot: part("slot")?, function: part("function")? };
+    let regions = device["regions"].as_array().ok_or(NoDevices)?;
     let bar = |number| {
         let is_it = |region: &&Value| region["bar"].as_u64() == Some(number) && region["type"] == "memory";
         regions.iter().find(is_it)
     };
-    let (vram, registers) = (bar(0)?, bar(2)?);
-    Some(Display {
-        address: PciAddress { bus: part("bus")?, slot: part("slot")?, function: part("function")? },
-        is_vga: class == CLASS_VGA,
-        vram_bytes: vram["size"].as_u64()?,
+    let (Some(vram), Some(registers)) = (bar(0), bar(2)) else { return Ok(None) };
+    Ok(Some(Display {
+        address,
+        is_vga,
+        is_virtio: device["id"]["vendor"] == VENDOR_VIRTIO,
+        vram_bytes: vram["size"].as_u64().ok_or(NoDevices)?,
         // QEMU says -1 while it has no address.
         registers: registers["address"].as_u64().filter(|address| *address != 0),
-    })
+    }))
 }
 
 /// The monitor command that reads the registers.
@@ -110,8 +119,10 @@ pub(super) struct Registers {
 /// Which device interprets the registers: they differ in small ways.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Device {
-    /// `VGA`, `secondary-vga`, `virtio-vga`.
+    /// `VGA`, `secondary-vga`.
     Vga,
+    /// `virtio-vga` until a virtio-gpu driver takes it over: a VGA.
+    VirtioVga,
     /// `bochs-display`.
     Bochs,
 }
@@ -131,10 +142,10 @@ pub(super) enum NoMode {
              graphics mode, as with the kernel parameter vga=0x344 or a DRM driver"
     )]
     Legacy,
-    /// A virtio-gpu driver has it.
+    /// The same of a display that virtio-gpu drivers take over, which the registers do not tell apart.
     #[error(
-        "no picture in video memory: a virtio-gpu driver has taken over; use -device VGA or bochs-display, or \
-             keep that driver from loading"
+        "no linear framebuffer: the guest is in text mode, or its virtio-gpu driver has taken the display over; \
+             for the latter use -device VGA or bochs-display, or keep the driver from loading"
     )]
     TakenOver,
     /// Colours through a palette that cannot be read.
@@ -174,11 +185,8 @@ impl Registers {
         if self.enable & GET_CAPABILITIES != 0 {
             return Err(NoMode::Transient);
         }
-        if self.enable & ENABLED == 0 {
-            return Err(NoMode::Legacy);
-        }
-        if self.xres == 0 || self.yres == 0 {
-            return Err(NoMode::TakenOver);
+        if self.enable & ENABLED == 0 || self.xres == 0 || self.yres == 0 {
+            return Err(if device == Device::VirtioVga { NoMode::TakenOver } else { NoMode::Legacy });
         }
         let format = self.format(device, big_endian)?;
         let size = Size::new(self.xres, self.yres).ok_or(NoMode::Size(self.xres, self.yres))?;
@@ -187,22 +195,23 @@ impl Registers {
         let offset = u64::from(self.x_offset) * u64::from(pixel_bytes)
             + u64::from(self.y_offset) * u64::from(stride_bytes);
         // VGA counts the start of the picture in words of four bytes.
-        let offset_bytes = if device == Device::Vga { offset & !3 } else { offset };
+        let offset_bytes = if device == Device::Bochs { offset } else { offset & !3 };
         let surface = Surface { size, stride_bytes, format, offset_bytes };
         let end = surface.end_bytes().unwrap_or(u64::MAX);
         if end > vram_bytes { Err(NoMode::Beyond { end, bytes: vram_bytes }) } else { Ok(surface) }
     }
 
     fn format(&self, device: Device, big_endian: bool) -> Result<PixelFormat, NoMode> {
-        Ok(match (self.bpp, device, big_endian) {
+        let is_bochs = device == Device::Bochs;
+        Ok(match (self.bpp, is_bochs, big_endian) {
             (32, _, false) => PixelFormat::Xrgb8888,
             (32, _, true) => PixelFormat::Xrgb8888Be,
-            (16, Device::Bochs, _) | (16, Device::Vga, false) => PixelFormat::Rgb565,
-            (16, Device::Vga, true) => PixelFormat::Rgb565Be,
-            (24, Device::Vga, false) => PixelFormat::Rgb888,
-            (24, Device::Vga, true) => PixelFormat::Bgr888,
-            (15, Device::Vga, false) => PixelFormat::Xrgb1555,
-            (15, Device::Vga, true) => PixelFormat::Xrgb1555Be,
+            (16, true, _) | (16, false, false) => PixelFormat::Rgb565,
+            (16, false, true) => PixelFormat::Rgb565Be,
+            (24, false, false) => PixelFormat::Rgb888,
+            (24, false, true) => PixelFormat::Bgr888,
+            (15, false, false) => PixelFormat::Xrgb1555,
+            (15, false, true) => PixelFormat::Xrgb1555Be,
             (4 | 8, ..) => return Err(NoMode::Palette(self.bpp)),
             (depth, ..) => return Err(NoMode::Depth(depth)),
         })

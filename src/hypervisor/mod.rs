@@ -3,10 +3,13 @@
 mod control;
 pub mod discover;
 mod dispi;
+#[doc(hidden)]
+pub mod doors;
 mod fbdev;
 mod local;
 mod lookup;
 pub mod mapping;
+mod open;
 mod private;
 mod procfs;
 mod qemu;
@@ -21,6 +24,7 @@ mod xwd;
 pub use control::Control;
 pub use fbdev::FbdevSource;
 pub use local::open_local;
+pub use open::{open, open_alone};
 pub use qemu::{InputCounters, QemuSource};
 pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};

@@ -11,6 +11,7 @@ use crate::logic::cache::{BoundedCache, CacheCounters, Content};
 use crate::logic::record::{self, Coded, Scratch};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, region};
 use crate::scan::{Picture, Tick, TickState};
+use lfp_proto::check;
 use lfp_proto::record::Record;
 use lfp_proto::technique::{Technique, raw};
 
@@ -267,13 +268,11 @@ fn blocks(grid: Grid) -> impl Iterator<Item = CellRect> {
 
 /// CRC-32 over the pixels of `cells` as DIGEST defines it.
 fn checksum(picture: &Picture, cells: CellRect) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    let (mut pixels, mut bytes) = (Vec::new(), Vec::new());
+    let mut sum = check::Pixels::default();
+    let mut pixels = Vec::new();
     for y in cells.y..cells.y + cells.height {
         picture.read(CellRect { y, height: 1, ..cells }, &mut pixels);
-        bytes.clear();
-        bytes.extend(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()));
-        crc.update(&bytes);
+        sum.update(&pixels);
     }
-    crc.finalize()
+    sum.finish()
 }

@@ -17,18 +17,35 @@ pub fn contents(numbers: impl IntoIterator<Item = ContentNumber>) -> u32 {
 /// pixel rectangle from top to bottom, in as many pieces as it likes.
 #[must_use]
 pub fn pixels<'a>(rows: impl IntoIterator<Item = &'a [u32]>) -> u32 {
-    const BLOCK: usize = 64;
-    let mut hasher = crc32fast::Hasher::new();
-    let mut bytes = [0; BLOCK * 4];
+    let mut sum = Pixels::default();
     for row in rows {
-        for block in row.chunks(BLOCK) {
+        sum.update(row);
+    }
+    sum.finish()
+}
+
+/// [`pixels`] for a caller that has the pieces one at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Pixels(crc32fast::Hasher);
+
+impl Pixels {
+    /// Adds the next piece.
+    pub fn update(&mut self, piece: &[u32]) {
+        const BLOCK: usize = 256;
+        let mut bytes = [0; BLOCK * 4];
+        for block in piece.chunks(BLOCK) {
             for (four, pixel) in bytes.chunks_exact_mut(4).zip(block) {
                 four.copy_from_slice(&(pixel & 0x00ff_ffff).to_le_bytes());
             }
-            hasher.update(&bytes[..block.len() * 4]);
+            self.0.update(&bytes[..block.len() * 4]);
         }
     }
-    hasher.finalize()
+
+    /// The checksum of all that was added.
+    #[must_use]
+    pub fn finish(self) -> u32 {
+        self.0.finalize()
+    }
 }
 
 #[cfg(test)]
@@ -40,7 +57,7 @@ mod tests {
 
     #[test]
     fn pieces_do_not_matter_and_the_fourth_byte_is_zero() {
-        let row: Vec<u32> = (0..150).map(|at| at * 0x0102_0305).collect();
+        let row: Vec<u32> = (0..700_u32).map(|at| at.wrapping_mul(0x0102_0305)).collect();
         let plain: Vec<u8> = row.iter().flat_map(|pixel| (pixel & 0x00ff_ffff).to_le_bytes()).collect();
         assert_eq!(pixels([&row[..]]), crc32fast::hash(&plain));
         assert_eq!(pixels(row.chunks(7)), crc32fast::hash(&plain));

@@ -4,6 +4,7 @@ use crate::geometry::CellRect;
 use crate::units::{ContentNumber, Epoch, SurfaceId};
 use lfp_proto::frame::DigestReply;
 
+// SPEC [LFP-10.1]: A server MUST remember which cells at which content each packet in flight carried,
 /// One thing that a packet carried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Item {

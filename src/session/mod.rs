@@ -287,8 +287,7 @@ impl Session {
         self.address = address;
         self.heard_at = now;
         self.window.on_path_change(rtt_guess);
-        self.rate =
-            RateController::new(now, self.terms.datagram as u64, self.terms.receive_buffer, rtt_guess);
+        self.rate.on_path_change(now, rtt_guess);
         self.stats.moves += 1;
         self.repace();
     }

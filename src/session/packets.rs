@@ -124,6 +124,7 @@ impl Session {
             return None;
         }
         let number = self.window.next();
+        // SPEC [LFP-4.7]: A server MUST NOT send a datagram longer than the HELLO's datagram size.
         let mut builder = Builder::new(
             Vec::with_capacity(self.terms.datagram),
             self.terms.datagram,

@@ -10,32 +10,6 @@ use lfp_proto::limits;
 use lfp_proto::technique::Technique;
 use serde_json::Value;
 
-/// Rules whose code is not there yet, with the place that will quote them. A rule that is quoted by now may not
-/// stand here; once the list is empty, it goes.
-const AWAITED: &[(&str, &str)] = &[
-    ("LFP-3.2", "src/config or src/main.rs, and client-lfp/src/main.rs: --plain"),
-    ("LFP-4.3", "src/server or src/connection: handshake"),
-    ("LFP-4.4", "src/server or src/connection: cookie"),
-    ("LFP-4.5", "src/server or src/connection: handshake"),
-    ("LFP-4.7", "src/server or src/session: packet builder"),
-    ("LFP-4.9", "src/server or src/connection: address of a session"),
-    ("LFP-6.2", "src/session: packing of records"),
-    ("LFP-7.4", "src/session: packing of records"),
-    ("LFP-9.9", "src/session: ack"),
-    ("LFP-10.1", "src/session: what a packet carried"),
-    ("LFP-10.2", "src/session: lost and refused"),
-    ("LFP-10.3", "src/session: new epoch"),
-    ("LFP-10.5", "src/proto/window: rate"),
-    ("LFP-11.1", "src/session: digests"),
-    ("LFP-11.2", "src/session: digests"),
-    ("LFP-11.3", "src/session: digests"),
-    ("LFP-12.2", "src/session: input"),
-    ("LFP-12.3", "client-lfp/src: input"),
-    ("LFP-12.6", "src/session: held keys and buttons"),
-    ("LFP-12.8", "src/server: input by several sessions"),
-    ("LFP-13.1", "src/session: marks"),
-];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -127,17 +101,8 @@ fn every_must_is_quoted_by_the_code_that_meets_it() {
             quoted.insert(id.to_owned());
         }
     }
-    for (id, rule) in &rules {
-        match (quoted.contains(id), AWAITED.iter().find(|(awaited, _)| awaited == id)) {
-            (false, None) => wrong.push(format!("no code quotes [{id}]: {rule}")),
-            (true, Some(_)) => wrong.push(format!("[{id}] is quoted by now: take it off AWAITED")),
-            _ => {}
-        }
-    }
-    for (id, _) in AWAITED {
-        if !rules.contains_key(*id) {
-            wrong.push(format!("AWAITED names [{id}], which SPEC.md does not have"));
-        }
+    for (id, rule) in rules.iter().filter(|(id, _)| !quoted.contains(*id)) {
+        wrong.push(format!("no code quotes [{id}]: {rule}"));
     }
     assert!(wrong.is_empty(), "{} faults:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -263,4 +228,57 @@ fn the_protocol_needs_no_std_and_the_client_no_encoders() {
     let proto =
         client.lines().find(|line| line.starts_with("lfp-proto")).expect("the client has the protocol");
     assert!(proto.contains("[]"), "client-lfp enables features of the protocol: {proto}");
+}
+
+/// Every file and folder that the code map must name: the top of the tree and of `src`, except manifests, documents
+/// and what only hosts other entries.
+fn mapped_places() -> BTreeSet<String> {
+    let mut places = BTreeSet::new();
+    for (folder, skipped) in [("src", &["lib.rs"][..]), ("tests", &["README.md"][..])] {
+        for entry in fs::read_dir(root().join(folder)).expect("a folder of the tree") {
+            let entry = entry.expect("an entry of the tree");
+            let name = entry.file_name().into_string().expect("a name in UTF-8");
+            // `pixel.rs` beside `pixel/` is one module.
+            let is_module_file =
+                name.strip_suffix(".rs").is_some_and(|stem| root().join(folder).join(stem).is_dir());
+            if skipped.contains(&name.as_str()) || is_module_file {
+                continue;
+            }
+            let slash = if entry.path().is_dir() { "/" } else { "" };
+            places.insert(format!("{folder}/{name}{slash}"));
+        }
+    }
+    places.extend(["client-lfp/", "benches/", "scripts/"].map(str::to_owned));
+    places
+}
+
+#[test]
+fn the_code_map_is_the_tree() {
+    let document =
+        fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("docs/ARCHITECTURE.md is there");
+    let rows = table(&document, "## Code map");
+    let named: BTreeSet<String> = rows.iter().map(|row| row[0].trim_matches('`').to_owned()).collect();
+    let places = mapped_places();
+    let missing: Vec<_> = places.difference(&named).collect();
+    let gone: Vec<_> = named.difference(&places).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "the map lacks {missing:?} and names {gone:?}, which is not there"
+    );
+}
+
+#[test]
+fn unsafe_code_stays_in_its_rooms() {
+    const ROOM: &str = "src/hypervisor/mapping";
+    let mut files = Vec::new();
+    for folder in ["src", "client-lfp", "tests", "benches"] {
+        sources(&root().join(folder), &mut files);
+    }
+    for file in files {
+        let shown = file.strip_prefix(root()).unwrap_or(&file).display().to_string();
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let opens = text.contains("allow(unsafe_code") || text.contains("expect(unsafe_code");
+        let is_this = shown.ends_with("tests/it/house.rs");
+        assert!(!opens || is_this || shown.starts_with(ROOM), "{shown} opens unsafe code");
+    }
 }

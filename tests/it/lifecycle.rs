@@ -32,6 +32,7 @@ fn a_guest_dies_and_another_takes_its_place() {
     client.wait_shows(&truth, PATIENCE);
     late.wait_shows(&truth, PATIENCE);
     drop(guest);
+    client.wait_dark(SOON);
     client.interrupt();
     let (_, report) = client.end();
     assert_eq!(report.json["surface"], "gone", "{}", report.json);

@@ -47,13 +47,14 @@ Exit codes
 JSON: times in milliseconds are since the program started; null is what did not happen
   state, error           how the session stands or ended; what went wrong, for people
   exact                  whether the last picture was proven to be the server's, pixel for pixel
-  surface                {state, text, epoch, width, height}
+  surface, surface_text  live, connecting, no-framebuffer, gone or faulty, and why, for people
+  epoch, width, height   of the surface; of the last picture
   first_picture_ms       every cell painted       exact_ms   first proven exact
   settle_ms              proven exact and still from then on, as --settle asks
   bytes_down, bytes_up   UDP payload and 28 bytes of headers a datagram; also datagrams_down, datagrams_up
   cells_applied          cells painted
-  cells_repaired         of these, repairs: in a refused record or a digest that differed, or painted between the
-                         notice of a loss and what made up for it (in motion an upper bound)
+  cells_repaired         of these, repairs: in a refused record or a digest that differed, or in a band of rows that
+                         had not been proven since packets were lost; in motion an upper bound
   records_refused        by reason
   packets_lost, duplicates, malformed, foreign
   digests                {sent, exact, differed}

@@ -12,11 +12,17 @@ use crate::cli::run::Run;
 pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
     let (client, milestones) = (run.client(), run.milestones());
     let stats = client.stats();
+    let surface = client.surface();
+    let size = client.picture().map(|Picture { size, .. }| size);
     json!({
         "state": client.state().name(),
         "error": failure.map(ToString::to_string),
         "exact": milestones.ended_exact,
-        "surface": surface(run),
+        "surface": surface.map(|surface| surface.state.name()),
+        "surface_text": surface.map(|surface| surface.text),
+        "epoch": surface.map(|surface| surface.epoch.0),
+        "width": size.map(|size| size.width),
+        "height": size.map(|size| size.height),
         "first_picture_ms": millis(client.painted_at()),
         "exact_ms": millis(milestones.exact),
         "settle_ms": millis(milestones.settled),
@@ -47,18 +53,6 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "staleness_ms": staleness(&stats.staleness_us, stats.clock_error_us),
         "rtt_us": client.rtt_us(),
         "peak_memory_bytes": peak_memory_bytes(),
-    })
-}
-
-fn surface(run: &Run<'_>) -> Value {
-    let Some(surface) = run.client().surface() else { return Value::Null };
-    let size = surface.size.or_else(|| run.client().picture().map(|Picture { size, .. }| size));
-    json!({
-        "state": surface.state.name(),
-        "text": surface.text,
-        "epoch": surface.epoch.0,
-        "width": size.map(|size| size.width),
-        "height": size.map(|size| size.height),
     })
 }
 

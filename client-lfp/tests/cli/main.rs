@@ -65,7 +65,8 @@ fn the_screen_is_settled_written_mirrored_and_reported() {
 
     let report = json(&output);
     assert_eq!((&report["exact"], &report["state"]), (&Value::Bool(true), &Value::from("ended")));
-    assert_eq!((&report["surface"]["width"], &report["surface"]["height"]), (&330.into(), &200.into()));
+    assert_eq!((&report["width"], &report["height"]), (&330.into(), &200.into()));
+    assert_eq!((&report["surface"], &report["epoch"]), (&"live".into(), &1.into()));
     assert_eq!(report["cells_applied"], 21 * 13);
     let ms = |name: &str| report[name].as_f64().expect("a time");
     assert!(0.0 < ms("first_picture_ms") && ms("first_picture_ms") <= ms("exact_ms"));
@@ -91,6 +92,21 @@ fn the_screen_is_settled_written_mirrored_and_reported() {
     let hello = seen.hello.expect("a hello");
     assert_eq!((hello.service.as_str(), hello.place.as_str()), ("demo", "desk"));
     assert!(hello.receive_buffer >= 64 * 1024 && seen.closed);
+}
+
+#[test]
+fn memory_is_the_picture_and_a_little() {
+    const LITTLE: u64 = 8 * 1024 * 1024;
+    for (manner, size) in [(Manner::Serve, size(64, 64)), (Manner::Large, size(1280, 800))] {
+        let (address, _server) = start(manner, size);
+        let png_file = TempFile::new("memory.png");
+        let output = client(address, &format!("--plain --json --settle 10 --png {}", png_file.path()));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let peak = json(&output)["peak_memory_bytes"].as_u64().expect("Linux says so");
+        let most = size.pixels() as u64 * 4 + LITTLE;
+        assert!(peak <= most, "{peak} bytes for {size:?}, where {most} are the aim");
+        println!("{size:?}: {} KiB beside the picture", (peak - size.pixels() as u64 * 4) / 1024);
+    }
 }
 
 #[test]
@@ -130,6 +146,31 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
     exits(Manner::Unsettled, "--plain --settle 100 --seconds 0.5", 4, "not proven exact");
     exits(Manner::Serve, "--plain --settle 10 --png /nowhere/x.png", 5, "/nowhere/x.png");
     exits(Manner::Serve, "--plain --mirror /nowhere/x.shm", 5, "/nowhere/x.shm");
+}
+
+#[test]
+fn an_interrupt_ends_the_session_in_order() {
+    let (address, server) = start(Manner::Serve, size(64, 64));
+    let mirror = TempFile::new("interrupt.shm");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_client-lfp"))
+        .args([&address.to_string(), "--plain", "--json", "--mirror", &mirror.path().to_string()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    // It is up once it has painted: waits on the file for at most as long as the server does for the client.
+    while !server.is_finished() && !paints(&mirror.0) {
+        std::thread::yield_now();
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success() && server.join().expect("the server's view").closed);
+    assert!(child.wait().expect("an end").success());
+}
+
+/// Whether the mirror shows a picture.
+fn paints(mirror: &Path) -> bool {
+    let bytes = std::fs::read(mirror).unwrap_or_default();
+    let header = bytes.first_chunk().map(lfp_proto::shm::Header::parse);
+    matches!(header, Some(Ok(header)) if header.state == lfp_proto::shm::State::Painting)
 }
 
 #[test]

@@ -13,7 +13,7 @@ use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse, RefuseReason};
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::{Context, Record};
-use lfp_proto::technique::{Technique, raw};
+use lfp_proto::technique::{Technique, bitmap, raw};
 use lfp_proto::time::Instant;
 use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::window::{Arrival, ReceiveWindow};
@@ -34,6 +34,8 @@ pub(crate) enum Manner {
     Dark,
     /// Shows the picture, and never finds it settled.
     Unsettled,
+    /// Shows a picture of two colours in one record, the largest that decoding may have to hold.
+    Large,
 }
 
 /// What the server saw, in the end.
@@ -137,6 +139,17 @@ impl Server {
         let size = Some(self.size);
         let live = Surface { surface: SURFACE, epoch: EPOCH, state: SurfaceState::Live, size, text: "" };
         let grid = self.size.grid();
+        if self.manner == Manner::Large {
+            let mut payload = Vec::new();
+            let mut encoder = bitmap::Encoder::new(bitmap::Effort::Fast);
+            let source = self.pixels(grid.rect());
+            assert!(encoder.encode(&source, usize::from(self.size.width), 1000, &mut payload));
+            let mut records = Vec::new();
+            Record::new(Technique::Bitmap, Context::Unknown, grid.rect(), &payload).emit(&mut records);
+            let pixels = Pixels { surface: SURFACE, epoch: EPOCH, records: &records };
+            self.contents.fill(self.next);
+            return self.send(client, connection, &[Frame::Surface(live), Frame::Pixels(pixels)]);
+        }
         for index in 0..grid.cells() {
             let (x, y) = (index % usize::from(grid.columns), index / usize::from(grid.columns));
             let cells = CellRect { x: x as u16, y: y as u16, width: 1, height: 1 };
@@ -152,6 +165,12 @@ impl Server {
 
     fn pixels(&self, cells: CellRect) -> Vec<u32> {
         let area = self.size.clip(cells);
+        if self.manner == Manner::Large {
+            let row = |y| {
+                (0..area.width).map(move |x| if u32::from(x) * u32::from(y) == 77 { 0xff_ffff } else { 0 })
+            };
+            return (area.y..area.y + area.height).flat_map(row).collect();
+        }
         let row = |y| (area.x..area.x + area.width).map(move |x| pixel(usize::from(x), usize::from(y)));
         (area.y..area.y + area.height).flat_map(row).collect()
     }

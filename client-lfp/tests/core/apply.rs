@@ -1,7 +1,7 @@
 //! Records, refusals, acks, epochs.
 
-use client_lfp::limits::{ACK_DELAY, ACK_PACKETS};
-use lfp_proto::frame::{AckRange, Frame, Refusal, SurfaceState};
+use client_lfp::limits::{ACK_DELAY, ACK_PACKETS, LOSS_PACKETS};
+use lfp_proto::frame::{AckRange, Digest, DigestReply, Frame, Refusal, SurfaceState, Verdict};
 use lfp_proto::record::{Base, Context, Record};
 use lfp_proto::technique::{Technique, bitmap, raw};
 use lfp_proto::units::{Epoch, PacketNumber};
@@ -163,19 +163,26 @@ fn duplicates_and_damaged_packets_are_counted_and_dropped() {
 }
 
 #[test]
-fn cells_that_come_after_a_loss_count_as_repaired_until_it_is_made_up_for() {
-    let mut session = Session::live(64, 16);
-    let paint = |session: &mut Session, x| {
-        let bytes = records(&[colour(rect(x, 0, 1, 1), &RED)]);
+fn cells_that_come_after_a_loss_count_as_repaired_until_their_band_is_proven() {
+    let mut session = Session::live(16, 256);
+    let paint = |session: &mut Session, y, height| {
+        let bytes = records(&[colour(rect(0, y, 1, height), &RED)]);
         session.say(&[pixels(1, &bytes)]);
     };
-    paint(&mut session, 0);
-    assert_eq!(session.client.stats().cells_repaired, 0);
+    paint(&mut session, 0, 16);
     session.packet(&[Frame::Ping]);
-    paint(&mut session, 1);
-    let floor = session.next();
-    session.say(&[Frame::Floor(PacketNumber(floor))]);
-    paint(&mut session, 2);
+    for _ in 0..LOSS_PACKETS {
+        assert_eq!(session.client.stats().cells_repaired, 0);
+        session.say(&[Frame::Ping]);
+    }
+    paint(&mut session, 0, 1);
+    assert_eq!((session.client.stats().cells_repaired, session.client.stats().packets_lost), (1, 1));
+    for (_, frame) in session.hears_for(ms(60)) {
+        if let Frame::Digest(Digest { id, .. }) = frame {
+            session.say(&[Frame::DigestReply(DigestReply { id, verdict: Verdict::Exact })]);
+        }
+    }
+    assert!(session.client.exact());
+    paint(&mut session, 0, 16);
     assert_eq!(session.client.stats().cells_repaired, 1);
-    assert_eq!(session.client.stats().packets_lost, 1);
 }

@@ -1,5 +1,6 @@
 //! A server that says anything.
 
+use client_lfp::oracle::{check, hostile_server};
 use client_lfp::{Client, Config};
 use lfp_proto::frame::{
     Ack, AckRange, Close, CloseReason, DigestReply, Frame, InputAck, InputKind, Mark, Surface, SurfaceState,
@@ -78,24 +79,6 @@ fn any_frame<'a>(rng: &mut Rng, base_epoch: u32, bytes: &'a mut Vec<u8>) -> Fram
             Frame::Pixels(lfp_proto::frame::Pixels { surface, epoch, records: bytes })
         }
     }
-}
-
-/// What holds after every event, whatever the server said.
-fn check(client: &mut Client, now: Instant) {
-    let mut sent = 0;
-    while let Some(bytes) = client.poll_transmit(now) {
-        assert!(bytes.len() <= 1200);
-        sent += 1;
-        assert!(sent <= 8, "a client that answers one event with {sent} datagrams");
-    }
-    if let Some(due) = client.poll_timeout() {
-        assert!(due > now, "a deadline at {due:?} is left over at {now:?}");
-    }
-    if let Some(picture) = client.picture() {
-        assert_eq!(picture.pixels.len(), picture.size.pixels());
-        assert_eq!(picture.contents.len(), picture.size.grid().cells());
-    }
-    assert!(client.input_waiting() <= client_lfp::limits::INPUT_PENDING_MAX);
 }
 
 #[test]
@@ -181,6 +164,26 @@ fn random_payloads_with_a_valid_checksum_are_dropped_or_acted_on() {
                 fuzz_datagram(&mut session.client, session.now, &builder.finish());
             }
         }
+    }
+}
+
+#[test]
+fn the_fuzzers_oracle_goes_deep_and_holds() {
+    let mut rng = Rng(5);
+    for _ in 0..300 {
+        let mut bytes = Vec::new();
+        for _ in 0..40 {
+            let mut said = Vec::new();
+            any_frame(&mut rng, 1, &mut Vec::new()).emit(&mut said);
+            if rng.below(4) == 0 {
+                let at = rng.below(said.len() as u64) as usize;
+                said[at] = rng.next() as u8;
+            }
+            bytes.extend([(rng.next() as u8) & !1, rng.below(30) as u8]);
+            bytes.extend((said.len() as u16).to_le_bytes());
+            bytes.extend(said);
+        }
+        hostile_server(&bytes);
     }
 }
 

@@ -46,6 +46,10 @@ impl Fake {
         });
         Self { path, _folder: folder }
     }
+
+    fn watch(&self, control: &Control, id: SourceId) -> QemuSource {
+        control.watch(id, self.path.clone())
+    }
 }
 
 /// Greets, then answers each command with what `answer` says; false once it said `None`.
@@ -148,7 +152,7 @@ const ID: SourceId = SourceId(1);
 fn a_guest_is_found_and_swept() {
     let (fake, vram) = healthy(1);
     let control = control();
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
     let View::Live(surface) = source.view(clock::now()) else { panic!("not live") };
     let (mut shadow, mut changed) = (vec![0; surface.shadow_bytes()], CellSet::new(SIZE.grid()));
@@ -172,8 +176,8 @@ fn a_monitor_that_somebody_else_holds_is_waited_for_and_said_so() {
     let listener = UnixListener::bind(&path).expect("bound");
     let (healthy, _other) = healthy(3);
     let control = control();
-    let mut held = control.watch(ID, path.clone());
-    let mut other = control.watch(SourceId(2), healthy.path.clone());
+    let mut held = control.watch(ID, path);
+    let mut other = healthy.watch(&control, SourceId(2));
     let start = clock::now();
     wait_for(&mut other, |view| *view == live());
     assert!(clock::now().saturating_since(start) < MONITOR_GREETING, "a silent monitor holds up nobody");
@@ -200,7 +204,7 @@ fn a_silent_monitor_is_given_up_and_tried_again() {
         (commands == 3).then(|| Some(String::new()))
     });
     let control = control();
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for_text(&mut source, SurfaceState::Connecting, "has not answered for 5 s");
     wait_for(&mut source, |view| *view == live());
 }
@@ -225,7 +229,7 @@ fn nonsense_is_a_state_and_tried_again() {
             true
         });
         let control = control();
-        let mut source = control.watch(ID, fake.path.clone());
+        let mut source = fake.watch(&control, ID);
         wait_for_text(&mut source, SurfaceState::Faulty, "said ");
         wait_for(&mut source, |view| *view == live());
     }
@@ -244,7 +248,7 @@ fn events_come_between_and_an_end_in_the_middle_of_an_answer_is_a_guest_gone() {
         Some(Some(format!("{events}{answer}{events}")))
     });
     let control = control();
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
     wait_for_text(&mut source, SurfaceState::Gone, "has ended or closed its monitor");
 }
@@ -267,7 +271,7 @@ fn lying_geometry_is_never_shown() {
         let (fake, _vram) =
             altered(slot, move |name, arguments| Some(answer_as_qemu(slot, mode, name, arguments)));
         let control = control();
-        let mut source = control.watch(ID, fake.path.clone());
+        let mut source = fake.watch(&control, ID);
         wait_for_text(&mut source, state, part);
     }
 }
@@ -281,7 +285,7 @@ fn memory_that_is_less_than_the_monitor_claims_is_never_read_beyond() {
     let mut answer: Answer = Box::new(move |name, arguments| answer_as_qemu(slot, MODE, name, arguments));
     let fake = Fake::start(move |client| converse(client, &mut answer));
     let control = control();
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for_text(&mut source, SurfaceState::Faulty, "bytes up to 256000 are claimed, and there are 8192");
 }
 
@@ -299,7 +303,7 @@ fn a_mode_that_changes_is_followed_and_a_moment_without_one_is_not() {
         Some(answer_as_qemu(16, shown, name, arguments))
     });
     let control = control();
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
     let mut looks = 0;
     clock::poll_for(Duration::from_secs(1), || {
@@ -348,7 +352,7 @@ fn input_arrives_in_order_and_releases_outlive_refusals() {
         None
     });
     let control = control();
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
     let act = |input| control.act(Action { source: ID, at: clock::now(), input, size: SIZE });
     act(InputKind::Key { code: 30, down: true });
@@ -378,7 +382,7 @@ fn stopping_releases_what_is_held() {
         None
     });
     let control = control();
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
     let key = InputKind::Key { code: 29, down: true };
     control.act(Action { source: ID, at: clock::now(), input: key, size: SIZE });
@@ -394,11 +398,11 @@ fn stopping_releases_what_is_held() {
 fn a_source_that_is_dropped_is_followed_no_more() {
     let (fake, _vram) = healthy(20);
     let control = control();
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
     drop(source);
     clock::poll_for(LIMIT, || control.input(ID).is_none().then_some(())).expect("forgotten");
     // Its monitor is free for the next.
-    let mut source = control.watch(ID, fake.path.clone());
+    let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
 }

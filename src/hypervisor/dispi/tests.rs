@@ -92,7 +92,7 @@ fn byte_order_is_followed() {
 fn what_is_no_linear_mode_is_named() {
     for (words, expected) in [
         ([0xb0c5, 1024, 768, 32, 0, 0, 0, 0, 0, 0, 0], NoMode::Legacy),
-        ([0xb0c5, 0, 0, 0, 0x41, 0, 0, 0, 0, 0, 0], NoMode::TakenOver),
+        ([0xb0c5, 0, 0, 0, 0x41, 0, 0, 0, 0, 0, 0], NoMode::Legacy),
         ([0xb0c5, 2560, 1600, 32, 0x43, 0, 0, 0, 0, 0, 0], NoMode::Transient),
         ([0xb0c5, 640, 480, 8, 0x41, 0, 640, 0, 0, 0, 0], NoMode::Palette(8)),
         ([0xb0c5, 800, 600, 4, 0x41, 0, 800, 0, 0, 0, 0], NoMode::Palette(4)),
@@ -103,6 +103,11 @@ fn what_is_no_linear_mode_is_named() {
         ([0; 11], NoMode::NotDispi),
     ] {
         assert_eq!(surface(words, Device::Vga), Err(expected), "{words:?}");
+    }
+    let text_mode = [0xb0c5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80];
+    assert_eq!(surface(text_mode, Device::VirtioVga), Err(NoMode::TakenOver));
+    for reason in [NoMode::Legacy, NoMode::TakenOver, NoMode::NotDispi, NoMode::Palette(8)] {
+        assert!(reason.to_string().len() <= crate::limits::TEXT_MAX, "{reason}");
     }
     let lie = [0xb0c5, 1920, 1080, 32, 0x41, 0, u16::MAX, 0, u16::MAX, u16::MAX, 0];
     assert!(matches!(surface(lie, Device::Vga), Err(NoMode::Beyond { .. })));
@@ -155,7 +160,7 @@ fn device(slot: u8, class: u16, registers: i64) -> Value {
     })
 }
 
-fn found(devices: &[Value]) -> Option<Display> {
+fn found(devices: &[Value]) -> Result<Option<Display>, NoDevices> {
     find_display(&json!([{ "bus": 0, "devices": devices }]))
 }
 
@@ -164,25 +169,46 @@ fn the_display_is_found_on_the_bus() {
     let vga = Display {
         address: PciAddress { bus: 0, slot: 2, function: 0 },
         is_vga: true,
+        is_virtio: false,
         vram_bytes: MIB16,
         registers: Some(0xfebf_0000),
     };
-    assert_eq!(found(&[device(1, 0x0380, 16), device(2, 0x0300, 0xfebf_0000)]), Some(vga));
-    assert_eq!(found(&[device(2, 0x0300, -1)]), Some(Display { registers: None, ..vga }));
-    assert_eq!(found(&[device(2, 0x0380, 0xfebf_0000)]), Some(Display { is_vga: false, ..vga }));
+    assert_eq!(found(&[device(1, 0x0380, 16), device(2, 0x0300, 0xfebf_0000)]), Ok(Some(vga)));
+    assert_eq!(found(&[device(2, 0x0300, -1)]), Ok(Some(Display { registers: None, ..vga })));
+    let other = Display { is_vga: false, ..vga };
+    assert_eq!(found(&[device(2, 0x0380, 0xfebf_0000), device(3, 0x0380, 0xfebf_1000)]), Ok(Some(other)));
+    let mut virtio = device(2, 0x0300, 0xfebf_0000);
+    virtio["id"] = json!({ "vendor": 0x1af4, "device": 0x1050 });
+    assert_eq!(found(&[virtio]), Ok(Some(Display { is_virtio: true, ..vga })));
     let bridge = json!({ "class_info": { "class": 0x0604 }, "regions": [],
         "pci_bridge": { "bus": {}, "devices": [device(2, 0x0300, 0xfebf_0000)] } });
-    assert_eq!(found(&[bridge]), Some(vga));
+    assert_eq!(found(&[bridge]), Ok(Some(vga)));
 }
 
 #[test]
 fn a_bus_without_a_display_is_no_error() {
     let no_registers = json!({ "bus": 0, "slot": 1, "function": 0, "class_info": { "class": 0x0300 },
         "regions": [{ "bar": 0, "size": 1, "address": 1, "type": "memory" }] });
-    let wide =
-        json!({ "bus": 300, "slot": 1, "function": 0, "class_info": { "class": 0x0300 }, "regions": [] });
-    assert_eq!(found(&[device(1, 0x0200, 16), no_registers, wide, json!(7), json!({})]), None);
-    for nonsense in [json!(null), json!({}), json!([]), json!([[[]]]), json!("x")] {
-        assert_eq!(find_display(&nonsense), None);
+    assert_eq!(found(&[device(1, 0x0200, 16), no_registers]), Ok(None));
+    assert_eq!(find_display(&json!([])), Ok(None));
+    assert_eq!(find_display(&json!([{}, 7])), Ok(None));
+}
+
+#[test]
+fn devices_that_cannot_be_are_refused() {
+    let with = |name: &str, value: Value| {
+        let mut device = device(1, 0x0300, 16);
+        device[name] = value;
+        found(&[device])
+    };
+    assert_eq!(with("bus", json!(300)), Err(NoDevices));
+    assert_eq!(with("slot", json!(999_999_999_999_u64)), Err(NoDevices));
+    assert_eq!(with("function", json!(-4)), Err(NoDevices));
+    assert_eq!(with("class_info", json!("VGA")), Err(NoDevices));
+    assert_eq!(with("regions", json!({})), Err(NoDevices));
+    let endless = json!([{ "bar": 0, "size": 1e300, "type": "memory" }, { "bar": 2, "type": "memory" }]);
+    assert_eq!(with("regions", endless), Err(NoDevices));
+    for nonsense in [json!(null), json!({}), json!("x")] {
+        assert_eq!(find_display(&nonsense), Err(NoDevices));
     }
 }

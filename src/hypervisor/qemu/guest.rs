@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `Down` | it is time to try again and the socket takes a connection: `Greeting` |
 //! | `Greeting` | the monitor greets: `Negotiating`; it stays silent for too long: `Down` |
-//! | `Negotiating` | capabilities and status are answered: `Finding` |
+//! | `Negotiating` | capabilities, status and kind of pointer are answered: `Finding` |
 //! | `Finding` | the display and its memory are found: `Watching` |
 //! | `Watching` | the guest resets, its registers or its memory go: `Finding` |
 //!
@@ -216,6 +216,11 @@ impl Guest {
                 if self.is_off {
                     self.publish_dark(SurfaceState::Gone, POWERED_OFF);
                 }
+                self.ask(now, Question::Pointer, "query-mice", None);
+                None
+            }
+            (State::Negotiating, Event::Answered(Question::Pointer, Ok(mice))) => {
+                self.take_mice(&mice);
                 Some(State::Finding { next: now })
             }
             (State::Finding { next }, Event::Tick) if now >= *next && self.asked.is_none() => {
@@ -295,9 +300,16 @@ impl Guest {
     /// The display and its memory, or a state that says what is missing.
     fn find(&mut self, now: Instant, pci: &Value) -> State {
         let missing = State::Finding { next: now + REDISCOVER_INTERVAL };
-        let Some(display) = dispi::find_display(pci) else {
-            self.publish_dark(SurfaceState::NoFramebuffer, NO_DISPLAY);
-            return missing;
+        let display = match dispi::find_display(pci) {
+            Ok(Some(display)) => display,
+            Ok(None) => {
+                self.publish_dark(SurfaceState::NoFramebuffer, NO_DISPLAY);
+                return missing;
+            }
+            Err(error) => {
+                self.say(SurfaceState::Faulty, &error.to_string());
+                return missing;
+            }
         };
         match (display, vram::open(self.pid, self.version, &display)) {
             (_, Err(error)) => {
@@ -348,14 +360,19 @@ impl Guest {
                 self.publish_mode(&watch);
             }
             Question::Pointer => {
-                let mice = answer.as_array().into_iter().flatten();
-                let current = mice.clone().find(|mouse| mouse["current"] == true);
-                self.is_absolute = current.is_none_or(|mouse| mouse["absolute"] == true);
+                self.take_mice(answer);
                 self.ask_human(now, Question::Order, &dispi::read_order_command(watch.address));
             }
             Question::Capabilities | Question::Status | Question::Devices => {}
         }
         State::Watching(watch)
+    }
+
+    /// Learns whether the pointer that the guest uses now takes absolute positions.
+    fn take_mice(&mut self, mice: &Value) {
+        let mut mice = mice.as_array().into_iter().flatten();
+        let current = mice.find(|mouse| mouse["current"] == true);
+        self.is_absolute = current.is_none_or(|mouse| mouse["absolute"] == true);
     }
 
     fn take_mode(&mut self, now: Instant, mut watch: Watch, printed: &str) -> State {
@@ -508,7 +525,6 @@ impl Guest {
         }
         let batch = take_batch(&mut queue, &mut self.held, self.is_absolute);
         drop(queue);
-        slot.count(0, batch.dropped);
         self.input_at = now + INPUT_KEY_INTERVAL * batch.changes;
         if batch.events.is_empty() {
             slot.count(batch.actions, 0);

@@ -61,6 +61,7 @@ pub(super) fn open(pid: Option<u32>, version: Version, display: &Display) -> Res
         return Err(missing(pid, version));
     };
     let file = memfd.open().map_err(at_fault)?;
+    let device = if display.is_virtio { Device::VirtioVga } else { device };
     Ok(Vram { file, device, bytes: display.vram_bytes })
 }
 
@@ -137,6 +138,7 @@ mod tests {
         let display = Display {
             address: PciAddress { bus: 0, slot: 1, function: 0 },
             is_vga: true,
+            is_virtio: false,
             vram_bytes: 1,
             registers: None,
         };

@@ -352,3 +352,31 @@ fn an_ack_of_what_was_never_sent_changes_nothing() {
     assert_eq!(window.in_flight(), 3 * PACKET);
     assert!(window.on_ack(Instant::ZERO, &ack(&[(1, 3)]), |_, _| ()).is_ok());
 }
+
+#[test]
+fn packets_of_the_old_path_say_nothing_of_the_new_one() {
+    let ms = |ms: u64| Instant::from_micros(ms * 1_000);
+    let guess = Duration::from_millis(50);
+    let mut rate = RateController::new(ms(1_000), PACKET, 256 * 1024, guess);
+    let mut window = SendWindow::new(guess);
+    let mut ack_of = |rate: &mut RateController, sent_at: u64, moved: bool, acked_at: u64| {
+        let number = window.next();
+        let stamp = rate.on_sent(ms(sent_at), window.in_flight());
+        window.push(ms(sent_at), PACKET, true, stamp, ());
+        if moved {
+            rate.on_path_change(ms(sent_at + 1), guess);
+        }
+        let ranges = vec![AckRange { first: number, last: number }];
+        let ack = Ack { delay_us: 0, ranges, refused: Vec::new() };
+        let summary = window.on_ack(ms(acked_at), &ack, |_, _| {}).expect("it was sent");
+        rate.on_event(ms(acked_at), &summary, window.in_flight());
+    };
+    ack_of(&mut rate, 1_000, false, 1_100);
+    assert_eq!(rate.min_rtt(), Duration::from_millis(100));
+    let unknown = RateController::new(ms(2_000), PACKET, 256 * 1024, guess);
+    // What it measured was sent before the first byte of the new path was delivered: there is nothing to subtract.
+    ack_of(&mut rate, 2_000, true, 2_005);
+    assert_eq!((rate.min_rtt(), rate.delivery_rate()), (guess, unknown.delivery_rate()));
+    ack_of(&mut rate, 2_010, false, 2_090);
+    assert_eq!(rate.min_rtt(), Duration::from_millis(80));
+}

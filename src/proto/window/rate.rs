@@ -65,6 +65,8 @@ pub struct Stamp {
     first_sent_at: Instant,
     limited: bool,
     calm: bool,
+    /// Which path it was sent on.
+    path: u32,
 }
 
 impl Stamp {
@@ -95,6 +97,8 @@ pub struct RateController {
     full: FullPath,
     phase_since: Instant,
     probe_step: usize,
+    /// Counts paths.
+    path: u32,
 }
 
 impl RateController {
@@ -119,7 +123,15 @@ impl RateController {
             full: FullPath::default(),
             phase_since: now,
             probe_step: FIRST_STEP,
+            path: 0,
         }
+    }
+
+    /// The path is another one: what was learnt about the old one is forgotten, and what packets that are still in
+    /// flight have to say of it as well.
+    pub fn on_path_change(&mut self, now: Instant, rtt_guess: Duration) {
+        let path = self.path.wrapping_add(1);
+        *self = Self { path, ..Self::new(now, self.datagram, self.receive_buffer, rtt_guess) };
     }
 
     /// Notes that a packet that asks for an ack is sent, `in_flight` bytes being so before it. The stamp comes back
@@ -135,6 +147,7 @@ impl RateController {
             first_sent_at: self.first_sent_at,
             limited: self.limited_until.is_some(),
             calm: self.is_calm(),
+            path: self.path,
         }
     }
 
@@ -154,10 +167,10 @@ impl RateController {
         }
         let sample_min = LOSS_SAMPLE_DATAGRAMS * self.datagram;
         self.losses.count(summary.calm_acked_bytes, summary.calm_lost_bytes, sample_min);
-        if let Some(rtt) = summary.rtt {
-            self.on_rtt(now, rtt);
-        }
-        if let Some(newest) = summary.newest {
+        if let Some(newest) = summary.newest.filter(|newest| newest.stamp.path == self.path) {
+            if let Some(rtt) = summary.rtt {
+                self.on_rtt(now, rtt);
+            }
             self.on_delivery(now, newest.sent_at, newest.stamp);
         }
         self.advance(now, in_flight);

@@ -45,7 +45,7 @@ impl Desk {
         let canvas = Canvas::new(mode.width, mode.height);
         let mut desk = Self {
             panel: Panel::new(&canvas),
-            scene: Canvas::new(mode.width, mode.height),
+            scene: Canvas::new(0, 0),
             canvas,
             screen,
             font: Font::new(),

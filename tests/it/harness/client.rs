@@ -75,6 +75,14 @@ impl Client {
         report
     }
 
+    /// As [`Client::settled`], after typing or clicking: an emulated guest may take a second to answer.
+    pub(crate) fn answered(bench: &Bench, name: &str, server: SocketAddr, args: &[&str]) -> Report {
+        let report =
+            Self::run(bench, name, server, &[&["--settle", "2000", "--seconds", "60"], args].concat());
+        assert!(report.exact(), "{name} settled without proof: {}", report.json);
+        report
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Panics

@@ -181,11 +181,16 @@ impl Guest {
         self.wait_line(&format!("done {word}"), done + 1);
     }
 
-    /// Waits until two screendumps, a moment apart, are the same and show something.
+    /// Waits until the screen shows something and has stood still for a moment.
     pub(crate) fn settle(&mut self) -> Picture {
+        self.settle_for(Duration::from_millis(700))
+    }
+
+    /// Waits until two screendumps, `apart` from each other, are the same and show something.
+    pub(crate) fn settle_for(&mut self, apart: Duration) -> Picture {
         let mut last = self.screendump();
         wait_for("a picture that stands still", PATIENCE, || {
-            lfp::clock::wait_until(lfp::clock::now() + Duration::from_millis(700));
+            lfp::clock::wait_until(lfp::clock::now() + apart);
             let next = self.screendump();
             let settled = next == last && !next.is_plain();
             last = next;
