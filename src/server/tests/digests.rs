@@ -63,7 +63,7 @@ fn contents_that_differ_are_sent_again() {
     let bytes = world.clients[0].packet(&[Frame::Digest(digest)]);
     let records = world.clients[0].records;
     let from = world.clients[0].address;
-    world.deliver(from, bytes, true);
+    world.deliver(from, &bytes, true);
     world.run(ms(200));
     assert_eq!(world.clients[0].replies[&77].verdict, Verdict::Differs);
     assert!(world.clients[0].records > records);
@@ -129,7 +129,7 @@ fn what_cannot_be_compared_is_unsettled() {
     ];
     let bytes = world.clients[0].packet(&bad.map(Frame::Digest));
     let from = world.clients[0].address;
-    world.deliver(from, bytes, true);
+    world.deliver(from, &bytes, true);
     world.run(ms(100));
     let verdicts: Vec<_> = world.clients[0].replies.values().map(|reply| (reply.id, reply.verdict)).collect();
     assert_eq!(verdicts, [1, 2, 3, 4, 5].map(|id| (id, Verdict::Unsettled)));

@@ -69,7 +69,7 @@ fn what_is_held_is_released_on_focus_lost_close_and_silence() {
         &|world| press(world, 0, &[InputKind::FocusLost]),
         &|world| {
             let (from, bytes) = (world.clients[0].address, world.clients[0].close());
-            world.deliver(from, bytes, true);
+            world.deliver(from, &bytes, true);
             world.run(ms(100));
         },
         &|world| {
@@ -114,7 +114,7 @@ fn one_session_at_a_time_has_a_guests_input() {
     assert_eq!(got(&world).len(), 3);
     // Whoever leaves does so at once.
     let (from, bytes) = (world.clients[1].address, world.clients[1].close());
-    world.deliver(from, bytes, true);
+    world.deliver(from, &bytes, true);
     world.run(ms(50));
     press(&mut world, 0, &[key(5, true)]);
     assert_eq!(got(&world)[3..], [key(3, false), key(5, true)]);

@@ -121,7 +121,7 @@ fn the_fastest_client_sets_the_rate() {
     world.run(ms(300));
     assert_eq!(world.demands[&SourceId(0)], 60, "but no more than configured");
     let (from, bytes) = (world.clients[1].address, world.clients[1].close());
-    world.deliver(from, bytes, true);
+    world.deliver(from, &bytes, true);
     world.run(ms(100));
     assert_eq!(world.demands[&SourceId(0)], 24);
 }
