@@ -159,7 +159,7 @@ impl Session {
             address,
             receive: ReceiveWindow::default(),
             window: SendWindow::new(rtt_guess),
-            pacer: Pacer::new(rate.pacing_rate(), rate.quantum()),
+            pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
             rate,
             surfaces: surfaces.map(|(id, source)| Surface::new(id, *source)).collect(),
             turn: 0,

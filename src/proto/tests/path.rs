@@ -50,7 +50,7 @@ impl Run {
             now,
             path,
             window: SendWindow::new(path.rtt),
-            pacer: Pacer::new(rate.pacing_rate(), rate.quantum()),
+            pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), PACKET),
             rate,
             rng: Rng::new(seed),
             free_at: now,

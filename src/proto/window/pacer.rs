@@ -15,15 +15,17 @@ pub struct Pacer {
     rate: Bitrate,
     /// Bytes that may go back to back.
     quantum: u64,
+    /// Bytes of the longest packet.
+    packet_max: u64,
     /// When all that was sent is paid for, in nanoseconds: at gigabits a packet takes less than a microsecond.
     even_ns: u64,
 }
 
 impl Pacer {
-    /// A full bucket.
+    /// A full bucket of `quantum` bytes, for packets of at most `packet_max`.
     #[must_use]
-    pub const fn new(rate: Bitrate, quantum: u64) -> Self {
-        Self { rate, quantum, even_ns: 0 }
+    pub const fn new(rate: Bitrate, quantum: u64, packet_max: u64) -> Self {
+        Self { rate, quantum, packet_max, even_ns: 0 }
     }
 
     /// Changes the rate and the largest burst in bytes. What was sent before stays paid, or owed, in time.
@@ -53,9 +55,8 @@ impl Pacer {
     /// Notes that `bytes` bytes were sent.
     pub fn on_sent(&mut self, now: Instant, bytes: u64) {
         let now_ns = now.as_micros().saturating_mul(NANOS_PER_MICRO);
-        // The burst ends once the bucket is empty, so what goes back to back is at most the quantum and one packet's
-        // rest; a quantum of one packet is one packet.
-        let credit = self.time_ns(self.quantum.saturating_sub(bytes));
+        // A packet may go while the longest one would still be within the quantum; one always may.
+        let credit = self.time_ns(self.quantum.saturating_sub(self.packet_max));
         self.even_ns = self.even_ns.max(now_ns.saturating_sub(credit)).saturating_add(self.time_ns(bytes));
     }
 
@@ -90,7 +91,7 @@ mod tests {
     fn a_second_carries_the_rate_and_one_burst() {
         for mbit in [1, 10, 100, 1_000, 40_000] {
             let rate = Bitrate::from_bps(mbit * 1_000_000);
-            let mut pacer = Pacer::new(rate, 12_000);
+            let mut pacer = Pacer::new(rate, 12_000, PACKET);
             let sent = sent_in(&mut pacer, 5_000_000, 5_100_000);
             let rate_bytes = mbit * 12_500;
             assert!((rate_bytes..=rate_bytes + 2 * 12_000).contains(&sent), "{sent} at {mbit} Mbit/s");
@@ -101,7 +102,7 @@ mod tests {
     fn a_burst_is_a_quantum_however_long_it_was_quiet() {
         let rate = Bitrate::from_bps(8_000_000);
         for quantum in [PACKET, 2 * PACKET, 10 * PACKET] {
-            let mut pacer = Pacer::new(rate, quantum);
+            let mut pacer = Pacer::new(rate, quantum, PACKET);
             assert_eq!(sent_in(&mut pacer, 100, 101), quantum);
             assert_eq!(sent_in(&mut pacer, 3_600_000_000, 3_600_000_001), quantum);
         }
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn no_rate_still_ends() {
-        let mut pacer = Pacer::new(Bitrate::from_bps(0), PACKET);
+        let mut pacer = Pacer::new(Bitrate::from_bps(0), PACKET, PACKET);
         pacer.on_sent(Instant::ZERO, u64::MAX);
         assert_eq!(pacer.next_send(), Instant::ZERO + DEBT_MAX);
     }

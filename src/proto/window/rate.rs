@@ -195,14 +195,16 @@ impl RateController {
     #[must_use]
     pub fn in_flight_max(&self) -> u64 {
         let floor = self.datagram * FLOOR_DATAGRAMS;
+        let initial = self.datagram * INITIAL_DATAGRAMS;
+        if self.rates.max().is_none() {
+            return initial.min(self.receive_buffer).max(floor);
+        }
         let product = self.delivery_rate().bytes_in(self.min_rtt);
         // What the peer holds back before it answers, and what lies in a burst, are in flight too.
         let slack = self.delivery_rate().bytes_in(ACK_DELAY) + 2 * self.quantum();
         let queue_max = product + slack + self.receive_buffer;
         let most = match self.phase {
-            Phase::Startup => {
-                (product * STARTUP_IN_FLIGHT_GAIN / 100 + slack).max(self.datagram * INITIAL_DATAGRAMS)
-            }
+            Phase::Startup => (product * STARTUP_IN_FLIGHT_GAIN / 100 + slack).max(initial),
             Phase::Drain | Phase::Cruise => product * IN_FLIGHT_GAIN / 100 + slack,
             Phase::ProbeRtt => product / 2 + slack,
         };

@@ -1,6 +1,10 @@
 //! Whole servers in virtual time.
 
 mod client;
+mod digests;
+mod flow;
+mod handshake;
+mod input;
+mod lifecycle;
 mod picture;
-mod rate;
 mod world;

@@ -47,6 +47,8 @@ enum Event {
     Encoded(crate::logic::Encoded),
 }
 
+type Painter = Box<dyn FnMut(&mut Rng, &[Arc<Mutex<Screen>>])>;
+
 pub(super) struct World {
     pub(super) now: Instant,
     pub(super) server: Server,
@@ -60,7 +62,7 @@ pub(super) struct World {
     /// What encoding takes.
     pub(super) encode_time: Duration,
     /// Paints before each scan.
-    pub(super) painter: Option<Box<dyn FnMut(&mut Rng, &[Arc<Mutex<Screen>>])>>,
+    pub(super) painter: Option<Painter>,
     /// Every datagram that the server sent.
     pub(super) sent: Vec<(Instant, SocketAddr, usize)>,
     next_scan: BTreeMap<SourceId, Instant>,
@@ -160,7 +162,7 @@ impl World {
         for index in 0..self.clients.len() {
             while let Some(bytes) = self.clients[index].poll(self.now) {
                 let from = self.clients[index].address;
-                self.deliver(from, bytes, true);
+                self.deliver(from, &bytes, true);
             }
         }
         let server = self.drain();
@@ -191,7 +193,7 @@ impl World {
             match self.server.poll(self.now) {
                 Output::Transmit { to, bytes } => {
                     self.sent.push((self.now, to, bytes.len()));
-                    self.deliver(to, bytes, false);
+                    self.deliver(to, &bytes, false);
                 }
                 Output::Encode(request) => {
                     let encoded = self.pipeline.encode(&request);
@@ -220,7 +222,7 @@ impl World {
         panic!("the server never comes to rest at {:?}", self.now);
     }
 
-    pub(super) fn deliver(&mut self, peer: SocketAddr, bytes: Vec<u8>, up: bool) {
+    pub(super) fn deliver(&mut self, peer: SocketAddr, bytes: &[u8], up: bool) {
         let link = self.link;
         let copies = 1 + usize::from(self.rng.below(100) < link.duplicate_percent);
         for _ in 0..copies {
@@ -238,7 +240,7 @@ impl World {
                 at = *busy;
             }
             let jitter = Duration::from_micros(self.rng.below(1 + link.jitter.as_micros() as u64));
-            let bytes = bytes.clone();
+            let bytes = bytes.to_vec();
             let event = if up { Event::ToServer(peer, bytes) } else { Event::ToClient(peer, bytes) };
             self.push(at + link.delay + jitter, event);
         }
