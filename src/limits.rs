@@ -20,8 +20,6 @@ pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(4);
 pub const SCAN_RATE_MAX_HZ: u32 = 240;
 /// Encode requests of one session that may be under way at once.
 pub const ENCODES_PENDING_MAX: usize = 8;
-/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is free again in 1 to 3 ms.
-pub const ENCODE_BYTES_MAX: usize = 16 * 1024;
 /// Time after which a session asks encoders again that had nothing for it.
 pub const ENCODE_RETRY: Duration = Duration::from_millis(10);
 /// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
@@ -30,7 +28,8 @@ pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 pub const ENCODE_AHEAD: Duration = Duration::from_millis(4);
 /// Longest time that encoding is taken to need.
 pub const ENCODE_LATENCY_MAX: Duration = Duration::from_millis(20);
-/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free again.
+/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is free again in 1 to 3 ms.
+pub const ENCODE_BYTES_MAX: usize = 16 * 1024;
 /// Cells of one encode request.
 pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
 /// Encoded records that the shared cache holds, in bytes.
@@ -88,7 +87,6 @@ pub const RECEIVE_BATCH: usize = 64;
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time that orderly closing takes after a signal.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
-
 /// Packets by which the floor moves on before a client is told.
 pub const FLOOR_STEP: u64 = 16;
 /// Keys and buttons that a session holds at once.
@@ -122,4 +120,12 @@ const _: () = {
     assert!(CLOSE_REPEATS as u128 * CLOSE_INTERVAL.end().as_millis() <= SHUTDOWN_GRACE.as_millis());
     // One cell without compression, with its header, fits the smallest datagram beside everything else.
     assert!(CELL_PIXELS * 3 + lfp_proto::record::RECORD_HEADER_MAX + RECORD_OVERHEAD <= DATAGRAM_MIN);
+    assert!(
+        MODE_POLL.as_millis() <= 100 && MODE_POLL_IDLE.as_millis() <= 1_000,
+        "what happens is seen within 1 s"
+    );
+    // What waits is typed before it is too old.
+    let drained = INPUT_KEY_INTERVAL.as_millis() * ACTIONS_PENDING_MAX as u128;
+    assert!(drained < INPUT_AGE_MAX.as_millis());
+    assert!(INPUT_KEYS_PER_BATCH * 4 <= 16);
 };

@@ -119,7 +119,7 @@ const PAGE: u64 = 4096;
 
 /// Why a device's mode is none that can be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-enum ModeError {
+pub(super) enum ModeError {
     #[error("holds no packed pixels (type {0})")]
     Type(u32),
     #[error("states an impossible size of {0}x{1} pixels")]
@@ -144,7 +144,7 @@ fn in_page(fix: &[u8; 80]) -> u64 {
 }
 
 /// The surface that the two structures describe.
-fn parse(var: &[u8; 160], fix: &[u8; 80], length: u64) -> Result<Surface, ModeError> {
+pub(super) fn parse(var: &[u8; 160], fix: &[u8; 80], length: u64) -> Result<Surface, ModeError> {
     let word = |number: usize| u32_at(var, number * 4);
     if u32_at(fix, fix::TYPE) != PACKED_PIXELS {
         return Err(ModeError::Type(u32_at(fix, fix::TYPE)));
@@ -167,9 +167,9 @@ fn parse(var: &[u8; 160], fix: &[u8; 80], length: u64) -> Result<Surface, ModeEr
         blue,
     })?;
     let stride_bytes = u32_at(fix, fix::LINE_LENGTH);
-    let panned = u64::from(word(var::YOFFSET)) * u64::from(stride_bytes)
-        + u64::from(word(var::XOFFSET)) * format.bytes() as u64;
-    let offset_bytes = panned.saturating_add(in_page(fix));
+    let offset_bytes = (u64::from(word(var::YOFFSET)) * u64::from(stride_bytes))
+        .saturating_add(u64::from(word(var::XOFFSET)) * format.bytes() as u64)
+        .saturating_add(in_page(fix));
     let surface = Surface { size, stride_bytes, format, offset_bytes };
     match surface.end_bytes() {
         Some(end) if end <= length => Ok(surface),
@@ -230,6 +230,13 @@ mod tests {
         let (var, mut fix) = mode(&[]);
         fix[fix::TYPE] = 1;
         assert_eq!(parse(&var, &fix, LENGTH), Err(ModeError::Type(1)));
+    }
+
+    #[test]
+    fn panning_beyond_all_memory_is_named() {
+        let (var, mut fix) = mode(&[(4, u32::MAX), (5, u32::MAX)]);
+        fix[fix::LINE_LENGTH..fix::LINE_LENGTH + 4].fill(0xff);
+        assert_eq!(parse(&var, &fix, LENGTH), Err(ModeError::Beyond { end: u64::MAX, length: LENGTH }));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod control;
 pub mod discover;
 mod dispi;
+#[doc(hidden)]
+pub mod doors;
 mod fbdev;
 mod local;
 mod lookup;

@@ -88,7 +88,7 @@ pub(super) fn connected_sockets() -> io::Result<Vec<PathBuf>> {
     Ok(parse_connected(&read_bounded(Path::new("/proc/net/unix"))?))
 }
 
-fn parse_connected(table: &[u8]) -> Vec<PathBuf> {
+pub(super) fn parse_connected(table: &[u8]) -> Vec<PathBuf> {
     let lines = table.split(|byte| *byte == b'\n').skip(1);
     lines
         .filter_map(|line| {

@@ -187,7 +187,14 @@ impl fmt::Display for SourceSpec {
         match self {
             Self::Qemu(path) => write!(f, "qemu:{}", path.display()),
             Self::Trace { path, repeat } => {
-                write!(f, "trace:{}{}", path.display(), if *repeat { "?loop=1" } else { "" })
+                let path = path.display().to_string();
+                // A name with a question mark in it needs another behind it.
+                let options = match repeat {
+                    true => "?loop=1",
+                    false if path.contains('?') => "?loop=0",
+                    false => "",
+                };
+                write!(f, "trace:{path}{options}")
             }
             Self::Synthetic(spec) => {
                 let Size { width, height } = spec.size;
@@ -220,6 +227,7 @@ mod tests {
             "qemu:/run/vm1.qmp",
             "trace:a b.lfptrace",
             "trace:/t/x.lfptrace?loop=1",
+            "trace:what now?.lfptrace?loop=0",
             "synthetic:typing?seed=7&size=640x480&fps=60",
             "shm:/dev/shm/a:b",
             "fbdev:/dev/fb0",

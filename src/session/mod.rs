@@ -22,7 +22,7 @@ use crate::geometry::Size;
 use crate::hypervisor::SourceId;
 use crate::limits::{
     CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX,
-    RECORD_OVERHEAD, RTT_GUESS,
+    ENCODES_PENDING_MAX, RECORD_OVERHEAD, RTT_GUESS,
 };
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
 use crate::scan::Tick;
@@ -39,10 +39,6 @@ pub use self::packets::Brought;
 pub use self::stats::SessionStats;
 use self::surface::Surface;
 use self::timers::Timer;
-
-/// Fewest bytes that a large appetite is cut into, so that several workers can share it.
-const REQUEST_BYTES: usize = 16 * 1024;
-const REQUESTS_AT_ONCE: usize = 4;
 
 /// What a session was agreed to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -291,8 +287,7 @@ impl Session {
         self.address = address;
         self.heard_at = now;
         self.window.on_path_change(rtt_guess);
-        self.rate =
-            RateController::new(now, self.terms.datagram as u64, self.terms.receive_buffer, rtt_guess);
+        self.rate.on_path_change(now, rtt_guess);
         self.stats.moves += 1;
         self.repace();
     }
@@ -407,12 +402,11 @@ impl Session {
             self.surfaces.iter().filter_map(Surface::live).map(live::Live::ahead_bytes).sum::<usize>();
         let span = ENCODE_AHEAD + Duration::from_micros(self.encode_us);
         let paced = usize::try_from(self.rate.pacing_rate().bytes_in(span)).unwrap_or(usize::MAX);
-        let horizon = paced.clamp(2 * datagram, REQUESTS_AT_ONCE * ENCODE_BYTES_MAX);
+        let horizon = paced.clamp(2 * datagram, ENCODES_PENDING_MAX * ENCODE_BYTES_MAX);
         let window = self.rate.in_flight_max() + self.rate.quantum();
         let window = usize::try_from(window.saturating_sub(self.window.in_flight())).unwrap_or(usize::MAX);
         let appetite = horizon.min(window).checked_sub(ahead).filter(|bytes| *bytes >= datagram)?;
-        let budget_bytes =
-            appetite.min((horizon / REQUESTS_AT_ONCE).max(REQUEST_BYTES)).min(ENCODE_BYTES_MAX);
+        let budget_bytes = appetite.min(ENCODE_BYTES_MAX);
         for at in 0..self.surfaces.len() {
             let index = (self.turn + at) % self.surfaces.len();
             let surface = &mut self.surfaces[index];

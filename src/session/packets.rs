@@ -14,7 +14,7 @@ use crate::time::Instant;
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Ack, Close, Frame, Refusal};
 use lfp_proto::packet::{Builder, Kind, View};
-use lfp_proto::window::{AckEvent, AckSummary, Arrival, Fate, Stamp};
+use lfp_proto::window::{AckSummary, Arrival, Fate, Stamp};
 
 /// What a packet brought that the session cannot deal with alone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -112,14 +112,7 @@ impl Session {
         if summary.acked_bytes + summary.lost_bytes == 0 {
             return;
         }
-        self.rate.on_event(&AckEvent {
-            now,
-            acked_bytes: summary.acked_bytes,
-            lost_bytes: summary.lost_bytes,
-            newest: summary.newest.map(|newest| (newest.sent_at, newest.stamp)),
-            rtt: summary.rtt,
-            in_flight: self.window.in_flight(),
-        });
+        self.rate.on_event(now, summary, self.window.in_flight());
         self.repace();
     }
 
@@ -154,11 +147,12 @@ impl Session {
         Some(self.sent(now, builder.finish(), ping, items))
     }
 
-    /// Whether pixels may go now. Tells the rate controller if nothing but their absence is in the way.
+    /// Whether pixels may go now. Tells the rate controller if there are none: of what it learns until there are again, it
+    /// must not think that the path gives no more. (Waiting for an encoder is not that: it is a bottleneck like another.)
     fn may_send_pixels(&mut self, now: Instant) -> bool {
         let free = self.window_is_open() && self.pacer.may_send(now);
         let ready = self.has_records();
-        if free && !ready {
+        if free && !ready && !self.surfaces.iter().filter_map(Surface::live).any(Live::has_work) {
             self.rate.on_app_limited(self.window.in_flight());
         }
         free && ready

@@ -26,13 +26,18 @@ impl Rng {
         ((self.next() >> 16) % bound.max(1) as u64) as usize
     }
 
-    fn byte(&mut self) -> u8 {
+    /// Mostly small, at times anything.
+    pub(crate) fn wild(&mut self) -> u64 {
+        if self.below(8) == 0 { self.next() >> self.below(64) } else { self.below(40) as u64 }
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
         (self.next() >> 32) as u8
     }
 }
 
 /// Numbers that parsers get wrong, as varints and as they lie in memory.
-const LIES: &[&[u8]] = &[
+pub(crate) const LIES: &[&[u8]] = &[
     &[0],
     &[1],
     &[0x7f],
@@ -61,7 +66,8 @@ pub(crate) fn mutated(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     input
 }
 
-fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], rng: &mut Rng) {
+/// Changes `input` in one place.
+pub(crate) fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], rng: &mut Rng) {
     let at = rng.below(input.len());
     match rng.below(12) {
         0 | 1 => change(input, at, |byte| byte ^ (1 << rng.below(8))),
@@ -101,8 +107,32 @@ fn change(input: &mut [u8], at: usize, to: impl FnOnce(u8) -> u8) {
     }
 }
 
-/// Leaves an input as it is.
-pub(crate) fn nothing(input: Vec<u8>) -> Vec<u8> {
+/// One of `seeds` with one to five of its words, of four bytes each, replaced.
+pub(crate) fn words(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+    const WORDS: [u32; 12] = [0, 1, 2, 3, 8, 16, 24, 32, 1024, 4096, 1 << 31, u32::MAX];
+    let mut input = seeds[rng.below(seeds.len())].clone();
+    for _ in 0..=rng.below(5) {
+        let at = 4 * rng.below(input.len() / 4);
+        if let Some(word) = input.get_mut(at..at + 4) {
+            word.copy_from_slice(&WORDS[rng.below(WORDS.len())].to_ne_bytes());
+        }
+    }
+    input
+}
+
+/// [`mutated`], with a right checksum every other time.
+pub(crate) fn checksummed(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+    let input = mutated(seeds, rng);
+    if rng.below(2) == 0 { checksum(input) } else { input }
+}
+
+/// [`mutated`], every other time without a datagram's header and trailer.
+pub(crate) fn payload(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+    let mut input = mutated(seeds, rng);
+    if rng.below(2) == 0 {
+        input.drain(..input.len().min(HEADER_LEN));
+        input.truncate(input.len().saturating_sub(PLAIN_TRAILER_LEN));
+    }
     input
 }
 
@@ -112,12 +142,5 @@ pub(crate) fn checksum(mut input: Vec<u8>) -> Vec<u8> {
         let crc = crc32fast::hash(&input[..end]).to_le_bytes();
         input[end..].copy_from_slice(&crc);
     }
-    input
-}
-
-/// Takes a datagram's header and trailer off.
-pub(crate) fn payload_only(mut input: Vec<u8>) -> Vec<u8> {
-    input.drain(..input.len().min(HEADER_LEN));
-    input.truncate(input.len().saturating_sub(PLAIN_TRAILER_LEN));
     input
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client_lfp::{Client, Config, State};
-use lfp_proto::frame::SurfaceState;
+use lfp_proto::frame::{CloseReason, SurfaceState};
 use lfp_proto::hello::RefuseReason;
 use lfp_proto::time::Instant;
 use lfp_proto::units::{ConnectionId, Epoch};
@@ -192,7 +192,8 @@ impl<'a> Run<'a> {
                 in_words(text)
             )),
             State::Closed { reason, text } => Failure::Ended(format!(
-                "the session with {server} was closed by the server: {reason:?}{}",
+                "the session with {server} was closed: {}{}",
+                close_text(*reason),
                 in_words(text)
             )),
             State::TimedOut => Failure::Ended(format!(
@@ -254,6 +255,16 @@ const fn reason_text(reason: RefuseReason) -> &'static str {
         RefuseReason::Full => "the server is full",
         RefuseReason::Unsupported => "a parameter is not supported",
         RefuseReason::ShuttingDown => "the server is shutting down",
+    }
+}
+
+const fn close_text(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Done => "the server is done with it",
+        CloseReason::ShuttingDown => "the server is shutting down",
+        CloseReason::Idle => "the server had not heard from this client for too long",
+        CloseReason::Unknown => "the server does not know it any more, as after a restart; connect again",
+        CloseReason::Protocol => "the server found that this client broke the protocol",
     }
 }
 

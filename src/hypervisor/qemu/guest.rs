@@ -525,7 +525,6 @@ impl Guest {
         }
         let batch = take_batch(&mut queue, &mut self.held, self.is_absolute);
         drop(queue);
-        slot.count(0, batch.dropped);
         self.input_at = now + INPUT_KEY_INTERVAL * batch.changes;
         if batch.events.is_empty() {
             slot.count(batch.actions, 0);

@@ -30,9 +30,12 @@ struct Waiting {
 }
 
 impl ActionQueue {
-    /// Takes an action; says whether it was taken. Releases always are.
+    /// Takes an action; says whether it was taken. Releases always are, except of keys that no guest can be told of.
     pub(super) fn push(&mut self, action: Action) -> bool {
         let Action { at, input, size, .. } = action;
+        if matches!(input, InputKind::Key { code, .. } if keys::by_code(code).is_none()) {
+            return false;
+        }
         if let Some(last) = self.waiting.back_mut() {
             if let Some(merged) = merge(last.input, input).filter(|_| last.size == size) {
                 *last = Waiting { at, input: merged, size, count: last.count + 1 };
@@ -43,8 +46,9 @@ impl ActionQueue {
             if !input.is_release() {
                 return false;
             }
-            if let Some(earlier) = self.waiting.iter_mut().rev().find(|waiting| covers(waiting.input, input))
-            {
+            let since_press =
+                self.waiting.iter_mut().rev().take_while(|waiting| !presses(waiting.input, input));
+            if let Some(earlier) = since_press.into_iter().find(|waiting| covers(waiting.input, input)) {
                 earlier.count += 1;
                 return true;
             }
@@ -97,10 +101,23 @@ fn merge(earlier: InputKind, later: InputKind) -> Option<InputKind> {
     }
 }
 
-/// Whether a release that waits does what another one would. Only asked of a full queue, into which nothing is
-/// pressed any more.
+/// Whether a release that waits does what another one would, if nothing is pressed between them.
 fn covers(earlier: InputKind, release: InputKind) -> bool {
     earlier == release || earlier == InputKind::FocusLost
+}
+
+/// Whether `input` presses something that `release` lets go of.
+fn presses(input: InputKind, release: InputKind) -> bool {
+    match (input, release) {
+        (InputKind::Key { down: true, .. } | InputKind::Button { down: true, .. }, InputKind::FocusLost) => {
+            true
+        }
+        (InputKind::Key { code, down: true }, InputKind::Key { code: released, .. }) => code == released,
+        (InputKind::Button { button, down: true }, InputKind::Button { button: released, .. }) => {
+            button == released
+        }
+        _ => false,
+    }
 }
 
 /// What a guest holds down because of us, and where its pointer stands.
@@ -145,8 +162,6 @@ pub(super) struct Batch {
     pub(super) changes: u32,
     /// Actions that it does.
     pub(super) actions: u64,
-    /// Actions that were found to be nothing that a guest can be told.
-    pub(super) dropped: u64,
     releases: Vec<Waiting>,
     is_keys: bool,
 }
@@ -182,12 +197,7 @@ pub(super) fn take_batch(queue: &mut ActionQueue, held: &mut Held, is_absolute: 
             break;
         }
         queue.waiting.pop_front();
-        let before = batch.events.len();
         push_events(waiting, held, is_absolute, &mut batch.events);
-        if batch.events.len() == before && is_key {
-            batch.dropped += waiting.count;
-            continue;
-        }
         held.note(waiting.input);
         batch.is_keys = is_key;
         batch.actions += waiting.count;

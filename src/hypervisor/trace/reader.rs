@@ -101,9 +101,14 @@ impl<R: BufRead + Seek> TraceReader<R> {
     /// If the frame is broken or cut short. The picture then stays as it was.
     pub fn advance(&mut self) -> Result<bool, TraceError> {
         let Some((_, length)) = self.next else { return Ok(false) };
-        self.compressed.resize(length, 0);
-        let filled = self.input.read_exact(&mut self.compressed);
+        // Grows with what is there, not with what is claimed.
+        self.compressed.clear();
+        let filled = self.input.by_ref().take(length as u64).read_to_end(&mut self.compressed);
         filled.map_err(|error| self.broken(format!("its payload cannot be read: {error}")))?;
+        if self.compressed.len() < length {
+            let read = self.compressed.len();
+            return Err(self.broken(format!("the file ends after {read} bytes of its {length}")));
+        }
         let decoded = self.zstd.decompress_to_buffer(&self.compressed, &mut self.change[..]);
         let decoded = decoded.map_err(|error| self.broken(format!("zstd says: {error}")))?;
         if decoded != self.picture.len() {

@@ -9,7 +9,7 @@ mod send;
 
 pub use loss::LossThresholds;
 pub use pacer::Pacer;
-pub use rate::{AckEvent, Phase, RateController, Stamp};
+pub use rate::{Phase, RateController, Stamp};
 pub use receive::{Arrival, ReceiveWindow};
 pub use rtt::Rtt;
 pub use send::{AckSummary, Fate, Newest, SendWindow, Sent};

@@ -2,19 +2,25 @@
 //!
 //! The controller keeps the largest delivery rate and the smallest round-trip time seen lately, paces at the rate and
 //! lets about two of their products be in flight. It probes for more by going a quarter faster for a moment, and
-//! slower the next. Losses do not slow it: the share that is lost even in the slowest round is the path's own and is
-//! made up for; what is lost beyond it shows as a delivery rate that does not grow.
+//! slower the next. Losses do not slow it: what is lost of the packets that went slower than the path delivers is the
+//! path's own share, and is made up for; what is lost beyond it shows as a delivery rate that does not grow.
 
 use core::time::Duration;
 
 use crate::limits::{ACK_DELAY, RATE_MAX, RATE_MIN};
 use crate::time::Instant;
 use crate::units::Bitrate;
+use crate::window::AckSummary;
 
 /// Gains in percent.
 const STARTUP_GAIN: u64 = 277;
 const DRAIN_GAIN: u64 = 36;
-const PROBE_GAINS: [u64; 8] = [125, 75, 100, 100, 100, 100, 100, 100];
+const PROBE_GAINS: [u64; 8] = [125, 75, 98, 98, 98, 98, 98, 98];
+/// The step that is slower than the path, and the one that a cycle begins with after another phase.
+const CALM_STEP: usize = 1;
+const FIRST_STEP: usize = 2;
+/// Longest calm step in round trips.
+const CALM_ROUNDS_MAX: u32 = 3;
 const IN_FLIGHT_GAIN: u64 = 200;
 const STARTUP_IN_FLIGHT_GAIN: u64 = 290;
 /// Start-up ends when so many rounds in a row bring less than a quarter more.
@@ -22,11 +28,9 @@ const STARTUP_FLAT_ROUNDS: u32 = 3;
 /// Spans that the delivery rate's maximum looks back on, and the length of each: a round at least.
 const RATE_SPANS: usize = 10;
 const RATE_SPAN_MIN: Duration = Duration::from_millis(50);
-/// Rounds among which the smallest share of lost bytes is the path's own, and the largest share made up for.
-const LOSS_ROUNDS: usize = 8;
+/// Calm datagrams from which a share of losses is taken, and the largest share made up for, in parts of a thousand.
+const LOSS_SAMPLE_DATAGRAMS: u64 = 24;
 const LOSS_SHARE_MAX: u64 = 300;
-/// Fewest datagrams from which a share of losses is taken.
-const LOSS_SAMPLE_DATAGRAMS: u64 = 12;
 /// How long the smallest round-trip time is believed, and how long the path is left emptier to measure it anew.
 const MIN_RTT_LIFETIME: Duration = Duration::from_secs(10);
 const PROBE_RTT_TIME: Duration = Duration::from_millis(50);
@@ -60,23 +64,17 @@ pub struct Stamp {
     delivered_at: Instant,
     first_sent_at: Instant,
     limited: bool,
+    calm: bool,
+    /// Which path it was sent on.
+    path: u32,
 }
 
-/// What an ack, or a loss found by time, says about the path.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AckEvent {
-    /// When it came.
-    pub now: Instant,
-    /// Bytes that it acked.
-    pub acked_bytes: u64,
-    /// Bytes that count as lost since.
-    pub lost_bytes: u64,
-    /// When the newest packet that it acked was sent, and its stamp.
-    pub newest: Option<(Instant, Stamp)>,
-    /// The round-trip time that it measured.
-    pub rtt: Option<Duration>,
-    /// Bytes still in flight.
-    pub in_flight: u64,
+impl Stamp {
+    /// Whether the packet went slower than the path delivers: if it was lost, it was not for want of room.
+    #[must_use]
+    pub const fn is_calm(&self) -> bool {
+        self.calm
+    }
 }
 
 /// Decides how fast packets go and how many may be in flight.
@@ -99,6 +97,8 @@ pub struct RateController {
     full: FullPath,
     phase_since: Instant,
     probe_step: usize,
+    /// Counts paths.
+    path: u32,
 }
 
 impl RateController {
@@ -122,12 +122,20 @@ impl RateController {
             losses: LossFloor::default(),
             full: FullPath::default(),
             phase_since: now,
-            probe_step: 2,
+            probe_step: FIRST_STEP,
+            path: 0,
         }
     }
 
+    /// The path is another one: what was learnt about the old one is forgotten, and what packets that are still in
+    /// flight have to say of it as well.
+    pub fn on_path_change(&mut self, now: Instant, rtt_guess: Duration) {
+        let path = self.path.wrapping_add(1);
+        *self = Self { path, ..Self::new(now, self.datagram, self.receive_buffer, rtt_guess) };
+    }
+
     /// Notes that a packet that asks for an ack is sent, `in_flight` bytes being so before it. The stamp comes back
-    /// in [`AckEvent::newest`].
+    /// in [`AckSummary::newest`].
     pub fn on_sent(&mut self, now: Instant, in_flight: u64) -> Stamp {
         if in_flight == 0 {
             self.first_sent_at = now;
@@ -138,6 +146,8 @@ impl RateController {
             delivered_at: self.delivered_at,
             first_sent_at: self.first_sent_at,
             limited: self.limited_until.is_some(),
+            calm: self.is_calm(),
+            path: self.path,
         }
     }
 
@@ -146,23 +156,24 @@ impl RateController {
         self.limited_until = Some(self.delivered + in_flight.max(1));
     }
 
-    /// Takes what an ack or a loss says.
-    pub fn on_event(&mut self, event: &AckEvent) {
-        self.delivered += event.acked_bytes;
-        if event.acked_bytes > 0 {
-            self.delivered_at = event.now;
+    /// Takes what an ack, or a loss found by time, says, `in_flight` bytes being left in flight.
+    pub fn on_event(&mut self, now: Instant, summary: &AckSummary, in_flight: u64) {
+        self.delivered += summary.acked_bytes;
+        if summary.acked_bytes > 0 {
+            self.delivered_at = now;
         }
         if self.limited_until.is_some_and(|until| self.delivered > until) {
             self.limited_until = None;
         }
-        self.losses.count(event.acked_bytes, event.lost_bytes);
-        if let Some(rtt) = event.rtt {
-            self.on_rtt(event.now, rtt);
+        let sample_min = LOSS_SAMPLE_DATAGRAMS * self.datagram;
+        self.losses.count(summary.calm_acked_bytes, summary.calm_lost_bytes, sample_min);
+        if let Some(newest) = summary.newest.filter(|newest| newest.stamp.path == self.path) {
+            if let Some(rtt) = summary.rtt {
+                self.on_rtt(now, rtt);
+            }
+            self.on_delivery(now, newest.sent_at, newest.stamp);
         }
-        if let Some((sent_at, stamp)) = event.newest {
-            self.on_delivery(event.now, sent_at, stamp);
-        }
-        self.advance(event.now, event.in_flight);
+        self.advance(now, in_flight);
     }
 
     /// The rate to pace at.
@@ -174,10 +185,10 @@ impl RateController {
             Phase::Cruise => PROBE_GAINS[self.probe_step],
             Phase::ProbeRtt => 100,
         };
-        let rate = self.delivery_rate().scaled_percent(gain).as_bps();
-        let kept = 1_000 - self.losses.share();
-        let paced = u128::from(rate) * 1_000 / u128::from(kept);
-        Bitrate::from_bps(u64::try_from(paced).unwrap_or(u64::MAX)).clamp(RATE_MIN, RATE_MAX)
+        let rate = self.delivery_rate().scaled_percent(gain);
+        // In a calm moment what is lost is measured, not made up for.
+        let kept = if self.is_calm() { 1_000 } else { 1_000 - self.losses.share };
+        Bitrate::from_bps(rate.as_bps().saturating_mul(1_000) / kept).clamp(RATE_MIN, RATE_MAX)
     }
 
     /// Most bytes to have in flight.
@@ -226,13 +237,21 @@ impl RateController {
     /// Parts of a thousand that the path loses whatever is sent.
     #[must_use]
     pub const fn loss_share_permille(&self) -> u64 {
-        self.losses.share()
+        self.losses.share
     }
 
     /// What the controller does.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         self.phase
+    }
+
+    const fn is_calm(&self) -> bool {
+        match self.phase {
+            Phase::Drain => true,
+            Phase::Cruise => self.probe_step == CALM_STEP,
+            Phase::Startup | Phase::ProbeRtt => false,
+        }
     }
 
     fn on_rtt(&mut self, now: Instant, rtt: Duration) {
@@ -251,7 +270,6 @@ impl RateController {
         let round_over = stamp.delivered >= self.round_ends;
         if round_over {
             self.round_ends = self.delivered;
-            self.losses.end_round(LOSS_SAMPLE_DATAGRAMS * self.datagram);
         }
         let send_time = sent_at.saturating_since(stamp.first_sent_at);
         let ack_time = now.saturating_since(stamp.delivered_at);
@@ -279,8 +297,12 @@ impl RateController {
             Phase::Drain if in_flight <= product => self.enter(now, Phase::Cruise),
             Phase::Cruise if self.min_rtt_is_old(now) => self.enter(now, Phase::ProbeRtt),
             Phase::Cruise if since >= self.min_rtt.max(PROBE_PHASE_MIN) => {
-                self.probe_step = (self.probe_step + 1) % PROBE_GAINS.len();
-                self.phase_since = now;
+                // What a probe has piled up goes away before the next one.
+                let piled = self.probe_step == CALM_STEP && in_flight > product;
+                if !piled || since >= (self.min_rtt * CALM_ROUNDS_MAX).max(PROBE_PHASE_MIN) {
+                    self.probe_step = (self.probe_step + 1) % PROBE_GAINS.len();
+                    self.phase_since = now;
+                }
             }
             Phase::ProbeRtt if since >= PROBE_RTT_TIME + self.min_rtt => {
                 // Where no sample came meanwhile, the old value has to do.
@@ -296,7 +318,7 @@ impl RateController {
     fn enter(&mut self, now: Instant, phase: Phase) {
         self.phase = phase;
         self.phase_since = now;
-        self.probe_step = 2;
+        self.probe_step = FIRST_STEP;
     }
 }
 
@@ -329,41 +351,27 @@ impl MaxFilter {
     }
 }
 
-/// The share of bytes, in parts of a thousand, that is lost even in the best of the last rounds.
+/// The share of bytes, in parts of a thousand, that is lost of what goes slower than the path delivers.
 #[derive(Clone, Copy, Debug, Default)]
 struct LossFloor {
     acked: u64,
     lost: u64,
-    shares: [u64; LOSS_ROUNDS],
-    at: usize,
+    share: u64,
+    sampled: bool,
 }
 
 impl LossFloor {
-    const fn count(&mut self, acked: u64, lost: u64) {
+    fn count(&mut self, acked: u64, lost: u64, sample_min: u64) {
         self.acked += acked;
         self.lost += lost;
-    }
-
-    fn end_round(&mut self, sample_min: u64) {
         let total = self.acked + self.lost;
-        if total < sample_min {
-            return;
+        if total >= sample_min {
+            let sample = self.lost * 1_000 / total;
+            let share = if self.sampled { (self.share * 3 + sample) / 4 } else { sample };
+            self.share = share.min(LOSS_SHARE_MAX);
+            self.sampled = true;
+            (self.acked, self.lost) = (0, 0);
         }
-        self.shares[self.at] = (self.lost * 1_000 / total).min(LOSS_SHARE_MAX);
-        self.at = (self.at + 1) % LOSS_ROUNDS;
-        (self.acked, self.lost) = (0, 0);
-    }
-
-    const fn share(&self) -> u64 {
-        let mut least = LOSS_SHARE_MAX;
-        let mut at = 0;
-        while at < LOSS_ROUNDS {
-            if self.shares[at] < least {
-                least = self.shares[at];
-            }
-            at += 1;
-        }
-        least
     }
 }
 

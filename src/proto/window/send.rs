@@ -53,6 +53,10 @@ pub struct AckSummary {
     pub acked_bytes: u64,
     /// Bytes that now count as lost.
     pub lost_bytes: u64,
+    /// Of [`AckSummary::acked_bytes`], those of calm packets.
+    pub calm_acked_bytes: u64,
+    /// Of [`AckSummary::lost_bytes`], those of calm packets.
+    pub calm_lost_bytes: u64,
     /// Packets that now count as lost.
     pub lost_packets: u64,
     /// Packets that counted as lost and were acked after all.
@@ -275,6 +279,7 @@ impl<T> SendWindow<T> {
         self.backoff = 0;
         if sent.elicits {
             summary.acked_bytes += sent.bytes;
+            summary.calm_acked_bytes += if sent.stamp.is_calm() { sent.bytes } else { 0 };
             summary.newest = Some(Newest { sent_at: sent.at, stamp: sent.stamp });
         }
         visit(fate, &sent);
@@ -300,6 +305,7 @@ impl<T> SendWindow<T> {
                 self.land(&sent);
                 if sent.elicits {
                     summary.lost_bytes += sent.bytes;
+                    summary.calm_lost_bytes += if sent.stamp.is_calm() { sent.bytes } else { 0 };
                     summary.lost_packets += 1;
                 }
                 visit(Fate::Lost, &sent);

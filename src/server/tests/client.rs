@@ -46,6 +46,7 @@ pub(super) struct TestClient {
     pub(super) refused_records: u64,
     pub(super) records: u64,
     pub(super) datagrams: u64,
+    pub(super) bytes: u64,
     /// Refuses every n-th record.
     pub(super) refuse_every: Option<u64>,
     /// Sends acks (with nothing in them) only if set.
@@ -92,6 +93,7 @@ impl TestClient {
             refused_records: 0,
             records: 0,
             datagrams: 0,
+            bytes: 0,
             refuse_every: None,
             acks: true,
             receive: ReceiveWindow::default(),
@@ -147,6 +149,7 @@ impl TestClient {
         assert_eq!(view.connection(), self.connection);
         assert!(bytes.len() <= usize::from(self.hello.datagram_size));
         self.datagrams += 1;
+        self.bytes += bytes.len() as u64;
         match view.kind() {
             Kind::Challenge => {
                 let challenge = Challenge::parse(view.payload()).unwrap();

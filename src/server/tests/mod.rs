@@ -2,4 +2,5 @@
 
 mod client;
 mod picture;
+mod rate;
 mod world;

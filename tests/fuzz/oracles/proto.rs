@@ -12,13 +12,15 @@ use lfp_proto::technique::{self, Technique, bitmap};
 use lfp_proto::units::{ConnectionId, PacketNumber};
 use lfp_proto::wire::{Malformed, Put, Reader};
 
+use super::why;
+use crate::harness::Outcome;
+
 /// A datagram as it came.
-pub(crate) fn datagram(input: &[u8]) -> bool {
-    let Ok(view) = View::new_checked(input) else { return false };
-    check_view(&view)
+pub(crate) fn datagram(input: &[u8]) -> Outcome {
+    check_view(&View::new_checked(input).map_err(why)?)
 }
 
-fn check_view(view: &View<'_>) -> bool {
+fn check_view(view: &View<'_>) -> Outcome {
     for largest in [0, 1, u64::from(u32::MAX), u64::MAX / 2, u64::MAX - 1, u64::MAX] {
         let number = view.number(PacketNumber(largest));
         let near = number.0.abs_diff(largest.wrapping_add(1)) <= 1 << 31;
@@ -33,10 +35,10 @@ fn check_view(view: &View<'_>) -> bool {
     }
 }
 
-fn frames(view: &View<'_>) -> bool {
+fn frames(view: &View<'_>) -> Outcome {
     let parsed: Result<Vec<_>, _> = view.frames().collect();
     assert_eq!(parsed.as_ref().map(drop).map_err(|error| *error), view.check_frames());
-    let Ok(parsed) = parsed else { return false };
+    let parsed = parsed.map_err(why)?;
     let mut builder = Builder::new(Vec::new(), DATAGRAM_MAX, Kind::Data, view.connection(), PacketNumber(0));
     let (mut records, mut room) = (0, true);
     for frame in &parsed {
@@ -52,11 +54,11 @@ fn frames(view: &View<'_>) -> bool {
     let again = builder.finish();
     let view = View::new_checked(&again).expect("what is built is whole");
     assert!(!room || view.frames().map(Result::unwrap).eq(parsed));
-    true
+    Ok(())
 }
 
 /// The payload of a DATA datagram.
-pub(crate) fn data(input: &[u8]) -> bool {
+pub(crate) fn data(input: &[u8]) -> Outcome {
     let mut builder = Builder::new(Vec::new(), DATAGRAM_MAX, Kind::Data, ConnectionId(1), PacketNumber(7));
     let room = builder.room();
     builder.body().extend_from_slice(&input[..input.len().min(room)]);
@@ -66,22 +68,22 @@ pub(crate) fn data(input: &[u8]) -> bool {
 }
 
 /// One frame.
-pub(crate) fn frame(input: &[u8]) -> bool {
+pub(crate) fn frame(input: &[u8]) -> Outcome {
     let mut reader = Reader::new(input);
-    let Ok(frame) = Frame::parse(&mut reader) else { return false };
+    let frame = Frame::parse(&mut reader).map_err(why)?;
     let mut again = Vec::new();
     frame.emit(&mut again);
     assert_eq!(again, input[..input.len() - reader.remaining()], "{frame:?}");
     if let Frame::Ack(ack) = frame {
         assert_eq!(ack.encoded_len(), again.len());
     }
-    true
+    Ok(())
 }
 
 /// One record.
-pub(crate) fn record(input: &[u8]) -> bool {
+pub(crate) fn record(input: &[u8]) -> Outcome {
     let mut reader = Reader::new(input);
-    let Ok(record) = Record::parse(&mut reader) else { return false };
+    let record = Record::parse(&mut reader).map_err(why)?;
     let mut again = Vec::new();
     record.emit(&mut again);
     assert_eq!(again, input[..input.len() - reader.remaining()], "{record:?}");
@@ -91,7 +93,7 @@ pub(crate) fn record(input: &[u8]) -> bool {
         let content = record.content(PacketNumber(number));
         assert!(content.is_none_or(|content| content.0 > 0 && content.0 + record.age == number));
     }
-    true
+    Ok(())
 }
 
 /// What parses is emitted again, byte for byte but for zeros behind it.
@@ -99,70 +101,71 @@ fn exact<T: PartialEq + std::fmt::Debug>(
     input: &[u8],
     parse: fn(&[u8]) -> Result<T, Malformed>,
     emit: fn(&T, &mut Vec<u8>),
-) -> bool {
-    let Ok(parsed) = parse(input) else { return false };
+) -> Outcome {
+    let parsed = parse(input).map_err(why)?;
     let mut again = Vec::new();
     emit(&parsed, &mut again);
     assert!(input.starts_with(&again) && input[again.len()..].iter().all(|byte| *byte == 0), "{parsed:?}");
     assert_eq!(parse(&again), Ok(parsed));
-    true
+    Ok(())
 }
 
 /// The payload of a HELLO.
-pub(crate) fn hello(input: &[u8]) -> bool {
+pub(crate) fn hello(input: &[u8]) -> Outcome {
     exact(input, Hello::parse, Hello::emit)
 }
 
 /// The payload of a CHALLENGE.
-pub(crate) fn challenge(input: &[u8]) -> bool {
+pub(crate) fn challenge(input: &[u8]) -> Outcome {
     exact(input, Challenge::parse, Challenge::emit)
 }
 
 /// The payload of an ACCEPT.
-pub(crate) fn accept(input: &[u8]) -> bool {
+pub(crate) fn accept(input: &[u8]) -> Outcome {
     exact(input, Accept::parse, Accept::emit)
 }
 
 /// The payload of a REFUSE.
-pub(crate) fn refuse(input: &[u8]) -> bool {
+pub(crate) fn refuse(input: &[u8]) -> Outcome {
     exact(input, Refuse::parse, Refuse::emit)
 }
 
-fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> bool {
+fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> Outcome {
     let area = PixelRect { x: 0, y: 0, width: 1 + u16::from(width % 64), height: 1 + u16::from(height % 64) };
     let (mut scratch, mut out) = (Vec::new(), vec![7]);
-    let decoded = technique::decode(technique, payload, area, &mut scratch, &mut out).is_ok();
-    if decoded {
+    let decoded = technique::decode(technique, payload, area, &mut scratch, &mut out);
+    if decoded.is_ok() {
         assert_eq!(out.len(), area.pixels());
         assert!(out.iter().all(|pixel| *pixel <= 0x00ff_ffff));
     }
     assert!(out.len() <= area.pixels() && scratch.len() <= area.pixels() * 4 + 768);
-    decoded
+    decoded.map_err(|_| "payload")
 }
 
 /// A payload of any technique, for a rectangle of any size.
-pub(crate) fn technique(input: &[u8]) -> bool {
-    let [number, width, height, payload @ ..] = input else { return false };
+pub(crate) fn technique(input: &[u8]) -> Outcome {
+    let [number, width, height, payload @ ..] = input else { return Err("short") };
     let technique = Technique::ALL[usize::from(*number) % Technique::ALL.len()];
     decode(technique, *width, *height, payload)
 }
 
 /// A bitmap's payload for the rectangles of the golden vectors.
-pub(crate) fn bitmap(input: &[u8]) -> bool {
+pub(crate) fn bitmap(input: &[u8]) -> Outcome {
     let sizes = [(16, 16), (47, 9), (13, 5), (21, 7), (32, 16), (2, 5)];
-    sizes.iter().filter(|(width, height)| decode(Technique::Bitmap, width - 1, height - 1, input)).count() > 0
+    let of = |(width, height): &(u8, u8)| decode(Technique::Bitmap, width - 1, height - 1, input);
+    sizes.iter().map(of).fold(Err("payload"), Outcome::or)
 }
 
 /// Any pixels come back from every encoder that takes them, within any limit.
-pub(crate) fn encoder(input: &[u8]) -> bool {
-    let [width, limit, colours, rest @ ..] = input else { return false };
+pub(crate) fn encoder(input: &[u8]) -> Outcome {
+    let [width, limit, colours, rest @ ..] = input else { return Err("short") };
     let width = 1 + usize::from(*width) % 48;
     let mask = if colours % 2 == 0 { 0x00ff_ffff } else { 0x0003_0301 };
     let pixels: Vec<_> =
         rest.windows(3).map(|bgr| u32::from_le_bytes([bgr[0], bgr[1], bgr[2], 0]) & mask).collect();
     let pixels = &pixels[..pixels.len() / width * width];
     if pixels.is_empty() {
-        return false;
+        return Err("no pixels");
     }
     let height = pixels.len() / width;
     let area = PixelRect { x: 0, y: 0, width: width as u16, height: height as u16 };
@@ -176,11 +179,11 @@ pub(crate) fn encoder(input: &[u8]) -> bool {
     } else {
         assert!(payload.is_empty());
     }
-    fits
+    if fits { Ok(()) } else { Err("beyond the limit") }
 }
 
 /// Any text is sent as a legal one, whole if it was legal.
-pub(crate) fn text(input: &[u8]) -> bool {
+pub(crate) fn text(input: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(input);
     let mut bytes = Vec::new();
     bytes.put_text(&text, TEXT_MAX);
@@ -189,12 +192,12 @@ pub(crate) fn text(input: &[u8]) -> bool {
     assert_eq!(reader.remaining(), 0);
     let legal = text.len() <= TEXT_MAX && !text.chars().any(char::is_control);
     assert!(!legal || read == text);
-    legal
+    if legal { Ok(()) } else { Err("cut or cleaned") }
 }
 
 /// A set of cells does as a set of numbers does.
-pub(crate) fn cell_set(input: &[u8]) -> bool {
-    let [columns, rows, steps @ ..] = input else { return false };
+pub(crate) fn cell_set(input: &[u8]) -> Outcome {
+    let [columns, rows, steps @ ..] = input else { return Err("short") };
     let grid = Grid { columns: u16::from(*columns % 40), rows: u16::from(*rows % 40) };
     let (mut set, mut model) = (CellSet::new(grid), BTreeSet::new());
     for step in steps.chunks_exact(3) {
@@ -215,5 +218,5 @@ pub(crate) fn cell_set(input: &[u8]) -> bool {
     }
     assert!(set.iter().eq(model.iter().copied()) && set.len() == model.len());
     assert_eq!(set.is_empty(), model.is_empty());
-    !set.is_empty()
+    if set.is_empty() { Err("empty") } else { Ok(()) }
 }

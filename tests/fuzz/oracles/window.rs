@@ -9,8 +9,10 @@ use lfp_proto::units::PacketNumber;
 use lfp_proto::window::{Arrival, ReceiveWindow};
 use lfp_proto::wire::Reader;
 
+use crate::harness::Outcome;
+
 /// The input is a script: arrivals near and far, acks, carriers acked, floors.
-pub(crate) fn receive(input: &[u8]) -> bool {
+pub(crate) fn receive(input: &[u8]) -> Outcome {
     let mut window = ReceiveWindow::default();
     let mut truth = BTreeMap::new();
     let (mut carriers, mut told) = (0, BTreeSet::new());
@@ -45,7 +47,7 @@ pub(crate) fn receive(input: &[u8]) -> bool {
             _ => {}
         }
     }
-    carriers > 0
+    if carriers > 0 { Ok(()) } else { Err("no ack") }
 }
 
 fn check(frame: &Frame<'_>, truth: &BTreeMap<PacketNumber, usize>, told: &BTreeSet<PacketNumber>) {

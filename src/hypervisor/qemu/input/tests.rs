@@ -107,10 +107,12 @@ fn wheels_turn_by_notches() {
 }
 
 #[test]
-fn unknown_keys_are_dropped_and_counted() {
-    let mut queue = queue(&[key(0, true), key(0, false), key(u16::MAX, true), key(30, true)]);
-    let batch = take_batch(&mut queue, &mut Held::default(), true);
-    assert_eq!((batch.dropped, batch.actions, batch.events.len()), (3, 1, 1));
+fn unknown_keys_are_not_taken() {
+    let mut queue = ActionQueue::default();
+    for code in [0, 84, 500, u16::MAX] {
+        assert!(!queue.push(action(key(code, true))) && !queue.push(action(key(code, false))));
+    }
+    assert!(queue.is_empty());
 }
 
 #[test]
@@ -134,22 +136,36 @@ fn losing_the_focus_releases_what_is_held() {
 #[test]
 fn a_full_queue_takes_releases_and_stays_bounded() {
     let mut queue = ActionQueue::default();
-    let mut taken = 0;
-    for _ in 0..100_000 {
-        taken += u64::from(queue.push(action(key(30, true))));
-        for code in 0..300 {
-            assert!(queue.push(action(key(code, false))), "releases are always taken");
+    let mut presses = 0;
+    while queue.push(action(key(30 + presses % 2, true))) {
+        presses += 1;
+    }
+    assert_eq!(usize::from(presses), ACTIONS_PENDING_MAX);
+    for _ in 0..1_000 {
+        for key in keys::KEYS {
+            assert!(queue.push(action(self::key(key.code, false))), "releases are always taken");
+        }
+        for button in Button::ALL {
+            assert!(queue.push(action(InputKind::Button { button, down: false })));
         }
         assert!(queue.push(action(InputKind::FocusLost)));
-        if taken > 0 && queue.waiting.len() > ACTIONS_PENDING_MAX + 300 {
-            panic!("{} wait", queue.waiting.len());
-        }
-        if queue.len() > 1_000_000 {
-            break;
-        }
+        assert!(!queue.push(action(key(30, true))));
+        assert!(!queue.push(action(InputKind::MoveTo { x: 1, y: 1 })));
     }
-    assert!(!queue.push(action(key(30, true))));
-    assert!(!queue.push(action(InputKind::MoveTo { x: 1, y: 1 })));
+    assert!(queue.waiting.len() <= ACTIONS_PENDING_MAX + keys::KEYS.len() + Button::ALL.len() + 1);
+    let mut held = Held::default();
+    drain(&mut queue, &mut held, true);
+    assert!(held.releases().is_empty());
+}
+
+#[test]
+fn a_full_queue_never_takes_an_earlier_release_for_a_later_one() {
+    let mut queue = queue(&[key(30, true), key(30, false), InputKind::FocusLost, left(true), key(30, true)]);
+    while queue.push(action(key(31, true))) {}
+    assert!(queue.push(action(key(30, false))) && queue.push(action(left(false))));
+    let mut held = Held::default();
+    drain(&mut queue, &mut held, true);
+    assert_eq!(held.releases(), [key(31, false)]);
 }
 
 #[test]
