@@ -96,8 +96,10 @@ impl Network {
         }
     }
 
-    /// Does what the server says until it has nothing more to say, or the kernel's send buffer is full.
+    /// Does what the server says as of now until it has nothing more to say, or the kernel's send buffer is full.
+    /// Time stands still meanwhile: what a fast session earns while it sends has to wait until everybody was heard.
     fn drain_outputs(&mut self) -> Option<Instant> {
+        let now = clock::now();
         loop {
             if let Some((to, bytes)) = self.held.take() {
                 if self.socket.send(to, &bytes) == Sent::Full {
@@ -105,7 +107,7 @@ impl Network {
                     return None;
                 }
             }
-            match self.server.poll(clock::now()) {
+            match self.server.poll(now) {
                 Output::Transmit { to, bytes } => self.held = Some((to, bytes)),
                 Output::Encode(request) => self.pipeline.encode(request),
                 Output::Digest(request) => self.pipeline.digest(request),
