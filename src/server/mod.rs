@@ -280,6 +280,10 @@ impl Server {
         let Some(target) = wish.target.filter(|target| target.input != InputPolicy::None) else {
             return self.deny(key);
         };
+        if matches!(wish.kind, InputKind::MoveTo { .. }) && wish.size.is_none() {
+            // A place on a screen that has not been seen yet.
+            return self.deny(key);
+        }
         if wish.kind.is_release() && !self.sources.is_holder(target.source, key) {
             // Whatever it had pressed was released when it lost the input.
             return;
