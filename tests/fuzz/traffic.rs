@@ -43,7 +43,7 @@ fn script(seeds: &[Vec<u8>], rng: &mut Rng, liar: Liar) -> Vec<u8> {
     let (mut past, mut number) = (Past::default(), 0);
     for _ in 0..DATAGRAMS {
         let gap = if rng.below(30) == 0 { rng.below(256) } else { rng.below(16) } as u8;
-        let from = if rng.below(4) == 0 { rng.below(256) as u8 } else { 0 };
+        let mut from = if rng.below(4) == 0 { rng.byte() } else { 0 };
         let bytes = match rng.below(16) {
             0 => truncated(seeds, rng),
             1 => oversized(seeds, rng),
@@ -54,7 +54,15 @@ fn script(seeds: &[Vec<u8>], rng: &mut Rng, liar: Liar) -> Vec<u8> {
             4 => (0..rng.below(100)).map(|_| rng.byte()).collect(),
             5 | 6 => flipped(&mut number, seeds, rng, liar),
             7 => addressed(mutated(&seeds[..datagrams], rng), rng),
-            8 => addressed(seeds[rng.below(datagrams)].clone(), rng),
+            8 => {
+                from = rng.byte();
+                addressed(seeds[rng.below(datagrams)].clone(), rng)
+            }
+            // HELLO is the first of them: it brings sessions about, and moves them.
+            9 => {
+                from = rng.byte();
+                addressed(seeds[0].clone(), rng)
+            }
             _ => data(&mut number, seeds, rng, liar),
         };
         script::push(&mut script, gap, from, &bytes);
@@ -130,7 +138,7 @@ fn cells(rng: &mut Rng) -> CellRect {
 }
 
 fn ack(rng: &mut Rng) -> Ack {
-    let mut last = rng.wild().max(1);
+    let mut last = if rng.below(2) == 0 { 1 + rng.below(10) as u64 } else { rng.wild().max(1) };
     let mut ranges = Vec::new();
     for _ in 0..=rng.below(3) {
         let first = last - rng.below(last.min(30) as usize) as u64;
@@ -147,7 +155,8 @@ fn ack(rng: &mut Rng) -> Ack {
         let records: Vec<_> = (0..1 + rng.below(5) as u16)
             .map(|index| (index, Refusal::ALL[rng.below(Refusal::ALL.len())]))
             .collect();
-        refused.push(Refused { packet: range.last, records });
+        let span = (range.last.0 - range.first.0).min(40) as usize + 1;
+        refused.push(Refused { packet: PacketNumber(range.last.0 - rng.below(span) as u64), records });
     }
     Ack { delay_us: rng.wild().min(u64::from(u32::MAX)), ranges, refused }
 }

@@ -10,8 +10,10 @@ use crate::many::pattern;
 
 const GREETING: &str = "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}}, \"capabilities\": []}}\n";
 
-/// Each takes one connection; an error means that the server has hung up, which it may.
-const FAKES: [(&str, fn(UnixStream)); 8] = [
+/// What a monitor does with one connection; an error means that the server has hung up, which it may.
+type Behaviour = fn(UnixStream);
+
+const FAKES: [(&str, Behaviour); 8] = [
     ("silent", |mut stream| drop(stream.read_to_end(&mut Vec::new()))),
     ("closing", drop),
     ("noise", |mut stream| {
@@ -77,7 +79,7 @@ fn answer(mut stream: UnixStream, say: impl Fn(&str) -> String) {
 }
 
 /// Listens at `path` and treats every connection so. The thread ends with the test process.
-fn listen(path: &Path, behave: fn(UnixStream)) {
+fn listen(path: &Path, behave: Behaviour) {
     let listener = UnixListener::bind(path).expect("a socket");
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {

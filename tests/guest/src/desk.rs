@@ -117,7 +117,7 @@ impl Desk {
             "reboot" | "poweroff" => {
                 Command::new("/bin/busybox").args([word, "-f"]).status()?;
             }
-            _ => self.panel.say("no such command; try help"),
+            _ => self.panel.say("I read you. For what I can do: help"),
         }
         if matches!(word, "quiet" | "lively" | "video" | "storm") {
             self.repaint()?;

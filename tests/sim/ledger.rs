@@ -1,0 +1,545 @@
+//! What has been said on one connection, and whether it may be said: holds both sides to the specification, packet by
+//! packet, with nothing to go by but the wire, the sources' ticks and the client's picture.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use client_lfp::{Config, Picture as Shown};
+use lfp::geometry::CellRect;
+use lfp::scan::Picture;
+use lfp::time::Instant;
+use lfp::units::{ContentNumber, Epoch, PacketNumber};
+use lfp_proto::frame::{
+    Ack, Digest, DigestReply, Frame, Mark, Pixels, Refusal, Surface, SurfaceState, Verdict,
+};
+use lfp_proto::packet::{Kind, View};
+use lfp_proto::record::Record;
+
+use crate::epoch::EpochLedger;
+use crate::totals::Totals;
+use crate::truth::{Truth, cell_equals, checksum};
+
+/// Longest that an ack may take, and a little: it goes with whatever is sent next.
+const ACK_WITHIN: Duration = Duration::from_millis(5);
+/// Longest silence of a side that has an open session.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// One connection as the network saw it.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// Which of the world's sources.
+    pub(crate) source: usize,
+    /// What the client said of itself.
+    datagram_max: usize,
+    burst_max: usize,
+    /// Addresses that the server has accepted the session from.
+    accepted: BTreeSet<SocketAddr>,
+    /// Bytes of packets with pixels that the server has sent at one instant.
+    burst: (Instant, usize),
+    /// Neither side has closed.
+    open: bool,
+    /// Of the server's packets, by number.
+    sent: BTreeMap<u64, Sent>,
+    /// Largest number of each side.
+    down_largest: u64,
+    up_largest: u64,
+    /// What the newest SURFACE that was sent said.
+    epoch: Epoch,
+    /// By epoch.
+    epochs: BTreeMap<u32, EpochLedger>,
+    /// By id: what the client asked.
+    digests: BTreeMap<u32, Asked>,
+    /// Numbers of the server's packets that came to the client, with their records as they came.
+    delivered: BTreeMap<u64, Delivered>,
+    /// Refusals that the client has stated, by packet and record.
+    refused: BTreeSet<(u64, u16)>,
+    /// Packets whose acks have been looked at.
+    ack_checked: BTreeSet<u64>,
+    /// When the ack of what came to the client is due.
+    ack_due: Option<Instant>,
+    /// When each side last said something.
+    down_at: Instant,
+    up_at: Instant,
+    /// What the client showed when it was last looked at.
+    contents: (Epoch, Vec<u64>),
+}
+
+/// A digest of the client's.
+#[derive(Debug)]
+struct Asked {
+    digest: Digest,
+    /// The newest tick when it came to the server.
+    came_in_tick: Option<u64>,
+    answered: bool,
+    /// The network had painted over some of its cells.
+    poisoned: bool,
+}
+
+/// A packet of the server's.
+#[derive(Debug, Default)]
+struct Sent {
+    /// The epochs whose SURFACE it carries.
+    surfaces: Vec<Epoch>,
+}
+
+/// A packet of the server's that came.
+#[derive(Debug)]
+struct Delivered {
+    records: Vec<Part>,
+}
+
+/// A record as it came.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    epoch: Epoch,
+    cells: CellRect,
+    content: Option<ContentNumber>,
+}
+
+impl Ledger {
+    /// A connection that a client begins to ask for.
+    pub(crate) fn new(source: usize, config: &Config) -> Self {
+        Self {
+            source,
+            datagram_max: usize::from(config.datagram_size),
+            burst_max: (config.receive_buffer as usize).max(usize::from(config.datagram_size)),
+            accepted: BTreeSet::new(),
+            burst: (Instant::ZERO, 0),
+            open: false,
+            sent: BTreeMap::new(),
+            down_largest: 0,
+            up_largest: 0,
+            epoch: Epoch(0),
+            epochs: BTreeMap::new(),
+            digests: BTreeMap::new(),
+            delivered: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            ack_checked: BTreeSet::new(),
+            ack_due: None,
+            down_at: Instant::ZERO,
+            up_at: Instant::ZERO,
+            contents: (Epoch(0), Vec::new()),
+        }
+    }
+
+    /// The server sends a datagram of this connection.
+    pub(crate) fn on_down(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        view: &View<'_>,
+        len: usize,
+        truth: &mut Truth,
+        totals: &mut Totals,
+    ) {
+        assert!(len <= self.datagram_max, "LFP-4.7: {len} bytes in a datagram");
+        match view.kind() {
+            Kind::Accept => {
+                totals.one("accepts");
+                self.accepted.insert(to);
+                self.open = true;
+                self.down_at = now;
+            }
+            Kind::Challenge => totals.one("challenges"),
+            Kind::Refuse => totals.one("sessions refused"),
+            Kind::Data => {
+                assert!(self.accepted.contains(&to) || is_farewell(view), "LFP-4.9: packets to {to}");
+                self.assert_burst(now, view, len);
+                self.on_packet_down(now, view, truth, totals);
+            }
+            Kind::Hello => panic!("the server says hello"),
+        }
+    }
+
+    /// LFP-10.4. Answers of a few bytes go whenever they are due, and are not counted.
+    fn assert_burst(&mut self, now: Instant, view: &View<'_>, len: usize) {
+        if !view.frames().any(|frame| matches!(frame, Ok(Frame::Pixels(_)))) {
+            return;
+        }
+        if self.burst.0 != now {
+            self.burst = (now, 0);
+        }
+        self.burst.1 += len;
+        assert!(self.burst.1 <= self.burst_max, "LFP-10.4: a burst of {} bytes", self.burst.1);
+    }
+
+    fn on_packet_down(&mut self, now: Instant, view: &View<'_>, truth: &mut Truth, totals: &mut Totals) {
+        let number = view.number(PacketNumber(self.down_largest));
+        let frames: Vec<_> =
+            view.frames().collect::<Result<_, _>>().expect("the server's frames are well formed");
+        if number.0 == 0 {
+            assert!(matches!(frames[..], [Frame::Close(_)]), "packet 0 only closes unknown connections");
+            totals.one("connections closed as unknown");
+            return;
+        }
+        assert!(number.0 > self.down_largest, "the server's packet numbers ascend: {number:?}");
+        self.down_largest = number.0;
+        self.down_at = now;
+        let mut sent = Sent::default();
+        for frame in &frames {
+            match frame {
+                Frame::Surface(surface) => self.on_surface(surface, &mut sent, totals),
+                Frame::Pixels(pixels) => self.on_pixels(number, pixels, &sent, truth, totals),
+                Frame::Mark(mark) => self.on_mark(mark, truth, totals),
+                Frame::DigestReply(reply) => self.on_reply(*reply, truth, totals),
+                Frame::Ping => totals.one("pings of the server"),
+                Frame::Floor(_) => totals.one("floors of the server"),
+                Frame::Close(close) => {
+                    self.open = false;
+                    totals.one(&format!("closes of the server: {:?}", close.reason));
+                }
+                _ => {}
+            }
+        }
+        self.sent.insert(number.0, sent);
+    }
+
+    fn on_surface(&mut self, surface: &Surface<'_>, sent: &mut Sent, totals: &mut Totals) {
+        assert!(
+            surface.epoch >= self.epoch,
+            "SURFACE goes back to {:?} from {:?}",
+            surface.epoch,
+            self.epoch
+        );
+        sent.surfaces.push(surface.epoch);
+        if surface.epoch == self.epoch {
+            totals.one("surfaces repeated");
+            return;
+        }
+        self.epoch = surface.epoch;
+        let Some(size) = surface.size else {
+            totals.one("epochs in the dark");
+            totals.one(&format!("dark: {}", surface.state.name()));
+            return;
+        };
+        assert_eq!(surface.state, SurfaceState::Live);
+        let previous = self.epochs.values().next_back();
+        if previous.is_some() {
+            totals.one("epochs after the first");
+        }
+        let cells = vec![Vec::new(); size.grid().cells()];
+        let poisoned = BTreeSet::new();
+        self.epochs.insert(surface.epoch.0, EpochLedger { size, cells, confirmed: false, poisoned });
+    }
+
+    fn on_pixels(
+        &mut self,
+        number: PacketNumber,
+        pixels: &Pixels<'_>,
+        sent: &Sent,
+        truth: &mut Truth,
+        totals: &mut Totals,
+    ) {
+        assert_eq!(pixels.epoch, self.epoch, "LFP-10.3: only pixels of the newest epoch are sent");
+        let epoch = self.epochs.get_mut(&pixels.epoch.0).expect("LFP-7.4: SURFACE precedes PIXELS");
+        assert!(
+            epoch.confirmed || sent.surfaces.contains(&pixels.epoch),
+            "LFP-7.4: SURFACE rides along until it is acked"
+        );
+        for record in pixels.records() {
+            epoch.on_record(pixels.epoch, number, &record, truth, totals);
+        }
+    }
+
+    /// LFP-13.1.
+    fn on_mark(&self, mark: &Mark, truth: &Truth, totals: &mut Totals) {
+        assert_eq!(mark.epoch, self.epoch, "marks are of the newest epoch");
+        assert!(mark.last.0 <= self.down_largest, "a mark names packets that have been sent");
+        let tick = truth.tick(mark.tick).expect("a mark names a tick");
+        assert_eq!((tick.epoch, tick.captured.as_micros()), (mark.epoch, mark.captured_us), "{mark:?}");
+        let picture = truth.picture(mark.tick).expect("marks are of live ticks");
+        let (grid, cells) = (picture.size.grid(), &self.epochs[&mark.epoch.0].cells);
+        for y in 0..grid.rows {
+            for x in 0..grid.columns {
+                let sent = cells[grid.index(x, y)].last().map_or(0, |(_, tick)| *tick);
+                let changed = picture.changed_at(x, y);
+                assert!(
+                    sent >= changed,
+                    "LFP-13.1: {mark:?}, but the cell {x}, {y} of tick {changed} has been sent as of tick {sent} only"
+                );
+            }
+        }
+        totals.one("marks");
+    }
+
+    /// LFP-11.1, the half that protects the user: what was newest at some time since the question came is *exact*.
+    fn on_reply(&mut self, reply: DigestReply, truth: &Truth, totals: &mut Totals) {
+        let asked = self.digests.get_mut(&reply.id).expect("a reply answers a digest");
+        let first = !std::mem::replace(&mut asked.answered, true);
+        if !first {
+            return totals.one("digest replies repeated");
+        }
+        totals.one(match reply.verdict {
+            Verdict::Exact => "digests exact",
+            Verdict::Unsettled => "digests unsettled",
+            Verdict::Differs => "digests that differ",
+        });
+        // LFP-11.2: a server knows what its client shows, as long as nobody paints over it.
+        assert!(
+            reply.verdict != Verdict::Differs || asked.poisoned,
+            "{:?} differs, and nobody knows why",
+            asked.digest
+        );
+        if reply.verdict != Verdict::Exact {
+            return;
+        }
+        let (digest, newest) = (asked.digest, truth.newest().map_or(0, |tick| tick.number));
+        let exact = |number: u64| {
+            let of_epoch = truth.tick(number).is_some_and(|tick| tick.epoch == digest.epoch);
+            let picture = truth.picture(number).filter(|_| of_epoch);
+            let pixel = |picture: &Picture, x: u16, y: u16| {
+                picture.tile(x / 16, y / 16)[usize::from(y % 16) * 16 + usize::from(x % 16)]
+            };
+            picture.is_some_and(|picture| {
+                checksum(picture.size, digest.cells, |x, y| pixel(picture, x, y)) == digest.pixels
+            })
+        };
+        let since = asked.came_in_tick.expect("a digest is answered after it came");
+        assert!(
+            (since..=newest).rev().any(exact),
+            "LFP-11.1: {digest:?} is called exact, and is not what ticks {since} to {newest} show"
+        );
+    }
+
+    /// A packet of the server's comes to the client. Call before the client has it.
+    pub(crate) fn on_down_delivered(
+        &mut self,
+        view: &View<'_>,
+        poisoned: Option<(Epoch, CellRect, ContentNumber)>,
+    ) {
+        let Ok(frames) = view.frames().collect::<Result<Vec<_>, _>>() else { return };
+        let number = view.number(PacketNumber(self.down_largest)).0;
+        if number == 0 || self.delivered.contains_key(&number) {
+            return;
+        }
+        let mut records = Vec::new();
+        for frame in &frames {
+            if let Frame::Pixels(pixels) = frame {
+                let part = |record: Record<'_>| Part {
+                    epoch: pixels.epoch,
+                    cells: record.cells,
+                    content: record.content(PacketNumber(number)),
+                };
+                records.extend(pixels.records().map(part));
+            }
+        }
+        self.delivered.insert(number, Delivered { records });
+        if let Some((epoch, cells, content)) = poisoned {
+            if let Some(epoch) = self.epochs.get_mut(&epoch.0) {
+                let cells = cells.indices(epoch.size.grid());
+                epoch.poisoned.extend(cells.map(|index| (index, content.0)));
+            }
+        }
+    }
+
+    /// The client has taken the packet that came, rather than dropped it as known or too old.
+    pub(crate) fn on_down_taken(&mut self, now: Instant, view: &View<'_>) {
+        let closes = view.frames().any(|frame| matches!(frame, Ok(Frame::Close(_))));
+        self.open &= !closes;
+        if view.frames().all(|frame| frame.is_ok())
+            && view.frames().flatten().any(|frame| frame.elicits_ack())
+        {
+            self.ack_due.get_or_insert(now + ACK_WITHIN);
+        }
+    }
+
+    /// The client sends a packet of this connection.
+    pub(crate) fn on_up(
+        &mut self,
+        now: Instant,
+        view: &View<'_>,
+        len: usize,
+        shown: Option<&Shown<'_>>,
+        totals: &mut Totals,
+    ) {
+        assert!(len <= self.datagram_max, "{len} bytes in a datagram of the client's");
+        self.up_at = now;
+        let number = view.number(PacketNumber(self.up_largest));
+        assert!(number.0 > self.up_largest, "the client's packet numbers ascend: {number:?}");
+        self.up_largest = number.0;
+        for frame in view.frames() {
+            match frame.expect("the client's frames are well formed") {
+                Frame::Ack(ack) => self.on_ack(&ack, shown, totals),
+                Frame::Digest(digest) => {
+                    totals.one("digests asked");
+                    assert_digest(&digest, shown);
+                    let poisoned = self.is_poisoned(&digest, shown);
+                    let asked = Asked { digest, came_in_tick: None, answered: false, poisoned };
+                    let known = self.digests.entry(digest.id).or_insert(asked);
+                    assert_eq!(known.digest, digest, "a repeated digest says the same");
+                }
+                Frame::Ping => totals.one("pings of the client"),
+                Frame::Floor(_) => totals.one("floors of the client"),
+                Frame::Input(_) => totals.one("inputs sent"),
+                Frame::Close(_) => {
+                    self.open = false;
+                    totals.one("closes of the client");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// LFP-9.1, LFP-9.4: what is acked has come, and each of its records is applied or refused.
+    fn on_ack(&mut self, ack: &Ack, shown: Option<&Shown<'_>>, totals: &mut Totals) {
+        self.ack_due = None;
+        totals.at_most("ranges of an ack", ack.ranges.len() as u64);
+        for refused in &ack.refused {
+            for (index, reason) in &refused.records {
+                if self.refused.insert((refused.packet.0, *index)) {
+                    totals.one(&format!("refused: {}", refusal_name(*reason)));
+                }
+            }
+        }
+        for range in &ack.ranges {
+            for number in range.first.0..=range.last.0 {
+                if !self.ack_checked.insert(number) {
+                    continue;
+                }
+                let delivered = self.delivered.get(&number);
+                let delivered =
+                    delivered.unwrap_or_else(|| panic!("LFP-9.1: packet {number} is acked and never came"));
+                for (index, part) in (0..).zip(&delivered.records) {
+                    let settled = self.refused.contains(&(number, index)) || is_applied(part, shown);
+                    assert!(
+                        settled,
+                        "LFP-9.1: record {index} of packet {number}, {part:?}, is acked, neither applied nor refused"
+                    );
+                }
+            }
+        }
+    }
+
+    fn is_poisoned(&self, digest: &Digest, shown: Option<&Shown<'_>>) -> bool {
+        let (Some(shown), Some(epoch)) = (shown, self.epochs.get(&digest.epoch.0)) else { return false };
+        let mut cells = digest.cells.indices(epoch.size.grid());
+        cells.any(|index| epoch.poisoned.contains(&(index, shown.contents[index])))
+    }
+
+    /// A packet of the client's comes to the server.
+    pub(crate) fn on_up_delivered(&mut self, view: &View<'_>, truth: &Truth) {
+        let Ok(frames) = view.frames().collect::<Result<Vec<_>, _>>() else { return };
+        for frame in &frames {
+            if let Frame::Digest(digest) = frame {
+                let newest = truth.newest().map_or(0, |tick| tick.number);
+                if let Some(asked) = self.digests.get_mut(&digest.id) {
+                    asked.came_in_tick.get_or_insert(newest);
+                }
+            }
+            let Frame::Ack(ack) = frame else { continue };
+            for range in &ack.ranges {
+                for (_, sent) in self.sent.range(range.first.0..=range.last.0) {
+                    for epoch in &sent.surfaces {
+                        if let Some(epoch) = self.epochs.get_mut(&epoch.0) {
+                            epoch.confirmed = true;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The cells of `cells` (all: `None`) show what the server gave their content numbers.
+    pub(crate) fn assert_shown(&self, shown: &Shown<'_>, cells: Option<CellRect>, truth: &Truth) {
+        let epoch = self.epochs.get(&shown.epoch.0).expect("the client shows an epoch that was announced");
+        assert_eq!(epoch.size, shown.size, "the client's size is the epoch's");
+        let grid = shown.size.grid();
+        for index in cells.filter(|cells| grid.contains(*cells)).unwrap_or(grid.rect()).indices(grid) {
+            let content = shown.contents[index];
+            if content == 0 || epoch.poisoned.contains(&(index, content)) {
+                continue;
+            }
+            let (x, y) =
+                ((index % usize::from(grid.columns)) as u16, (index / usize::from(grid.columns)) as u16);
+            let contents = &epoch.cells[index];
+            let at = contents.binary_search_by_key(&content, |(content, _)| *content);
+            let at = at.unwrap_or_else(|_| {
+                panic!("the cell {x}, {y} shows content {content}, which was never sent")
+            });
+            let picture = truth.picture(contents[at].1).expect("it was live");
+            assert!(
+                cell_equals(picture, x, y, shown.pixels),
+                "the cell {x}, {y} shows content {content}, but not the pixels that were sent as that"
+            );
+        }
+    }
+
+    /// LFP-7.6: within an epoch, no cell's content ever goes back.
+    pub(crate) fn assert_never_back(&mut self, shown: &Shown<'_>) {
+        let (epoch, contents) = &self.contents;
+        assert!(*epoch <= shown.epoch, "the client goes back to {:?}", shown.epoch);
+        if *epoch == shown.epoch {
+            let back = contents.iter().zip(shown.contents).position(|(before, after)| after < before);
+            assert_eq!(back, None, "LFP-7.6: the content of this cell has gone back");
+        }
+        self.contents = (shown.epoch, shown.contents.to_vec());
+    }
+
+    /// The cells that the records of a packet, as it came, name.
+    pub(crate) fn delivered_cells(&self, view: &View<'_>) -> Vec<CellRect> {
+        let number = view.number(PacketNumber(self.down_largest)).0;
+        let parts = self.delivered.get(&number).into_iter().flat_map(|delivered| &delivered.records);
+        parts.map(|part| part.cells).collect()
+    }
+
+    /// LFP-9.2, LFP-14.4: nobody owes a word.
+    pub(crate) fn assert_timely(&self, now: Instant) {
+        if !self.open {
+            return;
+        }
+        assert!(self.ack_due.is_none_or(|due| now <= due), "LFP-9.2: an ack was due at {:?}", self.ack_due);
+        for (who, at) in [("server", self.down_at), ("client", self.up_at)] {
+            let silence = now.saturating_since(at);
+            assert!(
+                at == Instant::ZERO || silence <= SILENCE_MAX,
+                "LFP-14.4: the {who} is silent since {at:?}"
+            );
+        }
+    }
+}
+
+/// Whether the packet only tells a client that its session is not known.
+fn is_farewell(view: &View<'_>) -> bool {
+    let frames: Vec<_> = view.frames().collect();
+    matches!(frames[..], [Ok(Frame::Close(_))])
+}
+
+/// Whether the client shows a record, or had no reason to keep it.
+fn is_applied(part: &Part, shown: Option<&Shown<'_>>) -> bool {
+    let Some(shown) = shown else { return false };
+    // The epoch is over; a surface that went dark keeps the picture of one that is.
+    if shown.epoch > part.epoch || !shown.live {
+        return true;
+    }
+    let (grid, Some(content)) = (shown.size.grid(), part.content) else { return false };
+    shown.epoch == part.epoch
+        && grid.contains(part.cells)
+        && part.cells.indices(grid).all(|index| shown.contents[index] >= content.0)
+}
+
+fn assert_digest(digest: &Digest, shown: Option<&Shown<'_>>) {
+    let shown = shown.expect("a digest of a picture");
+    assert_eq!(shown.epoch, digest.epoch, "a digest is of the epoch shown");
+    let width = usize::from(shown.size.width);
+    let pixels =
+        checksum(shown.size, digest.cells, |x, y| shown.pixels[usize::from(y) * width + usize::from(x)]);
+    assert_eq!(pixels, digest.pixels, "the digest is of the client's own pixels");
+    let mut contents = crc32fast::Hasher::new();
+    for index in digest.cells.indices(shown.size.grid()) {
+        contents.update(&shown.contents[index].to_le_bytes());
+    }
+    assert_eq!(contents.finalize(), digest.contents, "the digest is of the client's own contents");
+}
+
+fn refusal_name(reason: Refusal) -> &'static str {
+    match reason {
+        Refusal::Surface => "surface",
+        Refusal::Epoch => "epoch",
+        Refusal::Cells => "cells",
+        Refusal::Content => "content",
+        Refusal::Technique => "technique",
+        Refusal::Base => "base",
+        Refusal::Payload => "payload",
+    }
+}

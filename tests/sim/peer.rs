@@ -1,0 +1,175 @@
+//! A client with its user, its network and its record of what it did.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use client_lfp::{Client, Config, State};
+use lfp::time::Instant;
+use lfp::units::ConnectionId;
+use lfp_impair::{Link, Params, Random, Share};
+use lfp_proto::frame::InputKind;
+
+/// Keys that a peer presses, each code once in so many events, so that what the guest gets tells who sent what.
+const CODES: u16 = 100;
+/// How long a user waits before trying again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// A client with its user and its network.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Which of the world's peers.
+    pub(crate) index: usize,
+    pub(crate) address: SocketAddr,
+    /// Which of the world's sources.
+    pub(crate) source: usize,
+    pub(crate) config: Config,
+    pub(crate) client: Option<Client>,
+    pub(crate) connection: ConnectionId,
+    pub(crate) up: Link,
+    pub(crate) down: Link,
+    /// Share of the server's packets that are changed on the way.
+    pub(crate) tamper: Share,
+    /// The user wants a session.
+    pub(crate) wanted: bool,
+    /// When the user tries again.
+    pub(crate) retry_at: Option<Instant>,
+    /// When the server last got a packet of the client's.
+    pub(crate) heard_at: Instant,
+    /// What the user did.
+    pub(crate) inputs: Inputs,
+    pub(crate) random: Random,
+}
+
+/// The keys of one peer.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs {
+    /// Key downs given to a client, with their time.
+    pub(crate) pressed: Vec<(u16, Instant)>,
+    /// How many of them the guest has got or never will, having got later ones.
+    pub(crate) passed: usize,
+    /// The key that is down.
+    down: Option<u16>,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        index: usize,
+        source: usize,
+        config: Config,
+        params: (Params, Params),
+        mut random: Random,
+    ) -> Self {
+        Self {
+            index,
+            address: SocketAddr::from(([10, 0, 0, index as u8 + 1], 4_000)),
+            source,
+            config,
+            client: None,
+            connection: ConnectionId(0),
+            up: Link::new(params.0, random.next()),
+            down: Link::new(params.1, random.next()),
+            tamper: Share::ZERO,
+            wanted: false,
+            retry_at: None,
+            heard_at: Instant::ZERO,
+            inputs: Inputs::default(),
+            random,
+        }
+    }
+
+    /// Starts a client with a new connection, in place of the old one, whatever that is doing.
+    pub(crate) fn start(&mut self, now: Instant) {
+        self.connection = ConnectionId(self.random.next());
+        self.client = Some(Client::new(&self.config, self.connection, now));
+        self.wanted = true;
+        self.retry_at = None;
+        self.inputs.down = None;
+    }
+
+    /// The client vanishes without a word.
+    pub(crate) fn crash(&mut self) {
+        self.client = None;
+        self.wanted = false;
+        self.retry_at = None;
+    }
+
+    /// The user ends the session in order.
+    pub(crate) fn leave(&mut self, now: Instant) {
+        self.wanted = false;
+        self.retry_at = None;
+        if let Some(client) = &mut self.client {
+            client.close(now);
+        }
+    }
+
+    /// The user notices that the session is over. Gives the client's state if that is news.
+    pub(crate) fn look(&mut self, now: Instant) -> Option<State> {
+        let client = self.client.as_ref()?;
+        if !client.state().is_final() || self.retry_at.is_some() {
+            return None;
+        }
+        let state = client.state().clone();
+        if self.wanted {
+            self.retry_at = Some(now + RETRY);
+        } else {
+            self.client = None;
+        }
+        Some(state)
+    }
+
+    /// The user presses another key, or lets go of the one that is down.
+    pub(crate) fn type_key(&mut self, now: Instant) {
+        let Some(client) = self.client.as_mut().filter(|client| *client.state() == State::Established) else {
+            return;
+        };
+        let kind = match self.inputs.down.take() {
+            Some(code) => InputKind::Key { code, down: false },
+            None => {
+                let code =
+                    self.index as u16 * CODES + 1 + (self.inputs.pressed.len() % usize::from(CODES)) as u16;
+                self.inputs.down = Some(code);
+                self.inputs.pressed.push((code, now));
+                InputKind::Key { code, down: true }
+            }
+        };
+        client.input(now, kind);
+    }
+
+    /// The user moves the pointer.
+    pub(crate) fn move_pointer(&mut self, now: Instant) {
+        let (x, y) = (self.random.below(400) as u16, self.random.below(400) as u16);
+        if let Some(client) = &mut self.client {
+            client.input(now, InputKind::MoveTo { x, y });
+        }
+    }
+
+    /// Both directions.
+    pub(crate) fn links(&mut self) -> [&mut Link; 2] {
+        [&mut self.up, &mut self.down]
+    }
+
+    /// Both directions lose everything that goes wrong; delay and rate stay.
+    pub(crate) fn heal(&mut self) {
+        self.tamper = Share::ZERO;
+        for link in self.links() {
+            let params = link.params().without_faults();
+            link.set_params(params);
+            link.clear_blackouts();
+        }
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| *client.state() == State::Established)
+    }
+
+    /// When something is due.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        let client = self.client.as_ref().and_then(Client::poll_timeout);
+        [client, self.retry_at, self.up.poll_timeout(), self.down.poll_timeout()].into_iter().flatten().min()
+    }
+}
+
+/// Whose key it is.
+pub(crate) fn owner_of(code: u16) -> usize {
+    usize::from((code - 1) / CODES)
+}

@@ -1,0 +1,335 @@
+//! Runs by seed: chaos, then peace, then the end.
+
+use std::time::Duration;
+
+use client_lfp::Config;
+use client_lfp::limits::DIGEST_INTERVAL_MAX;
+use lfp::directory::{Directory, InputPolicy};
+use lfp::geometry::Size;
+use lfp::hypervisor::SourceId;
+use lfp::server::{self, Server};
+use lfp_impair::{Bursts, Params, Random, Share};
+use lfp_proto::frame::SurfaceState;
+use lfp_proto::limits::UDP_OVERHEAD;
+use lfp_proto::units::Bitrate;
+
+use crate::deed::{Attack, Deed};
+use crate::guest::{Guest, Stroke};
+use crate::peer::Peer;
+use crate::totals::Totals;
+use crate::watched::Watched;
+use crate::world::World;
+
+/// Silence after which the server ends a session: shorter than usual, so that runs end.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs `seed` from beginning to end; gives what happened, and a fingerprint of everything that was said.
+pub(crate) fn run(seed: u64, trace: bool) -> (Totals, u32) {
+    let mut random = Random::new(seed);
+    let mut world = build(&mut random, trace);
+    let chaos = plan(&mut world, &mut random);
+    world.run(chaos);
+    settle(&mut world);
+    finish(&mut world, &mut random);
+    collect(&mut world);
+    (world.totals, world.fingerprint.finalize())
+}
+
+/// A server for so many sources: source `n` is the service `n`.
+pub(crate) fn server(sources: usize, seed: u64, sessions_max: usize, idle_timeout: Duration) -> Server {
+    let mut directory = Directory::default();
+    for source in 0..sources {
+        directory.insert(&source.to_string(), SourceId(source as u16), 30, InputPolicy::Exclusive);
+    }
+    let mut random = [0; 32];
+    random[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = server::Config { directory, plain: true, sessions_max, idle_timeout };
+    Server::new(config, random)
+}
+
+/// A world of a few guests and a few clients.
+fn build(random: &mut Random, trace: bool) -> World {
+    let sources: Vec<_> = (0..random.between(1, 2))
+        .map(|_| {
+            let (size, format) = (any_size(random), pick(random, &Guest::FORMATS));
+            Watched::new(Guest::new(size, format, random.fork(1)))
+        })
+        .collect();
+    let count = sources.len();
+    let peers: Vec<_> = (0..random.between(1, 3) as usize)
+        .map(|index| {
+            let source = random.below(count as u64) as usize;
+            let config = Config {
+                service: source.to_string(),
+                datagram_size: pick(random, &[1_100, 1_200, 1_472, 4_000, 8_900]),
+                receive_buffer: pick(random, &[1_000, 16_384, 65_536, 262_144]),
+                refresh_hz: pick(random, &[10, 30, 60]),
+                ..Config::default()
+            };
+            let params = (any_params(random), any_params(random));
+            let mut peer = Peer::new(index, source, config, params, random.fork(2 + index as u64));
+            peer.tamper = if random.below(4) == 0 { Share::percent(3) } else { Share::ZERO };
+            peer
+        })
+        .collect();
+    World::new(server(count, random.next(), 16, IDLE_TIMEOUT), sources, peers, random.fork(9), trace)
+}
+
+/// Plans the chaos; says how long it is.
+fn plan(world: &mut World, random: &mut Random) -> Duration {
+    let end = random.between(3_000, 6_000);
+    let mut plan = Plan { world, random, end, quiet: Duration::ZERO };
+    for source in 0..plan.world.sources.len() {
+        plan.painting(source);
+        plan.trouble(source);
+    }
+    for peer in 0..plan.world.peers.len() {
+        plan.life(peer);
+    }
+    for _ in 0..plan.random.below(12) {
+        let attack = pick(plan.random, &Attack::ALL);
+        plan.any_time(Deed::Attack(attack));
+    }
+    if plan.random.below(4) == 0 {
+        let cost = Duration::from_micros(plan.random.between(20, 200));
+        plan.any_time(Deed::CellCost(cost));
+    }
+    Duration::from_millis(end) + plan.quiet
+}
+
+struct Plan<'a> {
+    world: &'a mut World,
+    random: &'a mut Random,
+    /// When the chaos ends, in milliseconds.
+    end: u64,
+    /// For how long faults go on after that.
+    quiet: Duration,
+}
+
+impl Plan<'_> {
+    fn any_time(&mut self, deed: Deed) {
+        let at = self.random.below(self.end);
+        self.at(at, deed);
+    }
+
+    fn at(&mut self, at_ms: u64, deed: Deed) {
+        self.world.plan(Duration::from_millis(at_ms.min(self.end)), deed);
+    }
+
+    /// Every guest has a pace and something that it mostly does.
+    fn painting(&mut self, source: usize) {
+        let pace = pick(self.random, &[8, 33, 100, 400]);
+        let habit = pick(self.random, &Stroke::ALL);
+        let mut at = 0;
+        while at < self.end {
+            let stroke = if self.random.below(3) == 0 { pick(self.random, &Stroke::ALL) } else { habit };
+            // Noise everywhere is dear to simulate.
+            let rare = stroke == Stroke::All && self.random.below(8) > 0;
+            self.at(at, Deed::Paint(source, if rare { Stroke::Type } else { stroke }));
+            at += self.random.between(1, 2 * pace);
+        }
+    }
+
+    fn trouble(&mut self, source: usize) {
+        for _ in 0..self.random.below(3) {
+            let mode = Deed::Mode(source, any_size(self.random), pick(self.random, &Guest::FORMATS));
+            // Sometimes with many pixels of the epoch still on their way.
+            let (at, before) = (self.random.below(self.end), self.random.between(20, 90));
+            if self.random.below(2) == 0 {
+                self.at(at.saturating_sub(before), Deed::Paint(source, Stroke::All));
+            }
+            self.at(at, mode);
+        }
+        for _ in 0..self.random.below(2) {
+            let states = [SurfaceState::NoFramebuffer, SurfaceState::Gone, SurfaceState::Faulty];
+            let state = pick(self.random, &states);
+            let (from, span) = (self.random.below(self.end), self.random.between(1, 1_000));
+            self.at(from, Deed::Dark(source, Some(state)));
+            self.at(from + span, Deed::Dark(source, None));
+        }
+        if self.random.below(4) == 0 {
+            let sweeps = self.random.between(1, 5) as u32;
+            let deed = pick(self.random, &[Deed::Tear(source, sweeps), Deed::Lose(source, sweeps)]);
+            self.any_time(deed);
+        }
+    }
+
+    /// What becomes of a client.
+    fn life(&mut self, peer: usize) {
+        let start = self.random.below(1_000);
+        self.at(start, Deed::Start(peer));
+        let (middle, later) = (self.random.between(start, self.end), self.random.between(50, 1_000));
+        match self.random.below(8) {
+            0 => self.at(middle, Deed::Start(peer)),
+            1 | 2 => {
+                let gone = if self.random.below(2) == 0 { Deed::Crash(peer) } else { Deed::Leave(peer) };
+                self.at(middle, gone);
+                self.at(middle + later, Deed::Start(peer));
+            }
+            3 | 4 => self.at(middle, Deed::Blackout(peer, Duration::from_millis(later * 3))),
+            5 if self.random.below(4) == 0 => {
+                let span = IDLE_TIMEOUT + Duration::from_secs(1);
+                self.quiet = self.quiet.max(span);
+                self.at(middle, Deed::Blackout(peer, span));
+            }
+            5 => {
+                let (up, down) = (any_params(self.random), any_params(self.random));
+                self.at(middle, Deed::Network(peer, up, down));
+            }
+            _ => {}
+        }
+        if self.random.below(3) == 0 {
+            // What is wrong at the very end, nothing but a digest puts right.
+            self.at(self.end - 120, Deed::Tamper(peer, Share::percent(100)));
+            let source = self.world.peers[peer].source;
+            self.at(self.end - 100, Deed::Paint(source, Stroke::Noise));
+        }
+        let pace = pick(self.random, &[60, 200, 2_000]);
+        let mut at = start;
+        while at < self.end {
+            at += self.random.between(1, 2 * pace);
+            let deed = if self.random.below(4) == 0 { Deed::Pointer(peer) } else { Deed::Key(peer) };
+            self.at(at, deed);
+        }
+    }
+}
+
+/// Ends every fault; every client has to be exact soon, and stay so.
+fn settle(world: &mut World) {
+    for peer in 0..world.peers.len() {
+        Deed::Heal(peer).happen(world);
+        if !world.peers[peer].wanted {
+            Deed::Start(peer).happen(world);
+        }
+    }
+    for source in 0..world.sources.len() {
+        let mut screen = world.sources[source].guest.screen();
+        screen.tear(0);
+        screen.lose(0);
+        screen.set_dark(None);
+        screen.paint(Stroke::Fill);
+    }
+    world.cell_cost = Duration::from_micros(2);
+    assert_settles(world);
+    // What is exact stays exact, through whatever was still to be repeated.
+    world.run(Duration::from_millis(500));
+    assert!(world.all_exact(), "what was exact is not any more");
+    world.assert_all_shown();
+    world.assert_at_rest();
+}
+
+/// Every client becomes right within a few round trips, a probe's interval and the time that its picture takes, and
+/// knows it within one more interval of a digest's.
+pub(crate) fn assert_settles(world: &mut World) {
+    let (start, limit) = (world.now, settle_limit(world));
+    let right = world.run_until(limit, World::all_right);
+    let right = right.unwrap_or_else(|| panic!("not right within {limit:?}: {}", describe(world)));
+    let limit = limit + DIGEST_INTERVAL_MAX;
+    world.run_until(limit, World::all_exact).unwrap_or_else(|| {
+        panic!("not exact within {limit:?} more: {}", describe(world));
+    });
+    let exact = world.now.saturating_since(start);
+    world.totals.at_most("milliseconds to be right after the last fault", right.as_millis() as u64);
+    world.totals.at_most("milliseconds to be exact after the last fault", exact.as_millis() as u64);
+    world.totals.at_most("percent of the time allowed", (right.as_millis() * 100 / limit.as_millis()) as u64);
+}
+
+/// A user's retry, and the longest interval of HELLOs and of probes.
+const TIMERS: Duration = Duration::from_millis(200 + 1_000 + 1_000);
+
+/// What the slowest client may need.
+fn settle_limit(world: &World) -> Duration {
+    let needs = world.peers.iter().map(|peer| {
+        let (up, down) = (peer.up.params(), peer.down.params());
+        let queue = |params: &Params| {
+            let whole = params.queue_bytes + UDP_OVERHEAD as u64;
+            params.rate.map_or(Duration::ZERO, |rate| rate.time_for(whole))
+        };
+        let bytes = world.sources[peer.source].guest.screen().size().pixels() * 4 + 10_000;
+        let rate = down.rate.unwrap_or(Bitrate::from_bps(100_000_000));
+        TIMERS + (up.delay + down.delay) * 10 + rate.time_for(bytes as u64) * 2 + queue(up) + queue(down)
+    });
+    needs.max().unwrap_or_default()
+}
+
+fn describe(world: &World) -> String {
+    let state = |index: usize| {
+        let client = world.peers[index].client.as_ref();
+        let states = client.map(|client| (client.state(), client.exact(), client.surface()));
+        format!("peer {index}: {states:?}, right {}", world.is_right(index))
+    };
+    (0..world.peers.len()).map(state).collect::<Vec<_>>().join("; ")
+}
+
+/// Every client goes, in order or not; the server notices, and lets everything go.
+fn finish(world: &mut World, random: &mut Random) {
+    for peer in 0..world.peers.len() {
+        let goes = if random.below(2) == 0 { Deed::Leave(peer) } else { Deed::Crash(peer) };
+        goes.happen(world);
+    }
+    world.plan(IDLE_TIMEOUT, Deed::Attack(Attack::OldCookie));
+    let limit = IDLE_TIMEOUT + Duration::from_secs(2);
+    let took = world.run_until(limit, |world| world.server.sessions() == 0);
+    assert!(took.is_some(), "{} sessions are left", world.server.sessions());
+    world.run(Duration::from_secs(1));
+    for (index, source) in world.sources.iter().enumerate() {
+        assert!(source.held.is_empty(), "LFP-12.6: keys {:?} are still down", source.held);
+        assert_eq!(source.rate_hz, 0, "source {index} is still watched");
+    }
+}
+
+/// Puts what the links and the server counted to the totals.
+fn collect(world: &mut World) {
+    for peer in &world.peers {
+        for link in [&peer.up, &peer.down] {
+            for (name, count) in link.counts().named() {
+                world.totals.many(&format!("datagrams {name}"), count);
+            }
+        }
+    }
+    let stats = world.server.stats();
+    for (name, count) in [
+        ("server: checksums wrong", stats.dropped_checksum),
+        ("server: malformed", stats.dropped_malformed),
+        ("server: packets of no session", stats.dropped_unknown),
+        ("server: packets from elsewhere", stats.dropped_address),
+        ("server: cookies forged", stats.cookies_forged),
+        ("server: cookies expired", stats.cookies_expired),
+        ("server: packets lost", stats.ended.packets_lost),
+        ("server: cells repaired", stats.ended.cells_repaired),
+        ("server: records refused", stats.ended.records_refused),
+    ] {
+        world.totals.many(name, count);
+    }
+}
+
+fn any_size(random: &mut Random) -> Size {
+    let (width, height) = match random.below(4) {
+        0 => (random.between(1, 48), random.between(1, 48)),
+        1 => (320, 256),
+        _ => (random.between(16, 320), random.between(16, 256)),
+    };
+    Size::new(width as u16, height as u16).expect("a legal size")
+}
+
+fn any_params(random: &mut Random) -> Params {
+    let loss = pick(random, &[0, 0, 1, 3, 10, 20, 30]);
+    let bursts = Bursts { enter: Share::percent(2), leave: Share::percent(30), loss: Share::percent(90) };
+    Params {
+        delay: Duration::from_micros(random.below(60_000)),
+        jitter: Duration::from_micros(random.below(8_000)),
+        loss: Share::percent(loss),
+        bursts: (random.below(4) == 0).then_some(bursts),
+        reorder: Share::percent(pick(random, &[0, 2, 10])),
+        reorder_by: Duration::from_millis(pick(random, &[2, 20, 100, 300])),
+        duplicate: Share::percent(pick(random, &[0, 2, 10])),
+        corrupt: Share::percent(pick(random, &[0, 1])),
+        rate: pick(random, &[None, Some(2), Some(10), Some(50)])
+            .map(|mbit| Bitrate::from_bps(mbit * 1_000_000)),
+        queue_bytes: pick(random, &[16_384, 65_536, 262_144]),
+    }
+}
+
+fn pick<T: Clone>(random: &mut Random, from: &[T]) -> T {
+    from[random.below(from.len() as u64) as usize].clone()
+}

@@ -1,0 +1,546 @@
+//! A server, its guests, its clients and the networks between them, in virtual time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client_lfp::{Client, State};
+use lfp::hypervisor::{Source, SourceId};
+use lfp::limits::{INPUT_PENDING_MAX, INPUT_SILENCE};
+use lfp::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
+use lfp::pipeline::Inline;
+use lfp::scan::Tick;
+use lfp::server::{Input, Output, Server, SessionStatus};
+use lfp::time::Instant;
+use lfp::units::PacketNumber;
+use lfp_impair::{Random, Share};
+use lfp_proto::frame::Frame;
+use lfp_proto::hello::Hello;
+use lfp_proto::packet::{Kind, View};
+
+use crate::deed::Deed;
+use crate::gate::Gate;
+use crate::ledger::Ledger;
+use crate::peer::{Peer, owner_of};
+use crate::tamper::tamper;
+use crate::totals::Totals;
+use crate::watched::Watched;
+
+/// How often a source that nobody watches is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Events at one instant beyond which somebody is busy with nothing.
+const BUSY_MAX: u32 = 20_000;
+/// Datagrams of clients that an attacker has at hand.
+const RECORDED_MAX: usize = 64;
+/// Most bytes of a session in the server, on surfaces much smaller than a desktop.
+const SESSION_MEMORY_MAX: u64 = 1_000_000;
+/// Between two looks at a client's whole picture, in datagrams.
+const FULL_LOOK_EVERY: u64 = 16;
+
+/// Something that happens at its time.
+#[derive(Debug)]
+enum Event {
+    /// Source so-and-so is scanned, or looked at.
+    Scan(usize),
+    /// A worker takes up a request.
+    Encode(EncodeRequest),
+    /// A worker is done.
+    Encoded(Encoded),
+    Digest(DigestRequest),
+    Digested(Digested),
+    /// What the scenario says.
+    Deed(Deed),
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) server: Server,
+    pub(crate) pipeline: Inline,
+    pub(crate) sources: Vec<Watched>,
+    pub(crate) peers: Vec<Peer>,
+    /// By connection id.
+    pub(crate) ledgers: BTreeMap<u64, Ledger>,
+    pub(crate) totals: Totals,
+    /// How long a worker takes for a record's cell; requests take a hundred of them more.
+    pub(crate) cell_cost: Duration,
+    pub(crate) gate: Gate,
+    /// (when, from where, what): what an attacker heard.
+    pub(crate) recorded: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
+    /// The first HELLO with a cookie that was heard.
+    pub(crate) old_hello: Option<(Instant, SocketAddr, Vec<u8>)>,
+    pub(crate) random: Random,
+    /// CRC over everything that was sent: two runs of one seed agree.
+    pub(crate) fingerprint: crc32fast::Hasher,
+    events: BTreeMap<(Instant, u64), Event>,
+    next_event: u64,
+    server_at: Option<Instant>,
+    /// Events at this instant so far.
+    busy: u32,
+    trace: bool,
+}
+
+impl World {
+    /// A world in which nothing has happened. Source `n` has `SourceId(n)`.
+    pub(crate) fn new(
+        server: Server,
+        sources: Vec<Watched>,
+        peers: Vec<Peer>,
+        random: Random,
+        trace: bool,
+    ) -> Self {
+        let adapter =
+            |(id, source): (u16, &Watched)| (SourceId(id), Box::new(source.guest.clone()) as Box<dyn Source>);
+        let pipeline = Inline::new((0..).zip(&sources).map(adapter).collect());
+        let mut world = Self {
+            now: Instant::from_micros(1_000_000),
+            server,
+            pipeline,
+            sources,
+            peers,
+            ledgers: BTreeMap::new(),
+            totals: Totals::default(),
+            cell_cost: Duration::from_micros(2),
+            gate: Gate::default(),
+            recorded: VecDeque::new(),
+            old_hello: None,
+            random,
+            fingerprint: crc32fast::Hasher::new(),
+            events: BTreeMap::new(),
+            next_event: 0,
+            server_at: Some(Instant::ZERO),
+            busy: 0,
+            trace,
+        };
+        for source in 0..world.sources.len() {
+            world.schedule(world.now, Event::Scan(source));
+        }
+        world
+    }
+
+    /// Has `deed` done `after` from now.
+    pub(crate) fn plan(&mut self, after: Duration, deed: Deed) {
+        self.schedule(self.now + after, Event::Deed(deed));
+    }
+
+    /// Lets `span` pass.
+    pub(crate) fn run(&mut self, span: Duration) {
+        let until = self.now + span;
+        while self.step(until) {}
+        self.now = until;
+    }
+
+    /// Lets time pass until `done` says so, `limit` at most; says how long it took.
+    pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Option<Duration> {
+        let start = self.now;
+        while !done(self) {
+            if !self.step(start + limit) {
+                self.now = start + limit;
+                return None;
+            }
+        }
+        Some(self.now.saturating_since(start))
+    }
+
+    /// Does what is due next, if that is not after `until`; says whether there was anything.
+    fn step(&mut self, until: Instant) -> bool {
+        let peers = self.peers.iter().filter_map(Peer::next_at).min();
+        let event = self.events.keys().next().map(|(at, _)| *at);
+        let Some(next) = [peers, event, self.server_at].into_iter().flatten().min() else { return false };
+        if next > until {
+            return false;
+        }
+        if next > self.now {
+            self.now = next;
+            self.busy = 0;
+        }
+        self.busy += 1;
+        assert!(self.busy < BUSY_MAX, "at {:?} something is due again and again", self.now);
+        if self.server_at.is_some_and(|at| at <= self.now) {
+            self.server.handle(self.now, Input::Timeout);
+            self.drain_server();
+        }
+        if let Some((&(at, id), _)) = self.events.first_key_value().filter(|((at, _), _)| *at <= self.now) {
+            let event = self.events.remove(&(at, id)).expect("it was there");
+            self.happen(event);
+            self.drain_server();
+        }
+        for index in 0..self.peers.len() {
+            self.step_peer(index);
+        }
+        self.check_duties();
+        true
+    }
+
+    fn schedule(&mut self, at: Instant, event: Event) {
+        self.events.insert((at, self.next_event), event);
+        self.next_event += 1;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Scan(source) => self.scan(source),
+            Event::Encode(request) => {
+                let encoded = self.pipeline.encode(&request);
+                let cells: usize = encoded.records.iter().map(|record| record.cells.cells()).sum();
+                self.totals.one("encode requests");
+                let cost = self.cell_cost * (cells as u32 + 100);
+                self.schedule(self.now + cost, Event::Encoded(encoded));
+            }
+            Event::Encoded(encoded) => {
+                if self.pipeline.newest(encoded.source).is_some_and(|tick| tick.epoch != encoded.epoch) {
+                    self.totals.one("encodes that an epoch overtook");
+                }
+                self.server.handle(self.now, Input::Encoded(encoded));
+            }
+            Event::Digest(request) => {
+                let digested = self.pipeline.digest(&request);
+                let cost = self.cell_cost * request.cells.cells() as u32;
+                self.schedule(self.now + cost, Event::Digested(digested));
+            }
+            Event::Digested(digested) => self.server.handle(self.now, Input::Digested(digested)),
+            Event::Deed(deed) => {
+                self.say(|| format!("{deed:?}"));
+                deed.happen(self);
+            }
+        }
+    }
+
+    fn scan(&mut self, index: usize) {
+        let id = SourceId(index as u16);
+        let watched = &mut self.sources[index];
+        let interval = match watched.rate_hz {
+            0 => LOOK_INTERVAL,
+            rate => Duration::from_secs(1) / rate,
+        };
+        let tick = match watched.rate_hz {
+            0 => self.pipeline.look(id, self.now),
+            _ => self.pipeline.scan(id, self.now),
+        };
+        self.schedule(self.now + interval, Event::Scan(index));
+        if let Some(tick) = tick {
+            self.on_tick(index, tick);
+        }
+    }
+
+    fn on_tick(&mut self, index: usize, tick: Arc<Tick>) {
+        let Watched { guest, truth, .. } = &mut self.sources[index];
+        truth.record(Arc::clone(&tick), &guest.screen());
+        self.totals.one("ticks");
+        self.say(|| format!("tick {} of source {index}, {:?}", tick.number, tick.epoch));
+        self.server.handle(self.now, Input::Tick(tick));
+        self.assert_bounded();
+    }
+
+    /// The server has been replaced by one that knows of nothing.
+    pub(crate) fn restarted(&mut self) {
+        self.server_at = Some(self.now);
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            source.rate_hz = 0;
+            source.held.clear();
+            let id = SourceId(index as u16);
+            // The pipeline tells whoever begins to listen what there is.
+            if let Some(tick) = self.pipeline.newest(id) {
+                self.server.handle(self.now, Input::Tick(Arc::clone(tick)));
+            }
+        }
+    }
+
+    /// Everything that the server has to say.
+    pub(crate) fn drain_server(&mut self) {
+        for _ in 0..BUSY_MAX {
+            match self.server.poll(self.now) {
+                Output::Transmit { to, bytes } => self.transmit(to, bytes),
+                Output::Encode(request) => {
+                    let wait = Duration::from_micros(self.random.below(300));
+                    self.schedule(self.now + wait, Event::Encode(request));
+                }
+                Output::Digest(request) => {
+                    let wait = Duration::from_micros(self.random.below(300));
+                    self.schedule(self.now + wait, Event::Digest(request));
+                }
+                Output::Action(action) => {
+                    let source = &mut self.sources[usize::from(action.source.0)];
+                    source.on_action(self.now, &action, &mut self.peers, &mut self.totals);
+                }
+                Output::Demand(demand) => {
+                    let index = usize::from(demand.source.0);
+                    let was = std::mem::replace(&mut self.sources[index].rate_hz, demand.rate_hz);
+                    if was == 0 && demand.rate_hz > 0 {
+                        self.events.retain(|_, event| !matches!(event, Event::Scan(scan) if *scan == index));
+                        self.schedule(self.now, Event::Scan(index));
+                    }
+                }
+                Output::Timeout(at) => {
+                    self.server_at = at;
+                    return;
+                }
+            }
+        }
+        panic!("at {:?} the server has something to say again and again", self.now);
+    }
+
+    /// The server sends a datagram.
+    fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        self.fingerprint.update(&self.now.as_micros().to_le_bytes());
+        self.fingerprint.update(&bytes);
+        let view = View::new_checked(&bytes).expect("the server's datagrams are well formed");
+        self.gate.on_down(to, &view, bytes.len());
+        let peer = self.peers.iter_mut().find(|peer| peer.address == to);
+        if let Some(ledger) = self.ledgers.get_mut(&view.connection().0) {
+            let truth = &mut self.sources[ledger.source].truth;
+            ledger.on_down(self.now, to, &view, bytes.len(), truth, &mut self.totals);
+        } else {
+            assert_ne!(view.kind(), Kind::Accept, "a session that nobody asked for");
+        }
+        if self.trace {
+            println!("{:?} server to {to}: {}", self.now, describe(&view));
+        }
+        if let Some(peer) = peer {
+            peer.down.send(self.now, bytes);
+        }
+    }
+
+    /// Something comes to the server, from whomever.
+    pub(crate) fn arrive(&mut self, from: SocketAddr, bytes: &[u8]) {
+        self.gate.on_up(from, bytes.len());
+        if let Ok(view) = View::new_checked(bytes) {
+            let ledger = self.ledgers.get_mut(&view.connection().0);
+            if let Some(ledger) = ledger.filter(|_| view.kind() == Kind::Data) {
+                ledger.on_up_delivered(&view, &self.sources[ledger.source].truth);
+            }
+        }
+        self.server.handle(self.now, Input::Datagram { from, bytes });
+        self.drain_server();
+    }
+
+    /// Puts what a peer's client counted to the totals, before it is no more.
+    fn count_client(&mut self, index: usize) {
+        let Some(client) = &self.peers[index].client else { return };
+        let stats = client.stats();
+        for (name, count) in [
+            ("client: datagrams malformed", stats.malformed),
+            ("client: datagrams foreign", stats.foreign),
+            ("client: packets known", stats.duplicates),
+            ("client: packets untimely", stats.untimely),
+            ("client: packets lost", stats.packets_lost),
+            ("client: records superseded", stats.records_superseded),
+            ("client: cells repaired", stats.cells_repaired),
+            ("client: marks incomplete", stats.marks_incomplete),
+            ("client: input dropped", stats.input_dropped),
+            ("client: input dropped by the server", stats.input_dropped_by_server),
+        ] {
+            self.totals.many(name, count);
+        }
+    }
+
+    /// A peer's client vanishes without a word.
+    pub(crate) fn crash(&mut self, index: usize) {
+        self.count_client(index);
+        self.totals.one("clients vanished");
+        self.peers[index].crash();
+    }
+
+    fn step_peer(&mut self, index: usize) {
+        while let Some(bytes) = self.peers[index].up.poll(self.now) {
+            let peer = &mut self.peers[index];
+            let from = peer.address;
+            if View::new_checked(&bytes).is_ok_and(|view| view.kind() == Kind::Data) {
+                peer.heard_at = self.now;
+            }
+            self.arrive(from, &bytes);
+        }
+        while let Some(bytes) = self.peers[index].down.poll(self.now) {
+            self.deliver(index, bytes);
+            self.drain_peer(index);
+        }
+        let peer = &mut self.peers[index];
+        if peer.retry_at.is_some_and(|at| at <= self.now) {
+            self.totals.one("client restarts");
+            self.start(index);
+        } else if let Some(client) = &mut peer.client {
+            if client.poll_timeout().is_some_and(|at| at <= self.now) {
+                client.handle_timeout(self.now);
+            }
+        }
+        self.drain_peer(index);
+        if let Some(state) = self.peers[index].look(self.now) {
+            let name = match state {
+                State::Closed { reason, .. } => format!("clients closed: {reason:?}"),
+                state => format!("clients {}", state.name()),
+            };
+            self.say(|| format!("peer {index}: {name}"));
+            self.totals.one(&name);
+        }
+    }
+
+    /// Starts a client with a connection of its own.
+    pub(crate) fn start(&mut self, index: usize) {
+        self.count_client(index);
+        let peer = &mut self.peers[index];
+        peer.start(self.now);
+        let ledger = Ledger::new(peer.source, &peer.config);
+        self.ledgers.insert(peer.connection.0, ledger);
+        self.drain_peer(index);
+    }
+
+    /// A datagram comes to a peer.
+    fn deliver(&mut self, index: usize, mut bytes: Vec<u8>) {
+        let peer = &mut self.peers[index];
+        let Some(client) = &mut peer.client else { return };
+        let mut poisoned = None;
+        if peer.tamper != Share::ZERO && peer.random.chance(peer.tamper) {
+            if let Some(tampered) = tamper(&bytes, &mut peer.random) {
+                (bytes, poisoned) = (tampered.bytes, tampered.poisoned);
+                self.totals.one("records tampered with");
+            }
+        }
+        let known = client.stats().duplicates + client.stats().untimely;
+        let established = *client.state() == State::Established;
+        let view = View::new_checked(&bytes).ok();
+        let view = view.filter(|view| view.connection() == peer.connection && view.kind() == Kind::Data);
+        let ledger = self.ledgers.get_mut(&peer.connection.0).expect("every client has one");
+        if let Some(view) = view.as_ref().filter(|_| established) {
+            ledger.on_down_delivered(view, poisoned);
+        }
+        client.handle_datagram(self.now, &bytes);
+        let Some(view) = view.filter(|_| established) else { return };
+        if client.stats().duplicates + client.stats().untimely == known {
+            ledger.on_down_taken(self.now, &view);
+        }
+        let Some(shown) = client.picture() else { return };
+        let truth = &self.sources[ledger.source].truth;
+        if client.stats().datagrams_down % FULL_LOOK_EVERY == 0 {
+            ledger.assert_shown(&shown, None, truth);
+        } else {
+            let parts = ledger.delivered_cells(&view);
+            parts.iter().for_each(|cells| ledger.assert_shown(&shown, Some(*cells), truth));
+        }
+        ledger.assert_never_back(&shown);
+    }
+
+    /// Everything that a peer has to say.
+    fn drain_peer(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        let Some(client) = &mut peer.client else { return };
+        for _ in 0..BUSY_MAX {
+            let Some(bytes) = client.poll_transmit(self.now) else { return };
+            self.fingerprint.update(&bytes);
+            let view = View::new_checked(&bytes).expect("the client's datagrams are well formed");
+            if view.kind() == Kind::Data {
+                let ledger = self.ledgers.get_mut(&peer.connection.0).expect("every client has one");
+                ledger.on_up(self.now, &view, bytes.len(), client.picture().as_ref(), &mut self.totals);
+            }
+            let has_cookie = view.kind() == Kind::Hello
+                && Hello::parse(view.payload()).is_ok_and(|hello| !hello.cookie.is_empty());
+            if has_cookie && self.old_hello.is_none() {
+                self.old_hello = Some((self.now, peer.address, bytes.clone()));
+            }
+            if self.trace {
+                println!("{:?} peer {index} to server: {}", self.now, describe(&view));
+            }
+            if self.recorded.len() == RECORDED_MAX {
+                self.recorded.pop_front();
+            }
+            self.recorded.push_back((self.now, peer.address, bytes.clone()));
+            peer.up.send(self.now, bytes);
+        }
+        panic!("at {:?} peer {index} has something to say again and again", self.now);
+    }
+
+    /// What has to have been done by now.
+    fn check_duties(&self) {
+        for peer in self.peers.iter().filter(|peer| peer.is_established()) {
+            self.ledgers[&peer.connection.0].assert_timely(self.now);
+        }
+        for code in self.sources.iter().flat_map(|source| &source.held) {
+            let silence = self.now.saturating_since(self.peers[owner_of(*code)].heard_at);
+            assert!(
+                silence <= INPUT_SILENCE,
+                "LFP-12.6: key {code} is down, its user silent for {silence:?}"
+            );
+        }
+    }
+
+    /// Whether a peer's client shows what its source shows now.
+    pub(crate) fn is_right(&self, index: usize) -> bool {
+        let peer = &self.peers[index];
+        let Some(shown) = peer.client.as_ref().and_then(Client::picture) else { return false };
+        let screen = self.sources[peer.source].guest.screen();
+        let width = u32::from(shown.size.width);
+        let equal =
+            |(at, pixel): (u32, &u32)| *pixel == screen.pixel((at % width) as u16, (at / width) as u16);
+        shown.live && shown.size == screen.size() && (0..).zip(shown.pixels).all(equal)
+    }
+
+    /// Whether it does, and knows that it does.
+    pub(crate) fn is_exact(&self, index: usize) -> bool {
+        self.peers[index].client.as_ref().is_some_and(Client::exact) && self.is_right(index)
+    }
+
+    /// Whether every peer that wants a session shows what its source shows.
+    pub(crate) fn all_right(&self) -> bool {
+        (0..self.peers.len()).all(|index| !self.peers[index].wanted || self.is_right(index))
+    }
+
+    /// Whether every peer that wants a session does, and knows that it does.
+    pub(crate) fn all_exact(&self) -> bool {
+        (0..self.peers.len()).all(|index| !self.peers[index].wanted || self.is_exact(index))
+    }
+
+    /// Looks at everything that every client shows.
+    pub(crate) fn assert_all_shown(&self) {
+        for peer in &self.peers {
+            let Some(shown) = peer.client.as_ref().and_then(|client| client.picture()) else { continue };
+            let ledger = &self.ledgers[&peer.connection.0];
+            ledger.assert_shown(&shown, None, &self.sources[peer.source].truth);
+        }
+    }
+
+    /// The server knows that every client shows everything, and waits for nothing but keep-alives.
+    pub(crate) fn assert_at_rest(&self) {
+        let open =
+            |status: &SessionStatus| self.peers.iter().any(|peer| peer.connection == status.connection);
+        for status in self.server.status().filter(open) {
+            assert_eq!(status.open_cells, 0, "cells that the client is not known to show: {status:?}");
+        }
+    }
+
+    /// Every session stays within its bounds.
+    fn assert_bounded(&mut self) {
+        for status in self.server.status() {
+            let memory = status.memory_bytes as u64;
+            assert!(memory <= SESSION_MEMORY_MAX, "a session takes {memory} bytes: {status:?}");
+            self.totals.at_most("bytes of a session in the server", memory);
+            self.totals.at_most("bytes in flight", status.in_flight_bytes);
+        }
+        for (index, peer) in self.peers.iter().enumerate() {
+            let waiting = peer.client.as_ref().map_or(0, Client::input_waiting);
+            assert!(waiting <= INPUT_PENDING_MAX, "{waiting} events wait in the client of peer {index}");
+        }
+    }
+
+    /// Says something where somebody listens.
+    pub(crate) fn say(&self, text: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:?} {}", self.now, text());
+        }
+    }
+}
+
+/// A datagram in words.
+fn describe(view: &View<'_>) -> String {
+    if view.kind() != Kind::Data {
+        return format!("{:?}", view.kind());
+    }
+    let frame = |frame| match frame {
+        Ok(Frame::Pixels(pixels)) => {
+            let records: Vec<_> = pixels.records().map(|record| record.cells).collect();
+            format!("Pixels {:?} {records:?}", pixels.epoch)
+        }
+        frame => format!("{frame:?}"),
+    };
+    let frames: Vec<_> = view.frames().map(frame).collect();
+    format!("{:?} {}", view.number(PacketNumber(0)), frames.join(", "))
+}
