@@ -103,7 +103,7 @@ mod tests {
         let rate = Bitrate::from_bps(8_000_000);
         for quantum in [PACKET, 2 * PACKET, 10 * PACKET] {
             let mut pacer = Pacer::new(rate, quantum, PACKET);
-            assert_eq!(sent_in(&mut pacer, 100, 101), quantum);
+            assert_eq!(sent_in(&mut pacer, 1_000_000, 1_000_001), quantum);
             assert_eq!(sent_in(&mut pacer, 3_600_000_000, 3_600_000_001), quantum);
         }
     }

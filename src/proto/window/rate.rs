@@ -217,9 +217,7 @@ impl RateController {
     #[must_use]
     pub fn quantum(&self) -> u64 {
         let paced = self.delivery_rate().bytes_in(QUANTUM_TIME).min(QUANTUM_MAX);
-        // The last packet of a burst may begin while one byte of the quantum is left.
-        let room = self.receive_buffer.saturating_sub(self.datagram).max(self.datagram);
-        paced.max(QUANTUM_DATAGRAMS * self.datagram).min(room)
+        paced.max(QUANTUM_DATAGRAMS * self.datagram).min(self.receive_buffer)
     }
 
     /// What the path delivers: the largest rate seen lately.

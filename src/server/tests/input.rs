@@ -142,6 +142,17 @@ fn a_pointer_stays_on_its_surface_and_the_guest_learns_its_size() {
 }
 
 #[test]
+fn a_guest_that_was_never_seen_takes_keys_and_no_places() {
+    let mut world = World::new(1, 1);
+    let text = "off".to_owned();
+    world.set_view(0, crate::hypervisor::View::Dark { state: lfp_proto::frame::SurfaceState::Gone, text });
+    world.run(ms(200));
+    press(&mut world, 0, &[InputKind::MoveTo { x: 5, y: 5 }, key(1, true), key(1, false)]);
+    assert_eq!(got(&world), [key(1, true), key(1, false)]);
+    assert_eq!(world.clients[0].input_ack.unwrap().dropped, 1);
+}
+
+#[test]
 fn nobody_holds_more_than_hands_can() {
     let mut world = connected(1);
     for chunk in 0..10 {
