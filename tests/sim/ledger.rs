@@ -389,6 +389,13 @@ impl Ledger {
             for (index, reason) in &refused.records {
                 if self.refused.insert((refused.packet.0, *index)) {
                     totals.one(&format!("refused: {}", refusal_name(*reason)));
+                    let part = self
+                        .delivered
+                        .get(&refused.packet.0)
+                        .and_then(|came| came.records.get(usize::from(*index)));
+                    if *reason == Refusal::Epoch && part.is_some_and(|part| part.epoch < self.epoch) {
+                        totals.one("records that an epoch overtook");
+                    }
                 }
             }
         }

@@ -47,6 +47,7 @@ const REQUIRED: &[&str] = &[
     "sweeps torn",
     "sweeps lost",
     "encodes that an epoch overtook",
+    "records that an epoch overtook",
     "surfaces repeated",
     "records: colour",
     "records: bitmap",

@@ -132,13 +132,7 @@ impl Plan<'_> {
 
     fn trouble(&mut self, source: usize) {
         for _ in 0..self.random.below(3) {
-            let mode = Deed::Mode(source, any_size(self.random), pick(self.random, &Guest::FORMATS));
-            // Sometimes with many pixels of the epoch still on their way.
-            let (at, before) = (self.random.below(self.end), self.random.between(20, 90));
-            if self.random.below(2) == 0 {
-                self.at(at.saturating_sub(before), Deed::Paint(source, Stroke::All));
-            }
-            self.at(at, mode);
+            self.mode_change(source);
         }
         for _ in 0..self.random.below(2) {
             let states = [SurfaceState::NoFramebuffer, SurfaceState::Gone, SurfaceState::Faulty];
@@ -151,6 +145,28 @@ impl Plan<'_> {
             let sweeps = self.random.between(1, 5) as u32;
             let deed = pick(self.random, &[Deed::Tear(source, sweeps), Deed::Lose(source, sweeps)]);
             self.any_time(deed);
+        }
+    }
+
+    /// Often to the same grid and with pixels of the old epoch under way, some of which arrive late.
+    fn mode_change(&mut self, source: usize) {
+        let same = self.world.sources[source].guest.screen().size();
+        let size = if self.random.below(2) == 0 { same } else { any_size(self.random) };
+        let mode = Deed::Mode(source, size, pick(self.random, &Guest::FORMATS));
+        let (at, before) = (self.random.between(100, self.end), self.random.between(20, 90));
+        self.at(at, mode);
+        if self.random.below(2) == 0 {
+            return;
+        }
+        self.at(at - before, Deed::Paint(source, Stroke::All));
+        let watching = |peer: &&Peer| peer.source == source;
+        let paths = self.world.peers.iter().filter(watching);
+        let paths: Vec<_> = paths.map(|peer| (peer.index, *peer.up.params(), *peer.down.params())).collect();
+        for (peer, up, down) in paths {
+            let shuffled =
+                Params { reorder: Share::percent(50), reorder_by: Duration::from_millis(300), ..down };
+            self.at(at - 100, Deed::Network(peer, up, shuffled));
+            self.at(at + 100, Deed::Network(peer, up, down));
         }
     }
 
