@@ -308,6 +308,9 @@ impl World {
         if let Ok(view) = View::new_checked(bytes) {
             let ledger = self.ledgers.get_mut(&view.connection().0);
             if let Some(ledger) = ledger.filter(|_| view.kind() == Kind::Data) {
+                // What was lost and is played back by somebody else comes from the client as well.
+                let peer = self.peers.iter_mut().find(|peer| peer.address == from);
+                peer.into_iter().for_each(|peer| peer.heard_at = self.now);
                 ledger.on_up_delivered(&view, &self.sources[ledger.source].truth);
             }
         }
@@ -344,11 +347,7 @@ impl World {
 
     fn step_peer(&mut self, index: usize) {
         while let Some(bytes) = self.peers[index].up.poll(self.now) {
-            let peer = &mut self.peers[index];
-            let from = peer.address;
-            if View::new_checked(&bytes).is_ok_and(|view| view.kind() == Kind::Data) {
-                peer.heard_at = self.now;
-            }
+            let from = self.peers[index].address;
             self.arrive(from, &bytes);
         }
         while let Some(bytes) = self.peers[index].down.poll(self.now) {
