@@ -83,6 +83,8 @@ pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Datagrams that the network loop takes before it looks after everything else.
 pub const RECEIVE_BATCH: usize = 64;
+/// Datagrams that the network loop sends before it listens again.
+pub const SEND_BATCH: usize = 8;
 /// Bytes asked for as receive and send buffer of the server's socket.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time that orderly closing takes after a signal.

@@ -11,7 +11,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::clock;
 use crate::hypervisor::Control;
-use crate::limits::{DATAGRAM_MAX, RECEIVE_BATCH, SHUTDOWN_GRACE};
+use crate::limits::{DATAGRAM_MAX, RECEIVE_BATCH, SEND_BATCH, SHUTDOWN_GRACE};
 use crate::output::socket::{Sent, Socket};
 use crate::output::{StopSignals, Waker};
 use crate::pipeline::{Event, PipelineHandle};
@@ -96,15 +96,22 @@ impl Network {
         }
     }
 
-    /// Does what the server says as of now until it has nothing more to say, or the kernel's send buffer is full.
-    /// Time stands still meanwhile: what a fast session earns while it sends has to wait until everybody was heard.
+    /// Does what the server says as of now until it has nothing more to say, the kernel's send buffer is full, or
+    /// [`SEND_BATCH`] datagrams went: a datagram costs tens of microseconds, and what others have to say (a tick, an
+    /// encode, an ack) should not wait behind a fast session's burst. Time stands still meanwhile, so that no session
+    /// earns while it sends.
     fn drain_outputs(&mut self) -> Option<Instant> {
         let now = clock::now();
+        let mut sent = 0;
         loop {
             if let Some((to, bytes)) = self.held.take() {
                 if self.socket.send(to, &bytes) == Sent::Full {
                     self.held = Some((to, bytes));
                     return None;
+                }
+                sent += 1;
+                if sent == SEND_BATCH {
+                    return Some(now);
                 }
             }
             match self.server.poll(now) {
