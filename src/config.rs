@@ -135,7 +135,11 @@ impl Config {
         let mut json = serde_json::Deserializer::from_str(text);
         let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
-            (if path == "." { String::new() } else { path }, error.into_inner().to_string())
+            // `.` is the whole, `?` what broke off before it had a name.
+            (
+                if matches!(path.as_str(), "." | "?") { String::new() } else { path },
+                error.into_inner().to_string(),
+            )
         })?;
         json.end().map_err(|error| (String::new(), error.to_string()))?;
         config.check()?;
@@ -208,7 +212,8 @@ mod tests {
         };
         for (text, field, part) in [
             ("{", "", "EOF"),
-            ("[]", "", "invalid type"),
+            ("[]", "", "expected struct Config"),
+            ("3", "", "invalid type"),
             (r#"{"listen": "nowhere", "services": []}"#, "listen", "socket address"),
             (r#"{"listen": "127.0.0.1:1", "services": []}"#, "services", "1 to 256"),
             (r#"{"listen": "127.0.0.1:1", "servics": []}"#, "servics", "unknown field"),
