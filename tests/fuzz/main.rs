@@ -105,6 +105,7 @@ const PEOPLE: &[Target] = &[
     text("configuration", seeds::configurations, texts::configuration),
     text("source-spec", seeds::sources, texts::source),
     text("keys", seeds::chords, texts::keys),
+    text("link-spec", seeds::links, texts::link),
 ];
 
 #[test]

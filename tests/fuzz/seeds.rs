@@ -184,6 +184,14 @@ pub(crate) fn sources() -> Vec<Vec<u8>> {
     ])
 }
 
+/// Links of the emulator.
+pub(crate) fn links() -> Vec<Vec<u8>> {
+    texts(&[
+        "rtt=100ms,loss=3%,rate=20mbit,queue=64k,seed=1",
+        "delay=5ms,jitter=2ms,dup=10%,reorder=5%,burst=1%/25%",
+    ])
+}
+
 /// Chords of keys.
 pub(crate) fn chords() -> Vec<Vec<u8>> {
     texts(&["ctrl-alt-delete", "F1", "kp_1", "-", "Ctrl+Shift+T", "shift-meta-1", "a-b-c-d-e-f-g-h"])

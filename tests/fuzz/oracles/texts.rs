@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use lfp::config::Config;
 use lfp::hypervisor::{SourceSpec, SpecError, Surface, doors};
 use lfp::limits::{CHORD_KEYS_MAX, NAME_MAX, QMP_LINE_MAX, SCAN_RATE_MAX_HZ, SOURCES_MAX};
+use lfp_impair::{Link, LinkSpec};
 use lfp_proto::keys::{self, ChordError};
+use lfp_proto::time::Instant;
 
 use crate::harness::Outcome;
 
@@ -105,6 +107,20 @@ pub(crate) fn source(input: &[u8]) -> Outcome {
     })?;
     let again = spec.to_string();
     assert_eq!(again.parse(), Ok(spec), "{text:?} is shown as {again:?}");
+    Ok(())
+}
+
+/// A link of the emulator; one that is taken carries a datagram without losing its place.
+pub(crate) fn link(input: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(input);
+    let spec: LinkSpec = text.parse().map_err(|error| match error {
+        lfp_impair::SpecError::NoValue { .. } => "no value",
+        lfp_impair::SpecError::Unknown { .. } => "unknown parameter",
+        lfp_impair::SpecError::Value { .. } => "value",
+    })?;
+    let mut link = Link::new(spec.params, spec.seed);
+    link.send(Instant::ZERO, vec![0; 64]);
+    assert!(link.poll_timeout().is_none_or(|at| at >= Instant::ZERO), "{text:?}");
     Ok(())
 }
 
