@@ -12,4 +12,4 @@ pub use pacer::Pacer;
 pub use rate::{Phase, RateController, Stamp};
 pub use receive::{Arrival, ReceiveWindow};
 pub use rtt::Rtt;
-pub use send::{AckSummary, Fate, Newest, SendWindow, Sent};
+pub use send::{AckSummary, Fate, NeverSent, Newest, SendWindow, Sent};

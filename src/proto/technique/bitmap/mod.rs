@@ -3,7 +3,7 @@
 //! The first byte of a payload is the [`coding`]; one raw deflate stream (RFC 1951) follows and ends with the
 //! payload.
 //!
-//! - *Filtered*: the stream holds, for each row of the area, a filter type ([`filter::Filter`]) and then the
+//! - *Filtered*: the stream holds, for each row of the area, a filter type (PNG's five) and then the
 //!   filtered bytes of the row, three a pixel: B, G, R.
 //! - *Palette* with 1, 2, 4 or 8 bits an index: the byte behind the coding is the number of colours less one.
 //!   The stream holds the colours (B, G, R each), then for each row its indices, packed from each byte's most
