@@ -102,7 +102,7 @@ struct Server {
 impl Server {
     fn start(source: &str) -> Outcome<Self> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_lfp-server"))
-            .args(["serve", "--plain", "--listen", "127.0.0.1:0", "--source", source])
+            .args(["--log", "warn", "serve", "--plain", "--listen", "127.0.0.1:0", "--source", source])
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
@@ -152,7 +152,8 @@ fn hold_client(client: &Path, server: &Server) -> Outcome<Child> {
 
 fn milliseconds(report: &Value, field: &str) -> Outcome<u64> {
     report[field]
-        .as_u64()
+        .as_f64()
+        .map(|time| time.round() as u64)
         .ok_or_else(|| format!("the client's report has no number {field}: {report}").into())
 }
 

@@ -28,8 +28,8 @@ pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 pub const ENCODE_AHEAD: Duration = Duration::from_millis(4);
 /// Longest time that encoding is taken to need.
 pub const ENCODE_LATENCY_MAX: Duration = Duration::from_millis(20);
-/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is free again in 1 to 3 ms.
-pub const ENCODE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free for others.
+pub const ENCODE_BYTES_MAX: usize = 8 * 1024;
 /// Cells of one encode request.
 pub const ENCODE_CELLS_MAX: usize = RECORD_CELLS_MAX;
 /// Encoded records that the shared cache holds, in bytes.

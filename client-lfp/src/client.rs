@@ -261,6 +261,7 @@ impl Client {
         let (shortest, longest) = IDLE_TIMEOUT_RANGE;
         self.idle_timeout = Duration::from_millis(u64::from(accept.idle_timeout_ms)).clamp(shortest, longest);
         self.offset = *offset;
+        self.marks.on_begin(accept.server_time_us);
         self.stats.clock_error_us = micros(*rtt) / 2;
         self.sent.rtt_mut().on_sample(*rtt);
         self.heard_at = now;

@@ -38,9 +38,17 @@ pub(crate) struct Marks {
     pending: VecDeque<Pending>,
     /// The newest tick that is complete.
     reached: Option<u64>,
+    /// When the session began, on the server's clock. What was captured before says how long the screen had been
+    /// still, not how old the picture is.
+    began_us: u64,
 }
 
 impl Marks {
+    /// The session began when the server's clock stood at `server_us`.
+    pub(crate) fn on_begin(&mut self, server_us: u64) {
+        self.began_us = server_us;
+    }
+
     /// A mark of the surface's epoch came.
     pub(crate) fn on_mark(&mut self, mark: Mark, stats: &mut Stats) {
         if self.reached.is_some_and(|reached| mark.tick <= reached) {
@@ -93,7 +101,7 @@ impl Marks {
         self.reached = self.reached.max(Some(tick));
         self.pending.retain(|pending| {
             let done = pending.mark.tick <= tick;
-            if done {
+            if done && pending.mark.captured_us >= self.began_us {
                 stats.staleness_us.record(offset.age_us(now, pending.mark.captured_us));
             }
             !done
@@ -103,6 +111,6 @@ impl Marks {
     /// A new epoch: what is pending will never be complete.
     pub(crate) fn on_epoch(&mut self, stats: &mut Stats) {
         stats.marks_incomplete += self.pending.len() as u64;
-        *self = Self::default();
+        *self = Self { began_us: self.began_us, ..Self::default() };
     }
 }

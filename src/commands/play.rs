@@ -1,14 +1,14 @@
 //! `lfp-server play SOURCE --shm FILE`: paints what a source shows into a shared-memory file.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use lfp_proto::frame::SurfaceState;
-use lfp_proto::shm::{HEARTBEAT_INTERVAL, Mode, Painter};
+use lfp_proto::shm::{HEARTBEAT_INTERVAL, MAGIC, Mode, Painter, may_take_over};
 
 use super::support::{CommandError, Frame, Pace, Stop, open, parse_rate, parse_seconds};
 use crate::clock;
@@ -86,10 +86,27 @@ struct Canvas {
     dark: Option<(SurfaceState, String)>,
 }
 
+/// Whether `path` may be taken over: nothing is there, or a file that a painter left.
+fn is_ours_or_absent(path: &Path) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+        Ok(metadata) if !metadata.is_file() => Ok(false),
+        Ok(_) => {
+            let mut start = Vec::new();
+            File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+            Ok(may_take_over(&start))
+        }
+    }
+}
+
 impl Canvas {
     /// Makes the file beside its place and moves it there, so that who watches an older one is not disturbed.
     fn create(path: &Path) -> Result<Self, CommandError> {
         let failed = |error: io::Error| CommandError::Write { path: path.to_owned(), error };
+        if !is_ours_or_absent(path).map_err(failed)? {
+            return Err(CommandError::Exists(path.to_owned()));
+        }
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}", std::process::id()));
         let beside = PathBuf::from(name);
@@ -212,6 +229,26 @@ mod tests {
             assert_eq!(covered, cells);
         }
         assert_eq!(runs(&CellSet::full(grid)), [grid.rect()]);
+    }
+
+    #[test]
+    fn only_a_painter_s_file_is_taken_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).expect("a file");
+            path
+        };
+        for (path, ours) in [
+            (folder.path().join("absent"), true),
+            (place("empty", b""), true),
+            (place("older", b"LFPSHMFB and more"), true),
+            (place("letter", b"precious"), false),
+            (folder.path().to_owned(), false),
+            (PathBuf::from("/dev/null"), false),
+        ] {
+            assert_eq!(is_ours_or_absent(&path).expect("it can be looked at"), ours, "{}", path.display());
+        }
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn a_budget_ends_a_request_and_the_rest_is_left() {
     let encoder = Encoder::default();
     let mut request = request(CellSet::full(Size { width: 640, height: 480 }.grid()));
     for (budget_bytes, least, most) in
-        [(0, 1, 1_100), (5_000, 5_000, 6_100), (usize::MAX, ENCODE_BYTES_MAX, ENCODE_BYTES_MAX + 1_100)]
+        [(0, 1, 1_100), (3_000, 3_000, 4_100), (usize::MAX, ENCODE_BYTES_MAX, ENCODE_BYTES_MAX + 1_100)]
     {
         request.budget_bytes = budget_bytes;
         let encoded = encoder.encode(&request, &tick);

@@ -44,6 +44,13 @@ pub use painter::Painter;
 
 /// The first eight bytes.
 pub const MAGIC: [u8; 8] = *b"LFPSHMFB";
+/// Whether a painter may take over a file that begins with `start`: one that is empty, or was a painter's before.
+/// Anything else is somebody's data under a name given by mistake.
+#[must_use]
+pub fn may_take_over(start: &[u8]) -> bool {
+    start.is_empty() || start.starts_with(&MAGIC)
+}
+
 /// The version that this module reads and writes.
 pub const VERSION: u32 = 1;
 /// Bytes of the header as [`Painter`] writes it, and the least that a reader takes.

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Cookies;
-use crate::directory::{Directory, InputPolicy};
+use crate::directory::{Directory, InputPolicy, Service};
 use crate::hypervisor::{Action, SourceId};
 use crate::limits::REPLIES_PENDING_MAX;
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, SessionKey};
-use crate::scan::Tick;
+use crate::scan::{Tick, TickState};
 use crate::session::{Session, Step, Wish};
 use crate::time::Instant;
 use lfp_proto::frame::{CloseReason, InputKind};
@@ -256,8 +256,12 @@ impl Server {
     }
 
     fn on_tick(&mut self, tick: &Arc<Tick>) {
+        let epoch_before = self.sources.newest(tick.source).map(|tick| tick.epoch);
         if !self.sources.on_tick(tick) {
             return;
+        }
+        if epoch_before != Some(tick.epoch) {
+            self.log_epoch(tick);
         }
         for key in self.roster.keys() {
             let watches = |session: &Session| session.watches().any(|(source, _)| source == tick.source);
@@ -265,6 +269,20 @@ impl Server {
                 if let Some(session) = self.roster.tell(key) {
                     session.on_tick(tick);
                 }
+            }
+        }
+    }
+
+    fn log_epoch(&self, tick: &Tick) {
+        let shows = |service: &Service| service.sources.iter().any(|shown| shown.source == tick.source);
+        let service = self.config.directory.iter().find(|(_, service)| shows(service)).map(|(name, _)| name);
+        match &tick.state {
+            TickState::Live { picture, .. } => {
+                let (width, height) = (picture.size.width, picture.size.height);
+                tracing::info!(service, width, height, "source is live");
+            }
+            TickState::Dark { state, text } => {
+                tracing::info!(service, state = state.name(), text, "source is dark");
             }
         }
     }

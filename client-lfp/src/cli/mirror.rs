@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use client_lfp::{Client, Picture};
 use lfp_proto::geometry::{CellRect, CellSet};
-use lfp_proto::shm::{DAMAGE_SLOTS, HEARTBEAT_INTERVAL, Mode, Painter};
+use lfp_proto::shm::{DAMAGE_SLOTS, HEARTBEAT_INTERVAL, MAGIC, Mode, Painter, may_take_over};
 use lfp_proto::time::Instant;
 use lfp_proto::units::Epoch;
 
@@ -35,10 +35,23 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Makes the file, or cuts an old one to nothing.
+    /// Makes the file, or cuts an older mirror to nothing. Any other file stays as it is.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let create = || -> io::Result<(File, Painter)> {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+            let mut start = [0; MAGIC.len()];
+            let length = file.metadata()?.len().min(start.len() as u64) as usize;
+            let is_file = file.metadata()?.is_file();
+            if is_file {
+                file.read_exact_at(&mut start[..length], 0)?;
+            }
+            if !is_file || !may_take_over(&start[..length]) {
+                return Err(io::Error::other(
+                    "it exists and is no LFP mirror; name another file or remove it",
+                ));
+            }
+            file.set_len(0)?;
             let mut painter = Painter::new();
             painter.create(&mut |offset, bytes: &[u8]| file.write_all_at(bytes, offset))?;
             Ok((file, painter))
@@ -106,11 +119,11 @@ impl Mirror {
         Ok(())
     }
 
-    /// Leaves the file with its last picture.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
+    /// Leaves the file, with its last picture if `keep`.
+    pub(crate) fn finish(self, keep: bool) -> Result<(), Failure> {
         let Self { path, file, painter, .. } = self;
         painter
-            .finish(true, &mut |offset, bytes: &[u8]| file.write_all_at(bytes, offset))
+            .finish(keep, &mut |offset, bytes: &[u8]| file.write_all_at(bytes, offset))
             .map_err(|error| Failure::file(path, error))
     }
 }
@@ -162,6 +175,19 @@ mod tests {
     use lfp_proto::geometry::Grid;
 
     use super::*;
+
+    #[test]
+    fn no_file_but_a_mirror_is_written_over() {
+        let path = std::env::temp_dir().join(format!("client-lfp-mirror-{}", std::process::id()));
+        std::fs::write(&path, b"precious").expect("a file");
+        assert!(Mirror::create(&path).is_err());
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"precious");
+        std::fs::remove_file(&path).expect("it is ours");
+        Mirror::create(&path).expect("nothing is there");
+        Mirror::create(&path).expect("a mirror is there");
+        std::fs::remove_file(&path).expect("it is ours");
+        assert!(Mirror::create(Path::new("/dev/null")).is_err());
+    }
 
     #[test]
     fn damage_becomes_few_rectangles_that_cover_it() {

@@ -87,7 +87,12 @@ impl<'a> Run<'a> {
         let result = self.run_session();
         self.milestones.ended_exact = self.client.exact();
         self.close();
-        let finished = self.mirror.take().map_or(Ok(()), Mirror::finish);
+        let finished = {
+            // A picture whose server was lost is not one to be served on as if it still held.
+            let keep =
+                !matches!(self.client.state(), State::TimedOut | State::Closed { .. } | State::NoAnswer);
+            self.mirror.take().map_or(Ok(()), |mirror| mirror.finish(keep))
+        };
         result.and(finished)
     }
 

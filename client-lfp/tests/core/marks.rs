@@ -18,6 +18,7 @@ fn max_ms(session: &Session) -> Option<u64> {
 #[test]
 fn a_mark_counts_when_its_last_packet_comes() {
     let mut session = Session::live(32, 16);
+    session.now = session.now + ms(100);
     let number = session.next();
     let bytes = records(&[colour(rect(0, 0, 1, 1), &[1, 2, 3])]);
     let late = session.packet(&[pixels(1, &bytes)]);
@@ -69,4 +70,13 @@ fn an_epoch_leaves_marks_incomplete() {
     session.say(&[never]);
     session.say(&[live(2, 16, 16)]);
     assert_eq!(session.client.stats().marks_incomplete, 1);
+}
+
+#[test]
+fn what_was_captured_before_the_session_says_nothing_of_its_age() {
+    let mut session = Session::live(16, 16);
+    session.now = session.now + ms(100);
+    let still_for_long = mark(&session, 1, 0, 0, 300);
+    session.say(&[still_for_long]);
+    assert_eq!(session.client.stats().staleness_us.count(), 0);
 }
