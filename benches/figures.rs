@@ -8,7 +8,6 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -27,7 +26,8 @@ fn main() -> Outcome<()> {
     first_picture(&client)?;
     client_size(&client)?;
     client_memory(&client)?;
-    session_memory(&client)
+    session_memory(&client)?;
+    fairness(&client)
 }
 
 fn first_picture(client: &Path) -> Outcome<()> {
@@ -63,9 +63,9 @@ fn client_size(client: &Path) -> Outcome<()> {
 fn client_memory(client: &Path) -> Outcome<()> {
     let (width, height) = (1920_u64, 1080_u64);
     let server = Server::start(&format!("synthetic:idle?size={width}x{height}"))?;
-    run_client(client, &server, &["--settle", "0"])?;
-    // Only clients have been waited for so far, and this one had the largest picture.
-    let peak_kib = u64::try_from(getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss())?;
+    let report = run_client(client, &server, &["--settle", "0"])?;
+    let peak_kib =
+        report["peak_memory_bytes"].as_u64().ok_or("the client does not tell its peak memory")? / KIB;
     let framebuffer_kib = width * height * 4 / KIB;
     println!(
         "peak memory of client-lfp at {width}x{height}: {peak_kib} KiB, framebuffer {framebuffer_kib} KiB (aim: at most {} KiB)",
@@ -93,6 +93,35 @@ fn session_memory(client: &Path) -> Outcome<()> {
     Ok(())
 }
 
+/// How old a calm session's picture is, alone and beside one whose every cell changes all the time.
+fn fairness(client: &Path) -> Outcome<()> {
+    let config = tempfile::NamedTempFile::new()?;
+    let services = serde_json::json!([
+        {"name": "calm", "source": "synthetic:typing"},
+        {"name": "storm", "source": "synthetic:video?size=1280x800"},
+    ]);
+    let listen = "127.0.0.1:0";
+    serde_json::to_writer(
+        &config,
+        &serde_json::json!({"listen": listen, "plain": true, "services": services}),
+    )?;
+    let server = Server::start_with(&["--config", &config.path().to_string_lossy()])?;
+    let calm = || run_client(client, &server, &["--service", "calm", "--settle", "600000"]);
+    let alone = calm()?;
+    let mut storm = Command::new(client)
+        .args([&server.address, "--plain", "--quiet", "--seconds", "600", "--service", "storm"])
+        .stdout(Stdio::null())
+        .spawn()?;
+    let beside = calm();
+    storm.kill()?;
+    storm.wait()?;
+    println!(
+        "staleness of a calm session, ms: alone {}, beside a storm {} (aim: p95 within 1.2x)",
+        alone["staleness_ms"], beside?["staleness_ms"]
+    );
+    Ok(())
+}
+
 /// A running server on a port of its own, ended when dropped.
 struct Server {
     process: Child,
@@ -101,8 +130,13 @@ struct Server {
 
 impl Server {
     fn start(source: &str) -> Outcome<Self> {
+        Self::start_with(&["--listen", "127.0.0.1:0", "--source", source])
+    }
+
+    fn start_with(arguments: &[&str]) -> Outcome<Self> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_lfp-server"))
-            .args(["--log", "warn", "serve", "--plain", "--listen", "127.0.0.1:0", "--source", source])
+            .args(["--log", "warn", "serve", "--plain"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();

@@ -5,10 +5,9 @@ use std::time::Duration;
 use crate::harness::{Bench, Client, Painted, Report, Server};
 use crate::many::pattern;
 
-/// How much older another session's picture may be while the storm goes on.
-const WORSE_PERCENT: u64 = 120;
-/// Differences that two cores full of test processes cannot tell from chance.
-const NOISE_US: u64 = 10_000;
+/// Share of its frames that the calm session must still see whole. How much later it sees them is a figure, not a
+/// test: `tests/sim` holds it to 1.2x in virtual time, `scripts/bench-figures` measures it.
+const FRAMES_PERCENT: u64 = 80;
 
 #[test]
 fn a_storm_takes_no_more_than_its_share() {
@@ -38,16 +37,18 @@ fn a_storm_takes_no_more_than_its_share() {
     let beside = calm("beside");
     drop(stop);
     let frames = painting.join().expect("the painter");
-    let (before, after) = (p95_us(&alone), p95_us(&beside));
-    println!("p95 staleness: {before} us alone, {after} us beside {frames} frames of storm");
     assert!(frames > 60, "{frames} frames are no storm");
-    let allowed = (before * WORSE_PERCENT / 100).max(before + NOISE_US);
-    assert!(after <= allowed, "p95 staleness rose from {before} to {after} us; {allowed} us are allowed");
+    let (before, after) = (whole_frames(&alone), whole_frames(&beside));
+    println!(
+        "beside {frames} frames of storm: {after} whole frames after {before}, staleness {} after {}",
+        beside.json["staleness_ms"], alone.json["staleness_ms"]
+    );
+    assert!(after * 100 >= before * FRAMES_PERCENT, "{after} whole frames beside the storm, {before} alone");
     victim.assert_running();
     server.close();
 }
 
-fn p95_us(report: &Report) -> u64 {
-    let ms = report.json["staleness_ms"]["p95"].as_f64();
-    (ms.unwrap_or_else(|| panic!("no staleness in {}", report.json)) * 1000.0) as u64
+/// Frames of the guest that a client saw whole.
+fn whole_frames(report: &Report) -> u64 {
+    report.json["staleness_ms"]["n"].as_u64().unwrap_or_else(|| panic!("no staleness in {}", report.json))
 }
