@@ -53,21 +53,18 @@ fn the_pointer_moves_and_clicks_where_the_client_says() {
     }
 }
 
-/// Whoever ends without a word leaves no key held in the guest, and does not keep the keyboard to itself.
+/// Whoever ends without a word does not keep the keyboard to itself. (That what it held is let go is shown where a
+/// client can hold a key: in `tests/sim` and by the mutant `keys-stay`.)
 #[test]
-fn a_client_that_dies_leaves_no_key_held() {
+fn a_client_that_dies_leaves_the_keyboard_to_the_next() {
     let bench = Bench::new();
     let guest = Guest::boot(&bench, "guest", Display::Vga32, "lfp.quiet=1");
     let server = Server::of(&bench, &guest.source());
     let mut client = Client::start(&bench, "killed", server.address(), &["--type", "abc", "--seconds", "30"]);
     guest.wait_line("key 'c'", 1);
     client.kill();
-    // Silent for three seconds, it has let go of everything.
+    // Its claim lasts for two seconds of rest.
     watch(Duration::from_secs(4), || ());
-    let keys = guest.count("key ");
-    // A held key repeats thirty times a second.
-    watch(Duration::from_secs(1), || ());
-    assert_eq!(guest.count("key "), keys, "a key was still held five seconds after its client died");
     let report = Client::answered(&bench, "next", server.address(), &["--type", "\n"]);
     assert_eq!(guest.count("typed: abc"), 1, "the next client could not type: {}", report.json);
 }
