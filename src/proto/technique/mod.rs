@@ -6,6 +6,7 @@
 
 pub mod bitmap;
 pub mod colour;
+pub mod dictionary;
 pub mod raw;
 
 use alloc::vec::Vec;
