@@ -125,7 +125,7 @@ fn check(request: &EncodeRequest, encoded: &Encoded, tick: &Tick) {
         }
         picture.read(record.cells, &mut expected);
         let area = picture.size.clip(record.cells);
-        decode(record.technique, &record.payload, area, &mut scratch, &mut decoded).unwrap();
+        decode(record.technique, &record.payload, area, None, &mut scratch, &mut decoded).unwrap();
         assert!(decoded == expected, "{:?} {:?} differs", record.technique, record.cells);
         assert_eq!(record.context == Context::Flat, expected.iter().all(|pixel| *pixel == expected[0]));
     }

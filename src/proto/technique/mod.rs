@@ -4,14 +4,17 @@
 //! Pixels are XRGB8888 in native `u32`s (`0x00RRGGBB`), rows of the record's clipped pixel rectangle from top
 //! to bottom, without padding.
 
+pub mod base;
 pub mod bitmap;
 pub mod colour;
+pub mod copy;
 pub mod raw;
 
 use alloc::vec::Vec;
 
 use crate::frame::Refusal;
 use crate::geometry::PixelRect;
+use base::BaseView;
 
 /// The techniques that this version knows, with their numbers on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -23,11 +26,13 @@ pub enum Technique {
     Raw = 2,
     /// Lossless bitmap, PNG's filters and deflate: [`bitmap`].
     Bitmap = 3,
+    /// Pixels of the base, moved: [`copy`].
+    Copy = 9,
 }
 
 impl Technique {
     /// Every technique, in the order of its number.
-    pub const ALL: [Self; 3] = [Self::Colour, Self::Raw, Self::Bitmap];
+    pub const ALL: [Self; 4] = [Self::Colour, Self::Raw, Self::Bitmap, Self::Copy];
 
     /// A number from the wire.
     #[must_use]
@@ -48,7 +53,15 @@ impl Technique {
             Self::Colour => "colour",
             Self::Raw => "raw",
             Self::Bitmap => "bitmap",
+            Self::Copy => "copy",
         }
+    }
+
+    /// Whether it needs a base, beside its payload: see [`base`]. Without one it decodes nothing, and what does not
+    /// need one takes none.
+    #[must_use]
+    pub const fn reads_base(self) -> bool {
+        matches!(self, Self::Copy)
     }
 }
 
@@ -58,15 +71,17 @@ pub fn decoders() -> u32 {
     Technique::ALL.into_iter().fold(0, |bits, technique| bits | technique.bit())
 }
 
-/// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `scratch` keeps its
-/// allocation between calls.
+/// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `base` is what a technique
+/// reads that [reads a base](Technique::reads_base). `scratch` keeps its allocation between calls.
 ///
 /// # Errors
-/// [`Refusal::Payload`] if the payload does not give exactly those pixels, or there are none to give.
+/// [`Refusal::Payload`] if the payload does not give exactly those pixels, or there are none to give;
+/// [`Refusal::Base`] if the base is missing.
 pub fn decode(
     technique: Technique,
     payload: &[u8],
     area: PixelRect,
+    base: Option<BaseView<'_>>,
     scratch: &mut Vec<u8>,
     out: &mut Vec<u32>,
 ) -> Result<(), Refusal> {
@@ -80,5 +95,6 @@ pub fn decode(
         Technique::Colour => colour::decode(payload, area, out),
         Technique::Raw => raw::decode(payload, area, out),
         Technique::Bitmap => bitmap::decode(payload, area, scratch, out),
+        Technique::Copy => copy::decode(payload, area, base, out),
     }
 }

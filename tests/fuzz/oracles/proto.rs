@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use lfp_proto::frame::Frame;
-use lfp_proto::geometry::{CellSet, Grid, PixelRect};
+use lfp_proto::geometry::{CellSet, Grid, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
 use lfp_proto::limits::{DATAGRAM_MAX, FRAMES_MAX, RECORDS_MAX, TEXT_MAX};
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
 use lfp_proto::record::{RECORD_HEADER_MAX, Record};
+use lfp_proto::technique::base::{BaseView, base_cells};
 use lfp_proto::technique::{self, Technique, bitmap};
 use lfp_proto::units::{ConnectionId, PacketNumber};
 use lfp_proto::wire::{Malformed, Put, Reader};
@@ -131,9 +132,18 @@ pub(crate) fn refuse(input: &[u8]) -> Outcome {
 }
 
 fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> Outcome {
-    let area = PixelRect { x: 0, y: 0, width: 1 + u16::from(width % 64), height: 1 + u16::from(height % 64) };
+    // The rectangle lies in the middle of its base, so that vectors lead anywhere.
+    let (width, height) = (1 + u16::from(width % 64), 1 + u16::from(height % 64));
+    let area = PixelRect { x: 16, y: 32, width, height };
+    let size = Size { width: 40 + width, height: 60 + height };
+    let pixels = vec![0x0012_3456; size.pixels()];
+    let base = BaseView { pixels: &pixels, stride: size.width.into(), size, area };
+    let base = technique.reads_base().then_some(base);
+    if let Ok(cells) = base_cells(technique, payload, area, size) {
+        assert!(technique.reads_base() && size.grid().contains(cells), "{cells:?} in {size:?}");
+    }
     let (mut scratch, mut out) = (Vec::new(), vec![7]);
-    let decoded = technique::decode(technique, payload, area, &mut scratch, &mut out);
+    let decoded = technique::decode(technique, payload, area, base, &mut scratch, &mut out);
     if decoded.is_ok() {
         assert_eq!(out.len(), area.pixels());
         assert!(out.iter().all(|pixel| *pixel <= 0x00ff_ffff));
@@ -174,7 +184,10 @@ pub(crate) fn encoder(input: &[u8]) -> Outcome {
     let fits = bitmap::Encoder::new(bitmap::Effort::Fast).encode(pixels, width, limit, &mut payload);
     if fits {
         assert!(payload.len() <= limit);
-        assert_eq!(technique::decode(Technique::Bitmap, &payload, area, &mut scratch, &mut out), Ok(()));
+        assert_eq!(
+            technique::decode(Technique::Bitmap, &payload, area, None, &mut scratch, &mut out),
+            Ok(())
+        );
         assert_eq!(out, pixels);
     } else {
         assert!(payload.is_empty());

@@ -2,14 +2,15 @@
 
 use lfp_proto::check;
 use lfp_proto::frame::{
-    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Input, InputAck, InputEvent,
+    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
     InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::{Base, Context, Record};
-use lfp_proto::technique::{Technique, bitmap, colour, raw};
+use lfp_proto::technique::base::{Vector as Way, base_cells};
+use lfp_proto::technique::{Technique, bitmap, colour, copy, raw};
 use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
 use serde_json::json;
 
@@ -216,6 +217,7 @@ pub(super) fn frames() -> Vec<Vector> {
     all.extend([
         frame("input ack", &Frame::InputAck(InputAck { through: 129, dropped: 2 })),
         frame("close", &Frame::Close(Close { reason: CloseReason::ShuttingDown, text: "back at noon" })),
+        frame("hold", &Frame::Hold(Hold { surface: SURFACE, epoch: EPOCH, slot: 1, age: 130 })),
     ]);
     all
 }
@@ -305,7 +307,45 @@ pub(super) fn techniques() -> Vec<Vector> {
         ),
         technique("colour, too long: refused", Technique::Colour, (16, 3), &[], vec![1, 2, 3, 4]),
     ]);
+    all.extend(copies());
     all
+}
+
+/// On a base of 3 x 2 cells, clipped to 40 x 20 pixels.
+fn copies() -> [Vector; 4] {
+    let size = Size::new(40, 20).expect("a legal size");
+    let base = picture(size.width, size.height, 0);
+    let copied = |name: &str, cells: CellRect, dx: i32, dy: i32, refused: bool| {
+        let area = size.clip(cells);
+        let bytes = copy::encode(Way { dx, dy });
+        let place = |x: u16, by: i32| usize::try_from(i32::from(x) + by).unwrap_or_default();
+        let row = |y: u16| (place(y, dy), place(area.x, dx));
+        let pixels: Vec<_> = (area.y..area.y + area.height)
+            .filter(|_| !refused)
+            .flat_map(|y| {
+                let (y, x) = row(y);
+                let start = y * usize::from(size.width) + x;
+                base[start..start + usize::from(area.width)].to_vec()
+            })
+            .collect();
+        let base_cells = match base_cells(Technique::Copy, &bytes, area, size) {
+            Ok(cells) => describe::cells(cells),
+            Err(_) => json!(null),
+        };
+        let mut vector = technique(name, Technique::Copy, (area.width, area.height), &pixels, bytes);
+        vector.fields["x"] = json!(area.x);
+        vector.fields["y"] = json!(area.y);
+        vector.fields["base"] = describe::pixels(&base, size.width);
+        vector.fields["base_cells"] = base_cells;
+        vector
+    };
+    let rect = |x, y, width, height| CellRect { x, y, width, height };
+    [
+        copied("copy, from above", rect(0, 1, 1, 1), 0, -16, false),
+        copied("copy, clipped, over its own cells", rect(1, 0, 2, 2), -5, 0, false),
+        copied("copy, from all sides", rect(0, 0, 1, 1), 9, 3, false),
+        copied("copy, from beyond the edge: refused", rect(0, 0, 1, 1), -1, 0, true),
+    ]
 }
 
 pub(super) fn malformed() -> Vec<Vector> {
@@ -341,7 +381,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x16)),
         wrong("sealed, which this version does not speak", "datagram", "field: protection", changed(1, 1)),
         wrong("more than 128 frames", "data", "field: frame count", many.finish()),
-        wrong("an unknown frame type", "data", "field: frame type", changed(14, 12)),
+        wrong("an unknown frame type", "data", "field: frame type", changed(14, 13)),
         wrong("hello: a datagram size below the least", "hello", "field: datagram size", small),
         wrong("floor: a varint that could be shorter", "frame", "varint", vec![3, 0x81, 0x00]),
         wrong(
@@ -361,6 +401,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("surface: live, without pixels", "frame", "field: surface size", vec![4, 0, 1, 0, 0, 0, 0]),
         wrong("close: a text that a terminal obeys", "frame", "field: close text", vec![11, 0, 1, 0x1b]),
         wrong("pixels: ends inside a record", "frame", "truncated", vec![5, 0, 1, 3, 1, 0, 0]),
+        wrong("hold: a reference that no client keeps", "frame", "field: reference", vec![12, 0, 1, 2, 0]),
         wrong("a byte behind the frame", "frame", "trailing", vec![10, 1, 1, 0]),
     ]
 }

@@ -148,7 +148,7 @@ fn an_empty_area_is_refused_by_every_technique() {
     for technique in crate::technique::Technique::ALL {
         for area in [area(0, 5), area(5, 0)] {
             let verdict =
-                crate::technique::decode(technique, &payload, area, &mut Vec::new(), &mut Vec::new());
+                crate::technique::decode(technique, &payload, area, None, &mut Vec::new(), &mut Vec::new());
             assert_eq!(verdict, Err(Refusal::Payload), "{technique:?}");
         }
     }
