@@ -12,6 +12,12 @@ pub const MAPPINGS_MAX: usize = 2 * SOURCES_MAX;
 pub const SESSIONS_MAX: usize = 64;
 /// Ticks that a source's time-based array remembers.
 pub const HISTORY_TICKS: usize = 64;
+/// Vectors that are tried in one search for what moved, beside as many of the last search.
+pub const MOTION_VECTORS_MAX: usize = 8;
+/// Rectangles that one search for what moved finds.
+pub const MOTION_MOVES_MAX: usize = 128;
+/// Changed cells of either picture whose anchors vote on vectors; of more, so many are drawn.
+pub const MOTION_SAMPLE_CELLS: usize = 4096;
 /// Ticks of a source that lie unread before its scans pause.
 pub const TICKS_UNREAD_MAX: usize = 4;
 /// Longest scan that the thread which keeps the time does itself; a longer one goes to a worker.
@@ -111,6 +117,8 @@ pub const ENDED_MAX: usize = 1_024;
 pub const RECORD_OVERHEAD: usize = 80;
 
 const _: () = {
+    // A cell's vector is a byte, 0 for none.
+    assert!(2 * MOTION_VECTORS_MAX < 255);
     assert!(
         MODE_POLL.as_millis() <= 100 && MODE_POLL_IDLE.as_millis() <= 1_000,
         "what happens is seen within 1 s"

@@ -4,7 +4,8 @@ use lfp_proto::frame::{Pixels, Refusal};
 use lfp_proto::geometry::{CellRect, PixelRect};
 use lfp_proto::limits::RECORD_CELLS_MAX;
 use lfp_proto::record::{Base, Record};
-use lfp_proto::technique::{self, Technique};
+use lfp_proto::technique::base::{BaseView, base_cells};
+use lfp_proto::technique::{self, BaseUse, Technique};
 use lfp_proto::units::PacketNumber;
 
 use crate::framebuffer::{Framebuffer, Painted};
@@ -16,7 +17,7 @@ use crate::surface::Surface;
 pub(crate) enum Outcome {
     /// It changed these cells.
     Applied(CellRect, Painted),
-    /// Every cell had the same or newer content.
+    /// Every cell of the picture had the same or newer content.
     Superseded,
     /// A reason held against it.
     Refused(Refusal),
@@ -25,7 +26,7 @@ pub(crate) enum Outcome {
 /// Applies records; keeps what decoding needs between them.
 #[derive(Debug, Default)]
 pub(crate) struct Applier {
-    inflated: Vec<u8>,
+    scratch: technique::Scratch,
     pixels: Vec<u32>,
 }
 
@@ -65,21 +66,18 @@ impl Applier {
         // SPEC [LFP-6.1]: A client MUST refuse a record whose content number is not above 0 (reason content).
         let content = record.content(number).ok_or(Refusal::Content)?;
         let technique = Technique::from_wire(record.technique).ok_or(Refusal::Technique)?;
-        // SPEC [LFP-8.1]: A client that keeps no references and knows no technique with a base MUST refuse every record
-        // that names a base (reason base).
-        if record.base != Base::None {
-            return Err(Refusal::Base);
-        }
+        let slot = base_of(technique, record.base)?;
         if !framebuffer.takes(cells, content) {
             return Ok(Outcome::Superseded);
         }
-        self.decode(technique, record, framebuffer)?;
+        self.decode(technique, record, slot, framebuffer)?;
         let painted = framebuffer.paint(cells, content, &self.pixels);
         if self.pixels.capacity() > SCRATCH_PIXELS_KEPT {
             self.pixels = Vec::new();
-            self.inflated = Vec::new();
+            self.scratch = technique::Scratch::default();
         }
-        Ok(Outcome::Applied(cells, painted))
+        // If none was painted, a reference alone took it.
+        Ok(if painted.cells > 0 { Outcome::Applied(cells, painted) } else { Outcome::Superseded })
     }
 
     /// Decodes into `self.pixels`: the whole clipped rectangle, or one pixel if all have its colour.
@@ -89,12 +87,36 @@ impl Applier {
         &mut self,
         technique: Technique,
         record: &Record<'_>,
+        base: Option<(u8, u32)>,
         framebuffer: &Framebuffer,
     ) -> Result<(), Refusal> {
+        let size = framebuffer.size();
         let area = match technique {
             Technique::Colour => PixelRect { x: 0, y: 0, width: 1, height: 1 },
-            Technique::Raw | Technique::Bitmap => framebuffer.size().clip(record.cells),
+            Technique::Raw | Technique::Bitmap | Technique::Copy | Technique::Dictionary => {
+                size.clip(record.cells)
+            }
         };
-        technique::decode(technique, record.payload, area, &mut self.inflated, &mut self.pixels)
+        let base = match base {
+            None => None,
+            Some((slot, check)) => {
+                let cells = base_cells(technique, record.payload, area, size)?;
+                let pixels = framebuffer.base(slot, cells, check).ok_or(Refusal::Base)?;
+                Some(BaseView { pixels, stride: size.width.into(), size, area })
+            }
+        };
+        technique::decode(technique, record.payload, area, base, &mut self.scratch, &mut self.pixels)
+    }
+}
+
+/// The reference, with its check, that a record of `technique` is decoded against, if any.
+// SPEC [LFP-8.1]: A client MUST refuse a record (reason base) that names a base that it does not hold or that its
+// technique does not read, that names none though its technique reads one, of whose base cells one has content 0 there,
+// or whose check differs.
+const fn base_of(technique: Technique, base: Base) -> Result<Option<(u8, u32)>, Refusal> {
+    match (technique.base_use(), base) {
+        (BaseUse::Never | BaseUse::May, Base::None) => Ok(None),
+        (BaseUse::May | BaseUse::Must, Base::Reference { slot, check }) => Ok(Some((slot, check))),
+        _ => Err(Refusal::Base),
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use lfp_proto::frame::{Close, CloseReason, Frame, InputKind, Pixels, Refusal, Verdict};
+use lfp_proto::frame::{Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict};
 use lfp_proto::geometry::CellSet;
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::time::{Instant, micros};
@@ -18,7 +18,7 @@ use crate::handshake::{Answer, Established, Handshake};
 use crate::input::InputQueue;
 use crate::limits::{
     CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_DEFAULT, IDLE_TIMEOUT, IDLE_TIMEOUT_RANGE, INPUT_HEARTBEAT,
-    KEEP_ALIVE,
+    KEEP_ALIVE, REFERENCES_MAX,
 };
 use crate::marks::{ClockOffset, Marks};
 use crate::sent::Sent;
@@ -46,6 +46,8 @@ pub struct Client {
     close_due: Instant,
 
     surface: Option<Surface>,
+    /// References that it keeps.
+    references: u8,
     applier: Applier,
     digests: Digests,
     marks: Marks,
@@ -75,6 +77,7 @@ impl Client {
             closes_left: 0,
             close_due: now,
             surface: None,
+            references: config.references.min(REFERENCES_MAX),
             applier: Applier::default(),
             digests: Digests::default(),
             marks: Marks::default(),
@@ -306,7 +309,7 @@ impl Client {
             if let Frame::Pixels(pixels) = &frame {
                 self.on_pixels(now, number, pixels, &mut index, &mut refused);
             } else {
-                self.on_frame(now, &frame);
+                self.on_frame(now, number, &frame);
             }
             if self.state.is_final() {
                 break;
@@ -315,7 +318,7 @@ impl Client {
         (elicits, refused)
     }
 
-    fn on_frame(&mut self, now: Instant, frame: &Frame<'_>) {
+    fn on_frame(&mut self, now: Instant, number: PacketNumber, frame: &Frame<'_>) {
         match frame {
             Frame::Ack(ack) => {
                 let window = &mut self.window;
@@ -329,6 +332,7 @@ impl Client {
                 self.arrivals.on_floor(*floor, |lost| marks.on_lost(lost));
             }
             Frame::Surface(frame) => self.on_surface(now, frame),
+            Frame::Hold(hold) => self.on_hold(number, hold),
             Frame::Mark(mark) => {
                 let current = self.surface.as_ref().map(|surface| (surface.id(), surface.epoch()));
                 if current == Some((mark.surface, mark.epoch)) {
@@ -349,7 +353,7 @@ impl Client {
         let renewed = match &mut self.surface {
             Some(surface) => surface.update(frame),
             None => {
-                self.surface = Some(Surface::new(frame));
+                self.surface = Some(Surface::new(frame, self.references));
                 true
             }
         };
@@ -358,6 +362,15 @@ impl Client {
             self.marks.on_epoch(&mut self.stats);
             self.digests.on_epoch(self.surface.as_ref().and_then(Surface::live), now);
         }
+    }
+
+    fn on_hold(&mut self, number: PacketNumber, hold: &Hold) {
+        let surface = self.surface.as_mut().filter(|surface| surface.id() == hold.surface);
+        let framebuffer = surface.filter(|surface| surface.epoch() == hold.epoch).and_then(Surface::live_mut);
+        let held = framebuffer
+            .zip(hold.through(number))
+            .is_some_and(|(framebuffer, through)| framebuffer.hold(hold.slot, through));
+        self.stats.holds += u64::from(held);
     }
 
     fn on_pixels(

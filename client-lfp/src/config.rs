@@ -6,7 +6,7 @@ use lfp_proto::geometry::Size;
 use lfp_proto::hello::{ClientType, Display, Hello};
 use lfp_proto::technique;
 
-use crate::limits::{CONNECT_TIMEOUT, DATAGRAM_DEFAULT, DATAGRAM_MAX, DATAGRAM_MIN};
+use crate::limits::{CONNECT_TIMEOUT, DATAGRAM_DEFAULT, DATAGRAM_MAX, DATAGRAM_MIN, REFERENCES_MAX};
 
 /// What a client asks for in its HELLO, and how long.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +25,9 @@ pub struct Config {
     pub datagram_size: u16,
     /// Bytes that its receive buffer takes in one burst.
     pub receive_buffer: u32,
+    /// Pictures that it keeps beside the one it shows, for records to come; each takes as much memory. Brought into
+    /// `0..=`[`REFERENCES_MAX`].
+    pub references: u8,
     /// How long it asks for a session.
     pub connect_timeout: Duration,
 }
@@ -39,14 +42,14 @@ impl Default for Config {
             refresh_hz: 60,
             datagram_size: DATAGRAM_DEFAULT as u16,
             receive_buffer: 128 * 1024,
+            references: REFERENCES_MAX,
             connect_timeout: CONNECT_TIMEOUT,
         }
     }
 }
 
 impl Config {
-    /// The HELLO that says so, without cookie and time. No references are kept: no technique of this version
-    /// uses one.
+    /// The HELLO that says so, without cookie and time.
     pub(crate) fn hello(&self) -> Hello {
         Hello {
             cookie: Vec::new(),
@@ -60,7 +63,7 @@ impl Config {
                 refresh_hz: self.refresh_hz.max(1),
             }],
             decoders: technique::decoders(),
-            references: 0,
+            references: self.references.min(REFERENCES_MAX),
             datagram_size: self.datagram_size.clamp(DATAGRAM_MIN as u16, DATAGRAM_MAX as u16),
             receive_buffer: self.receive_buffer,
         }

@@ -5,6 +5,8 @@ use lfp_proto::geometry::{CellRect, CellSet, Grid, PixelRect, Size};
 use lfp_proto::limits::CELL;
 use lfp_proto::units::{ContentNumber, Epoch};
 
+use crate::reference::{References, Shown};
+
 /// A look at the picture of a surface.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
@@ -37,7 +39,7 @@ pub(crate) struct Painted {
     pub(crate) repaired: usize,
 }
 
-/// Pixels and contents of one epoch. The only copy of the picture that the client has.
+/// Pixels and contents of one epoch, and the references made of them. There is no other copy of the picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Framebuffer {
     size: Size,
@@ -51,11 +53,12 @@ pub(crate) struct Framebuffer {
     damage: CellSet,
     /// Cells that the server has been told are missing or wrong here.
     suspect: CellSet,
+    references: References,
 }
 
 impl Framebuffer {
-    /// A black picture of which nothing has been painted.
-    pub(crate) fn new(size: Size, epoch: Epoch) -> Self {
+    /// A black picture of which nothing has been painted, and that keeps at most `references` references.
+    pub(crate) fn new(size: Size, epoch: Epoch, references: u8) -> Self {
         let grid = size.grid();
         Self {
             size,
@@ -66,6 +69,7 @@ impl Framebuffer {
             blank: grid.cells(),
             damage: CellSet::new(grid),
             suspect: CellSet::new(grid),
+            references: References::new(references),
         }
     }
 
@@ -92,9 +96,23 @@ impl Framebuffer {
         self.blank > 0 && cells.indices(self.grid).any(|index| self.contents[index] == 0)
     }
 
-    /// Whether a record of `content` would change any of `cells`, which lie inside the grid.
+    /// Makes reference `slot` the picture of all contents up to `through`; says whether it did.
+    pub(crate) fn hold(&mut self, slot: u8, through: ContentNumber) -> bool {
+        let Self { size, grid, pixels, contents, references, .. } = self;
+        references.hold(slot, through, &Shown { size: *size, grid: *grid, pixels, contents })
+    }
+
+    /// The pixels of reference `slot`, if it is held and the contents of `cells`, which lie inside the grid, are what
+    /// `check` says.
+    pub(crate) fn base(&self, slot: u8, cells: CellRect, check: u32) -> Option<&[u32]> {
+        self.references.base(slot, cells, check, self.grid)
+    }
+
+    /// Whether a record of `content` would change any of `cells`, which lie inside the grid, in the picture or in a
+    /// reference.
     pub(crate) fn takes(&self, cells: CellRect, content: ContentNumber) -> bool {
         cells.indices(self.grid).any(|index| self.contents[index] < content.0)
+            || self.references.takes(cells, content, self.grid)
     }
 
     /// Puts `content` to those of `cells`, which lie inside the grid, that show a smaller one. `source` holds the
@@ -103,12 +121,18 @@ impl Framebuffer {
     // record's, and give these the record's content number. A cell with an equal or larger one stays as it is.
     pub(crate) fn paint(&mut self, cells: CellRect, content: ContentNumber, source: &[u32]) -> Painted {
         let area = self.size.clip(cells);
+        let (size, stride) = (self.size, usize::from(self.size.width));
         let mut painted = Painted::default();
         for row in cells.y..cells.y + cells.height {
             let mut run: Option<CellRect> = None;
             for column in cells.x..cells.x + cells.width {
                 let index = self.grid.index(column, row);
-                if self.contents[index] < content.0 {
+                let takes = self.contents[index] < content.0;
+                let cell = CellRect { x: column, y: row, width: 1, height: 1 };
+                self.references.on_record(index, content, takes, |pixels| {
+                    copy(pixels, stride, size.clip(cell), area, source);
+                });
+                if takes {
                     self.blank -= usize::from(self.contents[index] == 0);
                     self.contents[index] = content.0;
                     self.damage.insert(index);
@@ -116,32 +140,17 @@ impl Framebuffer {
                     painted.repaired += usize::from(self.suspect.remove(index));
                     match &mut run {
                         Some(run) => run.width += 1,
-                        None => run = Some(CellRect { x: column, y: row, width: 1, height: 1 }),
+                        None => run = Some(cell),
                     }
                 } else if let Some(run) = run.take() {
-                    self.copy(self.size.clip(run), area, source);
+                    copy(&mut self.pixels, stride, size.clip(run), area, source);
                 }
             }
             if let Some(run) = run {
-                self.copy(self.size.clip(run), area, source);
+                copy(&mut self.pixels, stride, size.clip(run), area, source);
             }
         }
         painted
-    }
-
-    /// Copies `part` of the pixels of `area`.
-    fn copy(&mut self, part: PixelRect, area: PixelRect, source: &[u32]) {
-        let width = usize::from(self.size.width);
-        for y in part.y..part.y + part.height {
-            let start = usize::from(y) * width + usize::from(part.x);
-            let row = &mut self.pixels[start..start + usize::from(part.width)];
-            if let [colour] = source {
-                row.fill(*colour);
-            } else {
-                let from = usize::from(y - area.y) * usize::from(area.width) + usize::from(part.x - area.x);
-                row.copy_from_slice(&source[from..from + row.len()]);
-            }
-        }
     }
 
     /// Notes that `cells` are to be repaired, if they lie inside the grid.
@@ -189,6 +198,20 @@ impl Framebuffer {
     }
 }
 
+/// Copies the pixels of `part` of `area`, which `source` holds, into a picture whose rows are `stride` pixels apart.
+fn copy(into: &mut [u32], stride: usize, part: PixelRect, area: PixelRect, source: &[u32]) {
+    for y in part.y..part.y + part.height {
+        let start = usize::from(y) * stride + usize::from(part.x);
+        let row = &mut into[start..start + usize::from(part.width)];
+        if let [colour] = source {
+            row.fill(*colour);
+        } else {
+            let from = usize::from(y - area.y) * usize::from(area.width) + usize::from(part.x - area.x);
+            row.copy_from_slice(&source[from..from + row.len()]);
+        }
+    }
+}
+
 /// Rows of cells in one band.
 pub(crate) fn band_rows(grid: Grid) -> u16 {
     use crate::limits::{DIGEST_BAND_ROWS, DIGEST_CELLS_MAX};
@@ -209,7 +232,7 @@ mod tests {
     #[test]
     fn only_older_cells_take_a_record_and_edges_are_clipped() {
         let size = Size::new(40, 20).expect("legal");
-        let mut picture = Framebuffer::new(size, Epoch(1));
+        let mut picture = Framebuffer::new(size, Epoch(1), 2);
         assert_eq!(picture.paint(rect(1, 0, 1, 1), ContentNumber(5), &[0xaa; 256]).cells, 1);
         let source: Vec<u32> = (0..800).collect();
         let painted = picture.paint(rect(0, 0, 3, 2), ContentNumber(4), &source);
@@ -227,7 +250,7 @@ mod tests {
     #[test]
     fn checksums_are_those_that_the_specification_defines() {
         let size = Size::new(18, 16).expect("legal");
-        let mut picture = Framebuffer::new(size, Epoch(1));
+        let mut picture = Framebuffer::new(size, Epoch(1), 2);
         picture.paint(rect(0, 0, 2, 1), ContentNumber(7), &[0x0012_3456]);
         let contents = [7_u64.to_le_bytes(), 7_u64.to_le_bytes()].concat();
         let pixels = [0x56, 0x34, 0x12, 0].repeat(size.pixels());
@@ -238,7 +261,7 @@ mod tests {
     #[test]
     fn bands_cover_every_cell_once_and_stay_within_the_bound() {
         for (width, height) in [(16, 16), (1280, 800), (16_384, 2_000), (30, 16_384)] {
-            let picture = Framebuffer::new(Size::new(width, height).expect("legal"), Epoch(1));
+            let picture = Framebuffer::new(Size::new(width, height).expect("legal"), Epoch(1), 2);
             let bands: Vec<_> = picture.bands().collect();
             let cells: usize = bands.iter().map(|band| band.cells()).sum();
             assert_eq!(cells, picture.grid().cells());

@@ -30,16 +30,20 @@ pub(crate) struct Surface {
     text: String,
     /// The picture of this epoch, or of the last live one.
     framebuffer: Option<Framebuffer>,
+    /// How many references are kept of each picture.
+    references: u8,
 }
 
 impl Surface {
-    pub(crate) fn new(frame: &SurfaceFrame<'_>) -> Self {
+    /// The surface that `frame` names; of its pictures at most `references` references are kept.
+    pub(crate) fn new(frame: &SurfaceFrame<'_>, references: u8) -> Self {
         let mut surface = Self {
             id: frame.surface,
             epoch: Epoch(0),
             state: SurfaceState::Connecting,
             text: String::new(),
             framebuffer: None,
+            references,
         };
         surface.update(frame);
         surface
@@ -55,11 +59,11 @@ impl Surface {
         self.state = frame.state;
         self.text = frame.text.into();
         // SPEC [LFP-7.3]: On a larger epoch a client MUST forget the contents of all cells of the surface: each shows
-        // content 0, and none is a base.
+        // content 0, and none is a base. Its references are gone.
         if let Some(size) = frame.size {
             // The old picture goes first, so that there are never two.
             self.framebuffer = None;
-            self.framebuffer = Some(Framebuffer::new(size, frame.epoch));
+            self.framebuffer = Some(Framebuffer::new(size, frame.epoch, self.references));
         }
         true
     }

@@ -1,5 +1,6 @@
 //! Hot loops over slices and integers, and nothing else.
 
+pub mod anchors;
 pub mod compare;
 pub mod cpu;
 pub mod detail;

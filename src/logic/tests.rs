@@ -11,7 +11,7 @@ use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::record::{Base, Context, Record};
-use lfp_proto::technique::{Technique, decode, decoders};
+use lfp_proto::technique::{Scratch, Technique, decode, decoders};
 
 const SIZES: [(u16, u16); 6] = [(1, 1), (16, 16), (37, 17), (300, 259), (640, 33), (257, 512)];
 
@@ -106,7 +106,7 @@ fn check(request: &EncodeRequest, encoded: &Encoded, tick: &Tick) {
     let TickState::Live { picture, .. } = &tick.state else { panic!("dark") };
     let grid = picture.size.grid();
     let mut seen = encoded.left.clone();
-    let (mut expected, mut decoded, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut expected, mut decoded, mut scratch) = (Vec::new(), Vec::new(), Scratch::default());
     for record in &encoded.records {
         assert!(
             request.profile.decoders & record.technique.bit() != 0,
@@ -125,7 +125,7 @@ fn check(request: &EncodeRequest, encoded: &Encoded, tick: &Tick) {
         }
         picture.read(record.cells, &mut expected);
         let area = picture.size.clip(record.cells);
-        decode(record.technique, &record.payload, area, &mut scratch, &mut decoded).unwrap();
+        decode(record.technique, &record.payload, area, None, &mut scratch, &mut decoded).unwrap();
         assert!(decoded == expected, "{:?} {:?} differs", record.technique, record.cells);
         assert_eq!(record.context == Context::Flat, expected.iter().all(|pixel| *pixel == expected[0]));
     }

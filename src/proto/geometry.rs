@@ -133,6 +133,14 @@ impl PixelRect {
     pub const fn pixels(self) -> usize {
         self.width as usize * self.height as usize
     }
+
+    /// The cells that its pixels, of which there are some, lie in.
+    #[must_use]
+    pub const fn cells_touched(self) -> CellRect {
+        let (x, y) = (self.x / CELL, self.y / CELL);
+        let (right, bottom) = ((self.x + self.width - 1) / CELL, (self.y + self.height - 1) / CELL);
+        CellRect { x, y, width: right - x + 1, height: bottom - y + 1 }
+    }
 }
 
 /// A set of a grid's cells, one bit each.

@@ -54,6 +54,12 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// What is left.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next `len` bytes.
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated)?;

@@ -73,7 +73,8 @@ impl Session {
             | Frame::Pixels(_)
             | Frame::Mark(_)
             | Frame::DigestReply(_)
-            | Frame::InputAck(_) => {}
+            | Frame::InputAck(_)
+            | Frame::Hold(_) => {}
             Frame::Padding | Frame::Ping => {}
         }
     }

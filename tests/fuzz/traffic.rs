@@ -1,15 +1,16 @@
 //! Datagrams as they come from the network: good ones, and truncated, oversized, replayed, random, bit-flipped ones
 //! and well-formed lies among them.
 
+use lfp_proto::check;
 use lfp_proto::frame::{
-    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Input, InputAck, InputEvent,
+    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
     InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind};
 use lfp_proto::record::{Base, Record};
-use lfp_proto::units::{ConnectionId, Epoch, PacketNumber, SurfaceId};
+use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
 
 use crate::mutate::{self, Rng, mutated};
 use crate::script::{self, Past};
@@ -175,8 +176,9 @@ fn from_either(rng: &mut Rng) -> Frame<'static> {
 fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
     let (surface, epoch) = (surface_id(rng), epoch(rng));
     let mut records = Vec::new();
-    let frame = match rng.below(12) {
+    let frame = match rng.below(13) {
         0 | 1 => from_either(rng),
+        12 => Frame::Hold(hold(rng)),
         2 => {
             let mut side = || 1 + rng.below(150) as u16;
             let size = Size::new(side(), side()).filter(|_| rng.below(4) > 0);
@@ -204,15 +206,44 @@ fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
     frame.emit(out);
 }
 
+/// Mostly of what has come just now.
+fn hold(rng: &mut Rng) -> Hold {
+    let age = if rng.below(4) == 0 { rng.wild() } else { rng.below(4) as u64 };
+    Hold { surface: surface_id(rng), epoch: epoch(rng), slot: rng.below(2) as u8, age }
+}
+
 fn push_record(rng: &mut Rng, out: &mut Vec<u8>) {
-    let (mut cells, technique) = (cells(rng), 1 + rng.below(4) as u8);
+    let (mut cells, technique) = (cells(rng), [1, 1, 2, 3, 4, 9][rng.below(6)]);
     cells.x %= 512;
     cells.y %= 512;
-    let len = if technique == 1 { 3 } else { rng.below(40) };
-    let payload: Vec<u8> = (0..len).map(|_| rng.byte()).collect();
-    let base = if rng.below(10) == 0 { Base::Current { check: rng.wild() as u32 } } else { Base::None };
+    let payload: Vec<u8> = if technique == 9 {
+        // Some lead into the picture.
+        let side = |rng: &mut Rng| if rng.below(8) == 0 { rng.wild() as u8 } else { rng.below(60) as u8 };
+        vec![side(rng) & 0x7f, side(rng) & 0x7f]
+    } else {
+        let len = if technique == 1 { 3 } else { rng.below(40) };
+        (0..len).map(|_| rng.byte()).collect()
+    };
+    let base = match rng.below(10) {
+        0 => Base::Current { check: rng.wild() as u32 },
+        1 => any_reference(rng),
+        _ if technique == 9 => any_reference(rng),
+        _ => Base::None,
+    };
     Record { technique, context: rng.below(3) as u8, cells, age: rng.wild(), base, payload: &payload }
         .emit(out);
+}
+
+/// Half of them on four cells that all have a content of one digit: so small a check may be right.
+fn any_reference(rng: &mut Rng) -> Base {
+    let content = ContentNumber(1 + rng.below(9) as u64);
+    let cells = [1, 2, 4][rng.below(3)];
+    let check = if rng.below(2) == 0 {
+        rng.wild() as u32
+    } else {
+        check::contents([content; 4].into_iter().take(cells))
+    };
+    Base::Reference { slot: rng.below(2) as u8, check }
 }
 
 fn from_client(rng: &mut Rng, out: &mut Vec<u8>) {

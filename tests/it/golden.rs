@@ -12,10 +12,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lfp_proto::frame::{Frame, Refusal};
-use lfp_proto::geometry::PixelRect;
+use lfp_proto::geometry::{PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::Record;
+use lfp_proto::technique::base::{BaseView, base_cells};
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::units::PacketNumber;
 use lfp_proto::wire::{Malformed, Reader};
@@ -125,7 +126,7 @@ fn frames() {
         frame.emit(&mut again);
         assert_eq!(again, vector.bytes, "{}", vector.name);
     }
-    assert_eq!(tags(&vectors, "frame").len(), 12, "every frame type has a vector");
+    assert_eq!(tags(&vectors, "frame").len(), 13, "every frame type has a vector");
 }
 
 #[test]
@@ -144,6 +145,20 @@ fn records() {
     assert_eq!(tags(&vectors, "base").len(), 3, "every form of a base has a vector");
 }
 
+/// The picture that a vector has as its base: rows of pixels.
+fn base_picture(rows: &Value) -> Option<(Vec<u32>, Size)> {
+    let rows: Vec<Vec<u32>> = rows
+        .as_array()?
+        .iter()
+        .map(|row| {
+            let pixels = row.as_str().expect("a row is a text").split(' ');
+            pixels.map(|pixel| u32::from_str_radix(pixel, 16).expect("a pixel is hex")).collect()
+        })
+        .collect();
+    let size = Size::new(rows[0].len() as u16, rows.len() as u16).expect("a legal size");
+    Some((rows.concat(), size))
+}
+
 #[test]
 fn techniques() {
     let vectors = vectors("techniques.json", &made::techniques());
@@ -154,9 +169,17 @@ fn techniques() {
             .into_iter()
             .find(|technique| vector.fields["technique"] == technique.name())
             .unwrap_or_else(|| panic!("{}: unknown technique", vector.name));
-        let area = PixelRect { x: 0, y: 0, width, height };
-        let (mut scratch, mut pixels) = (Vec::new(), Vec::new());
-        let verdict = technique::decode(technique, &vector.bytes, area, &mut scratch, &mut pixels);
+        let place = |name: &str| side(name).unwrap_or_default();
+        let area = PixelRect { x: place("x"), y: place("y"), width, height };
+        let picture = base_picture(&vector.fields["base"]);
+        let base = picture.as_ref().map(|(pixels, size)| {
+            let cells = base_cells(technique, &vector.bytes, area, *size).ok();
+            let cells = cells.map(|cells| describe::cells(cells)).unwrap_or_default();
+            assert_eq!(cells, vector.fields["base_cells"], "{}", vector.name);
+            BaseView { pixels, stride: size.width.into(), size: *size, area }
+        });
+        let (mut scratch, mut pixels) = (technique::Scratch::default(), Vec::new());
+        let verdict = technique::decode(technique, &vector.bytes, area, base, &mut scratch, &mut pixels);
         if vector.fields["pixels"].is_null() {
             assert_eq!(verdict, Err(Refusal::Payload), "{}", vector.name);
         } else {

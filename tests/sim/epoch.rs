@@ -37,9 +37,16 @@ impl EpochLedger {
         let content = record.content(number).expect("a content above 0");
         let technique = Technique::from_wire(record.technique).expect("a technique that the client knows");
         totals.one(&format!("records: {}", technique.name()));
-        let (mut scratch, mut pixels) = (Vec::new(), Vec::new());
-        technique::decode(technique, record.payload, self.size.clip(record.cells), &mut scratch, &mut pixels)
-            .expect("the server's records decode");
+        let (mut scratch, mut pixels) = (technique::Scratch::default(), Vec::new());
+        technique::decode(
+            technique,
+            record.payload,
+            self.size.clip(record.cells),
+            None,
+            &mut scratch,
+            &mut pixels,
+        )
+        .expect("the server's records decode");
         let tick = truth.newest_match(epoch, record.cells, &pixels);
         let tick = tick.unwrap_or_else(|| panic!("{:?} was sent with pixels that no tick had", record.cells));
         if content.0 < number.0 {

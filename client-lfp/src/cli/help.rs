@@ -16,6 +16,8 @@ Session
   --place TEXT           where this client stands; told to the server
   --client-type TYPE     desktop, thin-terminal, phone, television, headless [desktop]
   --refresh HZ           refresh rate of the display, 1 to 255 [60]
+  --references N         pictures to keep beside the one shown, for the server to build on, 0 to 2 [2]; each takes as
+                         much memory as the picture and makes what moves cheaper to send
 
 Input, done in the order given, once the first picture is exact (or has been complete for 2 s)
   --type TEXT            types TEXT on a US keyboard; a newline is Enter

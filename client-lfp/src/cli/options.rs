@@ -9,7 +9,7 @@ use lexopt::prelude::*;
 use lfp_proto::frame::InputKind;
 use lfp_proto::hello::ClientType;
 use lfp_proto::keys;
-use lfp_proto::limits::{DATAGRAM_MAX, DATAGRAM_MIN, NAME_MAX};
+use lfp_proto::limits::{DATAGRAM_MAX, DATAGRAM_MIN, NAME_MAX, REFERENCES_MAX};
 
 use crate::cli::exit::Failure;
 
@@ -119,6 +119,9 @@ impl Raw {
             }
             "receive-buffer" => {
                 self.receive_buffer = Some(number(name, parser, 4096, 1 << 30)? as usize);
+            }
+            "references" => {
+                self.config.references = number(name, parser, 0, REFERENCES_MAX.into())? as u8;
             }
             "refresh" => self.config.refresh_hz = number(name, parser, 1, 255)? as u8,
             _ => return Err(Failure::Usage(format!("there is no option --{name}"))),
@@ -285,6 +288,7 @@ mod tests {
             ("h:1 --plain extra", "extra"),
             ("h:1 --plain --nonsense", "--nonsense"),
             ("h:1 --plain --datagram-size 100", "from 1100 to 8900"),
+            ("h:1 --plain --references 3", "from 0 to 2"),
             ("h:1 --plain --key ctrl-nothing", "nothing"),
             ("h:1 --plain --type é", "US keyboard"),
             ("h:1 --plain --click 3", "640,400"),

@@ -34,6 +34,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "cells_repaired": stats.cells_repaired,
         "records_applied": stats.records_applied,
         "records_superseded": stats.records_superseded,
+        "holds": stats.holds,
         "records_refused": refused(stats),
         "packets_lost": stats.packets_lost,
         "duplicates": stats.duplicates,

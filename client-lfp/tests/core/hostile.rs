@@ -3,8 +3,8 @@
 use client_lfp::oracle::{check, hostile_server};
 use client_lfp::{Client, Config};
 use lfp_proto::frame::{
-    Ack, AckRange, Close, CloseReason, DigestReply, Frame, InputAck, InputKind, Mark, Surface, SurfaceState,
-    Verdict,
+    Ack, AckRange, Close, CloseReason, DigestReply, Frame, Hold, InputAck, InputKind, Mark, Surface,
+    SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::packet::{Builder, Kind};
@@ -39,7 +39,8 @@ impl Rng {
 fn any_frame<'a>(rng: &mut Rng, base_epoch: u32, bytes: &'a mut Vec<u8>) -> Frame<'a> {
     let surface = SurfaceId(u16::from(rng.below(8) == 0));
     let epoch = Epoch(base_epoch + u32::from(rng.below(8) == 0));
-    match rng.below(12) {
+    match rng.below(13) {
+        12 => Frame::Hold(Hold { surface, epoch, slot: rng.below(2) as u8, age: rng.wild() }),
         0 => Frame::Ping,
         1 => {
             let last = rng.wild().max(1);
@@ -71,8 +72,16 @@ fn any_frame<'a>(rng: &mut Rng, base_epoch: u32, bytes: &'a mut Vec<u8>) -> Fram
                 let payload: Vec<u8> = (0..len).map(|_| rng.next() as u8).collect();
                 let mut side = |bound| rng.below(bound) as u16;
                 let cells = CellRect { x: side(4), y: side(4), width: side(4), height: side(4) };
-                let base = if rng.below(10) == 0 { Base::Current { check: 0 } } else { Base::None };
-                let technique = if rng.below(2) == 0 { 1 } else { rng.below(5) as u8 };
+                let base = match rng.below(20) {
+                    0 => Base::Current { check: 0 },
+                    1 => Base::Reference { slot: rng.below(2) as u8, check: rng.next() as u32 },
+                    _ => Base::None,
+                };
+                let technique = match rng.below(5) {
+                    0..3 => 1,
+                    3 => rng.below(5) as u8,
+                    _ => 9,
+                };
                 let age = rng.wild();
                 Record { technique, context: 0, cells, age, base, payload: &payload }.emit(bytes);
             }

@@ -5,5 +5,6 @@ mod digests;
 mod hostile;
 mod input;
 mod marks;
+mod references;
 mod server;
 mod session;

@@ -42,7 +42,12 @@ impl Session {
 
     /// An established session.
     pub(crate) fn established() -> Self {
-        let mut session = Self::asking(&Config::default());
+        Self::established_as(&Config::default())
+    }
+
+    /// An established session of a client with `config`.
+    pub(crate) fn established_as(config: &Config) -> Self {
+        let mut session = Self::asking(config);
         let hello = session.hello().expect("the first hello");
         session.now = session.now + WAY + WAY;
         session.challenge(hello.client_time_us, b"cookie");

@@ -3,6 +3,7 @@
 mod ack;
 mod close;
 mod digest;
+mod hold;
 mod input;
 mod mark;
 mod pixels;
@@ -13,6 +14,7 @@ use alloc::vec::Vec;
 pub use ack::{Ack, AckRange, Refusal, Refused};
 pub use close::{Close, CloseReason};
 pub use digest::{Digest, DigestReply, Verdict};
+pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
 pub use pixels::Pixels;
@@ -35,6 +37,7 @@ mod kind {
     pub(super) const INPUT: u8 = 9;
     pub(super) const INPUT_ACK: u8 = 10;
     pub(super) const CLOSE: u8 = 11;
+    pub(super) const HOLD: u8 = 12;
 }
 
 /// One frame.
@@ -64,6 +67,8 @@ pub enum Frame<'a> {
     InputAck(InputAck),
     /// The session ends.
     Close(Close<'a>),
+    /// A picture to keep as a reference.
+    Hold(Hold),
 }
 
 impl<'a> Frame<'a> {
@@ -82,6 +87,7 @@ impl<'a> Frame<'a> {
             kind::INPUT => Self::Input(Input::parse(reader)?),
             kind::INPUT_ACK => Self::InputAck(InputAck::parse(reader)?),
             kind::CLOSE => Self::Close(Close::parse(reader)?),
+            kind::HOLD => Self::Hold(Hold::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -130,6 +136,10 @@ impl<'a> Frame<'a> {
             Self::Close(close) => {
                 out.put_u8(kind::CLOSE);
                 close.emit(out);
+            }
+            Self::Hold(hold) => {
+                out.put_u8(kind::HOLD);
+                hold.emit(out);
             }
         }
     }

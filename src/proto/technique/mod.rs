@@ -4,8 +4,10 @@
 //! Pixels are XRGB8888 in native `u32`s (`0x00RRGGBB`), rows of the record's clipped pixel rectangle from top
 //! to bottom, without padding.
 
+pub mod base;
 pub mod bitmap;
 pub mod colour;
+pub mod copy;
 pub mod dictionary;
 pub mod raw;
 
@@ -13,6 +15,7 @@ use alloc::vec::Vec;
 
 use crate::frame::Refusal;
 use crate::geometry::PixelRect;
+use base::BaseView;
 
 /// The techniques that this version knows, with their numbers on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -24,11 +27,26 @@ pub enum Technique {
     Raw = 2,
     /// Lossless bitmap, PNG's filters and deflate: [`bitmap`].
     Bitmap = 3,
+    /// Pixels of the base, moved: [`copy`].
+    Copy = 9,
+    /// Lossless, with the base for a dictionary: [`dictionary`].
+    Dictionary = 10,
+}
+
+/// Whether records of a technique have a base.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BaseUse {
+    /// None does.
+    Never,
+    /// Those that name one.
+    May,
+    /// All do.
+    Must,
 }
 
 impl Technique {
     /// Every technique, in the order of its number.
-    pub const ALL: [Self; 3] = [Self::Colour, Self::Raw, Self::Bitmap];
+    pub const ALL: [Self; 5] = [Self::Colour, Self::Raw, Self::Bitmap, Self::Copy, Self::Dictionary];
 
     /// A number from the wire.
     #[must_use]
@@ -49,7 +67,34 @@ impl Technique {
             Self::Colour => "colour",
             Self::Raw => "raw",
             Self::Bitmap => "bitmap",
+            Self::Copy => "copy",
+            Self::Dictionary => "dictionary",
         }
+    }
+
+    /// Whether its records have a base, see [`base`].
+    #[must_use]
+    pub const fn base_use(self) -> BaseUse {
+        match self {
+            Self::Colour | Self::Raw | Self::Bitmap => BaseUse::Never,
+            Self::Copy => BaseUse::Must,
+            Self::Dictionary => BaseUse::May,
+        }
+    }
+}
+
+/// What decoding needs, kept between records.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    inflated: Vec<u8>,
+    dictionary: dictionary::Decoder,
+}
+
+impl Scratch {
+    /// Bytes that the last payload inflated to.
+    #[must_use]
+    pub const fn inflated_len(&self) -> usize {
+        self.inflated.len()
     }
 }
 
@@ -59,16 +104,18 @@ pub fn decoders() -> u32 {
     Technique::ALL.into_iter().fold(0, |bits, technique| bits | technique.bit())
 }
 
-/// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `scratch` keeps its
-/// allocation between calls.
+/// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `base` is what the record
+/// names, if its technique [takes one](Technique::base_use).
 ///
 /// # Errors
-/// [`Refusal::Payload`] if the payload does not give exactly those pixels, or there are none to give.
+/// [`Refusal::Payload`] if the payload does not give exactly those pixels, or there are none to give;
+/// [`Refusal::Base`] if the base is missing.
 pub fn decode(
     technique: Technique,
     payload: &[u8],
     area: PixelRect,
-    scratch: &mut Vec<u8>,
+    base: Option<BaseView<'_>>,
+    scratch: &mut Scratch,
     out: &mut Vec<u32>,
 ) -> Result<(), Refusal> {
     // SPEC [LFP-7.7]: A payload MUST be decoded in full, within the size of its own rectangle, before the first cell
@@ -80,6 +127,8 @@ pub fn decode(
     match technique {
         Technique::Colour => colour::decode(payload, area, out),
         Technique::Raw => raw::decode(payload, area, out),
-        Technique::Bitmap => bitmap::decode(payload, area, scratch, out),
+        Technique::Bitmap => bitmap::decode(payload, area, &mut scratch.inflated, out),
+        Technique::Copy => copy::decode(payload, area, base, out),
+        Technique::Dictionary => dictionary::decode(payload, area, base, &mut scratch.dictionary, out),
     }
 }

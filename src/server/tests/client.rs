@@ -209,6 +209,7 @@ impl TestClient {
                     self.closes = 1;
                 }
                 Frame::Floor(floor) => self.receive.on_floor(floor),
+                Frame::Hold(_) => panic!("this client keeps no references"),
                 Frame::Ack(_) | Frame::Ping | Frame::Padding => {}
                 Frame::Digest(_) | Frame::Input(_) => panic!("a server sent {frame:?}"),
             }
@@ -302,8 +303,8 @@ impl Screen {
         }
         let technique = Technique::from_wire(record.technique).ok_or(Refusal::Technique)?;
         let area = self.size.clip(record.cells);
-        let (mut scratch, mut pixels) = (Vec::new(), Vec::new());
-        technique::decode(technique, record.payload, area, &mut scratch, &mut pixels)?;
+        let (mut scratch, mut pixels) = (technique::Scratch::default(), Vec::new());
+        technique::decode(technique, record.payload, area, None, &mut scratch, &mut pixels)?;
         for y in 0..area.height {
             for x in 0..area.width {
                 let (at_x, at_y) = (area.x + x, area.y + y);

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use lfp_proto::frame::Frame;
-use lfp_proto::geometry::{CellSet, Grid, PixelRect};
+use lfp_proto::geometry::{CellSet, Grid, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
 use lfp_proto::limits::{DATAGRAM_MAX, FRAMES_MAX, RECORDS_MAX, TEXT_MAX};
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
 use lfp_proto::record::{RECORD_HEADER_MAX, Record};
-use lfp_proto::technique::{self, Technique, bitmap};
+use lfp_proto::technique::base::{BaseView, base_cells};
+use lfp_proto::technique::{self, BaseUse, Technique, bitmap};
 use lfp_proto::units::{ConnectionId, PacketNumber};
 use lfp_proto::wire::{Malformed, Put, Reader};
 
@@ -131,14 +132,26 @@ pub(crate) fn refuse(input: &[u8]) -> Outcome {
 }
 
 fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> Outcome {
-    let area = PixelRect { x: 0, y: 0, width: 1 + u16::from(width % 64), height: 1 + u16::from(height % 64) };
-    let (mut scratch, mut out) = (Vec::new(), vec![7]);
-    let decoded = technique::decode(technique, payload, area, &mut scratch, &mut out);
+    // The rectangle lies in the middle of its base, so that vectors lead anywhere.
+    let (width, height) = (1 + u16::from(width % 64), 1 + u16::from(height % 64));
+    let area = PixelRect { x: 16, y: 32, width, height };
+    let size = Size { width: 40 + width, height: 60 + height };
+    let pixels = vec![0x0012_3456; size.pixels()];
+    let base = BaseView { pixels: &pixels, stride: size.width.into(), size, area };
+    let base = (technique.base_use() != BaseUse::Never && payload.len() % 8 > 0).then_some(base);
+    if let Ok(cells) = base_cells(technique, payload, area, size) {
+        assert!(
+            technique.base_use() != BaseUse::Never && size.grid().contains(cells),
+            "{cells:?} in {size:?}"
+        );
+    }
+    let (mut scratch, mut out) = (technique::Scratch::default(), vec![7]);
+    let decoded = technique::decode(technique, payload, area, base, &mut scratch, &mut out);
     if decoded.is_ok() {
         assert_eq!(out.len(), area.pixels());
         assert!(out.iter().all(|pixel| *pixel <= 0x00ff_ffff));
     }
-    assert!(out.len() <= area.pixels() && scratch.len() <= area.pixels() * 4 + 768);
+    assert!(out.len() <= area.pixels() && scratch.inflated_len() <= area.pixels() * 4 + 768);
     decoded.map_err(|_| "payload")
 }
 
@@ -169,12 +182,15 @@ pub(crate) fn encoder(input: &[u8]) -> Outcome {
     }
     let height = pixels.len() / width;
     let area = PixelRect { x: 0, y: 0, width: width as u16, height: height as u16 };
-    let (mut payload, mut scratch, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut payload, mut scratch, mut out) = (Vec::new(), technique::Scratch::default(), Vec::new());
     let limit = usize::from(*limit) * 16;
     let fits = bitmap::Encoder::new(bitmap::Effort::Fast).encode(pixels, width, limit, &mut payload);
     if fits {
         assert!(payload.len() <= limit);
-        assert_eq!(technique::decode(Technique::Bitmap, &payload, area, &mut scratch, &mut out), Ok(()));
+        assert_eq!(
+            technique::decode(Technique::Bitmap, &payload, area, None, &mut scratch, &mut out),
+            Ok(())
+        );
         assert_eq!(out, pixels);
     } else {
         assert!(payload.is_empty());

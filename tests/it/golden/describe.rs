@@ -15,7 +15,8 @@ fn word(value: impl std::fmt::Debug) -> String {
     format!("{value:?}").to_lowercase()
 }
 
-fn cells(cells: CellRect) -> Value {
+/// A rectangle of cells.
+pub(super) fn cells(cells: CellRect) -> Value {
     json!([cells.x, cells.y, cells.width, cells.height])
 }
 
@@ -118,6 +119,10 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             json!({"frame": "input ack", "through": ack.through, "dropped": ack.dropped})
         }
         Frame::Close(close) => json!({"frame": "close", "reason": word(close.reason), "text": close.text}),
+        Frame::Hold(hold) => json!({
+            "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,
+            "age": hold.age,
+        }),
     }
 }
 

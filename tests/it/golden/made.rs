@@ -2,14 +2,15 @@
 
 use lfp_proto::check;
 use lfp_proto::frame::{
-    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Input, InputAck, InputEvent,
+    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
     InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::{Base, Context, Record};
-use lfp_proto::technique::{Technique, bitmap, colour, raw};
+use lfp_proto::technique::base::{Vector as Way, base_cells};
+use lfp_proto::technique::{Technique, bitmap, colour, copy, dictionary, raw};
 use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
 use serde_json::json;
 
@@ -216,6 +217,7 @@ pub(super) fn frames() -> Vec<Vector> {
     all.extend([
         frame("input ack", &Frame::InputAck(InputAck { through: 129, dropped: 2 })),
         frame("close", &Frame::Close(Close { reason: CloseReason::ShuttingDown, text: "back at noon" })),
+        frame("hold", &Frame::Hold(Hold { surface: SURFACE, epoch: EPOCH, slot: 1, age: 130 })),
     ]);
     all
 }
@@ -305,7 +307,86 @@ pub(super) fn techniques() -> Vec<Vector> {
         ),
         technique("colour, too long: refused", Technique::Colour, (16, 3), &[], vec![1, 2, 3, 4]),
     ]);
+    all.extend(copies());
+    all.extend(dictionaries());
     all
+}
+
+/// On a base of 3 x 2 cells, clipped to 40 x 20 pixels.
+fn copies() -> [Vector; 4] {
+    let size = Size::new(40, 20).expect("a legal size");
+    let base = picture(size.width, size.height, 0);
+    let copied = |name: &str, cells: CellRect, dx: i32, dy: i32, refused: bool| {
+        let area = size.clip(cells);
+        let bytes = copy::encode(Way { dx, dy });
+        let place = |x: u16, by: i32| usize::try_from(i32::from(x) + by).unwrap_or_default();
+        let row = |y: u16| (place(y, dy), place(area.x, dx));
+        let pixels: Vec<_> = (area.y..area.y + area.height)
+            .filter(|_| !refused)
+            .flat_map(|y| {
+                let (y, x) = row(y);
+                let start = y * usize::from(size.width) + x;
+                base[start..start + usize::from(area.width)].to_vec()
+            })
+            .collect();
+        let base_cells = match base_cells(Technique::Copy, &bytes, area, size) {
+            Ok(cells) => describe::cells(cells),
+            Err(_) => json!(null),
+        };
+        let mut vector = technique(name, Technique::Copy, (area.width, area.height), &pixels, bytes);
+        vector.fields["x"] = json!(area.x);
+        vector.fields["y"] = json!(area.y);
+        vector.fields["base"] = describe::pixels(&base, size.width);
+        vector.fields["base_cells"] = base_cells;
+        vector
+    };
+    let rect = |x, y, width, height| CellRect { x, y, width, height };
+    [
+        copied("copy, from above", rect(0, 1, 1, 1), 0, -16, false),
+        copied("copy, clipped, over its own cells", rect(1, 0, 2, 2), -5, 0, false),
+        copied("copy, from all sides", rect(0, 0, 1, 1), 9, 3, false),
+        copied("copy, from beyond the edge: refused", rect(0, 0, 1, 1), -1, 0, true),
+    ]
+}
+
+/// With and without a base of 3 x 4 cells, clipped to 40 x 60 pixels.
+fn dictionaries() -> Vec<Vector> {
+    let size = Size::new(40, 60).expect("a legal size");
+    let screen = picture(size.width, size.height, 5);
+    let mut encoder = dictionary::Encoder::default();
+    let mut coded = |name: &str, cells: CellRect, place: Option<dictionary::Place>, pixels: &[u32]| {
+        let area = size.clip(cells);
+        let mut bytes = Vec::new();
+        let source = place.and_then(|place| place.source(area, size));
+        let base = place.zip(source).map(|(place, source)| {
+            place.emit(&mut bytes);
+            let start = usize::from(source.y) * usize::from(size.width) + usize::from(source.x);
+            place.base(area, source, &screen[start..], size.width.into())
+        });
+        let rows = encoder.encode(pixels, area.width.into(), base, 8_900, &mut bytes);
+        assert_eq!(rows, usize::from(area.height));
+        let base_cells = base_cells(Technique::Dictionary, &bytes, area, size).map(describe::cells);
+        let mut vector = technique(name, Technique::Dictionary, (area.width, area.height), pixels, bytes);
+        if place.is_some() {
+            vector.fields["x"] = json!(area.x);
+            vector.fields["y"] = json!(area.y);
+            vector.fields["base"] = describe::pixels(&screen, size.width);
+            vector.fields["base_cells"] = base_cells.expect("it lies inside");
+        }
+        vector
+    };
+    let rect = |x, y, width, height| CellRect { x, y, width, height };
+    let place = |dx, dy, above, below| Some(dictionary::Place { vector: Way { dx, dy }, above, below });
+    let mut changed = picture(24, 16, 5);
+    changed[40..200].iter_mut().step_by(7).for_each(|pixel| *pixel ^= 0x00ff_00ff);
+    vec![
+        coded("dictionary, few colours", rect(0, 0, 2, 1), None, &picture(32, 16, 3)),
+        coded("dictionary, a gradient", rect(0, 0, 2, 2), None, &picture(32, 32, 0)),
+        coded("dictionary, one colour, clipped", rect(1, 2, 2, 2), None, &[0x00ab_cdef; 24 * 28]),
+        coded("dictionary, some pixels of the base", rect(1, 1, 2, 1), place(0, 0, 0, 0), &changed),
+        coded("dictionary, base moved, rows around it", rect(1, 1, 2, 1), place(-3, 5, 1, 1), &changed),
+        coded("dictionary, rows around it clipped", rect(1, 1, 2, 1), place(0, -9, 2, 15), &changed),
+    ]
 }
 
 pub(super) fn malformed() -> Vec<Vector> {
@@ -341,7 +422,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x16)),
         wrong("sealed, which this version does not speak", "datagram", "field: protection", changed(1, 1)),
         wrong("more than 128 frames", "data", "field: frame count", many.finish()),
-        wrong("an unknown frame type", "data", "field: frame type", changed(14, 12)),
+        wrong("an unknown frame type", "data", "field: frame type", changed(14, 13)),
         wrong("hello: a datagram size below the least", "hello", "field: datagram size", small),
         wrong("floor: a varint that could be shorter", "frame", "varint", vec![3, 0x81, 0x00]),
         wrong(
@@ -361,6 +442,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("surface: live, without pixels", "frame", "field: surface size", vec![4, 0, 1, 0, 0, 0, 0]),
         wrong("close: a text that a terminal obeys", "frame", "field: close text", vec![11, 0, 1, 0x1b]),
         wrong("pixels: ends inside a record", "frame", "truncated", vec![5, 0, 1, 3, 1, 0, 0]),
+        wrong("hold: a reference that no client keeps", "frame", "field: reference", vec![12, 0, 1, 2, 0]),
         wrong("a byte behind the frame", "frame", "trailing", vec![10, 1, 1, 0]),
     ]
 }

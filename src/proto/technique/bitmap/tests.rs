@@ -147,8 +147,14 @@ fn an_empty_area_is_refused_by_every_technique() {
     let payload = [&[coding::PALETTE_1, 0][..], &stored(&[1, 2, 3])].concat();
     for technique in crate::technique::Technique::ALL {
         for area in [area(0, 5), area(5, 0)] {
-            let verdict =
-                crate::technique::decode(technique, &payload, area, &mut Vec::new(), &mut Vec::new());
+            let verdict = crate::technique::decode(
+                technique,
+                &payload,
+                area,
+                None,
+                &mut crate::technique::Scratch::default(),
+                &mut Vec::new(),
+            );
             assert_eq!(verdict, Err(Refusal::Payload), "{technique:?}");
         }
     }

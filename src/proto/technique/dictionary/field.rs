@@ -38,10 +38,13 @@ impl Field {
         }
     }
 
-    /// Takes over the margins of `other`, which has the same size, left and above; its own pixels are undefined.
-    pub(super) fn take_margin(&mut self, other: &Self) {
-        (self.width, self.height, self.stride) = (other.width, other.height, other.stride);
-        self.pixels.clone_from(&other.pixels);
+    /// Becomes `height` rows high, with the margins left and above that row `first` of `other` and those below it have;
+    /// its own pixels are undefined.
+    pub(super) fn take_margin(&mut self, height: usize, other: &Self, first: usize) {
+        (self.width, self.height, self.stride) = (other.width, height, other.stride);
+        let start = first * other.stride;
+        self.pixels.clear();
+        self.pixels.extend_from_slice(&other.pixels[start..start + (height + MARGIN) * other.stride]);
     }
 
     /// Where the pixel at column `x`, row `y` of the rectangle lies.

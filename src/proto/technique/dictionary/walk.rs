@@ -31,7 +31,8 @@ pub(super) struct Walk<'a, C> {
     pub(super) model: &'a mut Model,
     /// The pixels: there in full if they are encoded, and filled in if they are decoded.
     pub(super) field: &'a mut Field,
-    pub(super) base: Option<&'a Field>,
+    /// The base's pixels, each where the field's is.
+    pub(super) base: Option<&'a [u32]>,
     /// For each pixel of the field's rows, 1 if no guess knew it.
     pub(super) unguessed: &'a mut [u8],
 }
@@ -63,17 +64,17 @@ impl<C: Coder> Walk<'_, C> {
     }
 
     fn base_at(&self, at: usize) -> Option<u32> {
-        self.base.map(|base| base.pixels[at])
+        self.base.map(|base| base[at])
     }
 
     /// What a run from `at` would follow, if its neighbourhood tells.
     fn course(&self, around: &Around, at: usize) -> Option<Course> {
         if self.base.is_some_and(|base| {
-            let (before, pixels) = (at - base.stride, &base.pixels);
-            around.west == pixels[at - 1]
-                && around.north == pixels[before]
-                && around.north_east == pixels[before + 1]
-                && around.north_west == pixels[before - 1]
+            let above = at - self.field.stride;
+            around.west == base[at - 1]
+                && around.north == base[above]
+                && around.north_east == base[above + 1]
+                && around.north_west == base[above - 1]
         }) {
             Some(Course::Base)
         } else {
@@ -104,7 +105,7 @@ impl<C: Coder> Walk<'_, C> {
             let pixels = &self.field.pixels[at..at + max];
             match (course, self.base) {
                 (Course::Base, Some(base)) => {
-                    pixels.iter().zip(&base.pixels[at..]).take_while(|(pixel, base)| pixel == base).count()
+                    pixels.iter().zip(&base[at..]).take_while(|(pixel, base)| pixel == base).count()
                 }
                 _ => pixels.iter().take_while(|pixel| **pixel == colour).count(),
             }
@@ -117,7 +118,7 @@ impl<C: Coder> Walk<'_, C> {
         if !C::ENCODES {
             match (course, self.base) {
                 (Course::Base, Some(base)) => {
-                    self.field.pixels[at..at + len].copy_from_slice(&base.pixels[at..at + len]);
+                    self.field.pixels[at..at + len].copy_from_slice(&base[at..at + len]);
                 }
                 _ => self.field.pixels[at..at + len].fill(colour),
             }

@@ -1,7 +1,4 @@
-//! Context: what a region holds.
-//!
-//! For now one thing is known: whether it has one colour. Cells are joined into regions, and rules told what
-//! they are, behind the same question.
+//! What a region's pixels look like.
 
 use crate::geometry::CellRect;
 use crate::scan::Picture;
