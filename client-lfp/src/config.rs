@@ -28,6 +28,8 @@ pub struct Config {
     /// Pictures that it keeps beside the one it shows, for records to come; each takes as much memory. Brought into
     /// `0..=`[`REFERENCES_MAX`].
     pub references: u8,
+    /// Techniques that it says it decodes, a bit each; by default all.
+    pub decoders: u32,
     /// How long it asks for a session.
     pub connect_timeout: Duration,
 }
@@ -43,6 +45,7 @@ impl Default for Config {
             datagram_size: DATAGRAM_DEFAULT as u16,
             receive_buffer: 128 * 1024,
             references: REFERENCES_MAX,
+            decoders: technique::decoders(),
             connect_timeout: CONNECT_TIMEOUT,
         }
     }
@@ -62,7 +65,7 @@ impl Config {
                 depth: 24,
                 refresh_hz: self.refresh_hz.max(1),
             }],
-            decoders: technique::decoders(),
+            decoders: self.decoders,
             references: self.references.min(REFERENCES_MAX),
             datagram_size: self.datagram_size.clamp(DATAGRAM_MIN as u16, DATAGRAM_MAX as u16),
             receive_buffer: self.receive_buffer,

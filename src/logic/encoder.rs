@@ -148,6 +148,12 @@ impl Encoder {
         self.trials.fetch_add(1, Ordering::Relaxed);
         self.misfits.fetch_add(u64::from(coded.is_none()), Ordering::Relaxed);
         self.records.keep(key, coded.clone(), coded.as_ref().map_or(0, |coded| coded.payload.len()));
+        if let Some(cut) = coded.as_ref().filter(|coded| coded.rows < content.cells.height) {
+            // Whoever wants what is in it, to repair it, asks for just that.
+            let cells = CellRect { height: cut.rows, ..content.cells };
+            let content = Content { cells, changed_at: picture.newest_change(cells), ..content };
+            self.records.keep((content, profile), coded.clone(), 0);
+        }
         coded
     }
 
@@ -204,7 +210,8 @@ impl Job<'_> {
         let Some(bounds) = region::bounds(self.wanted, area) else { return };
         let whole = region::holds_all(self.wanted, bounds);
         if whole && (bounds.cells() == 1 || self.may_fit(bounds)) && self.attempt(bounds) {
-            return;
+            // A record may hold just the first rows.
+            return self.cover(bounds);
         }
         if bounds.cells() > 1 {
             let (first, second) = region::split(bounds);
@@ -216,6 +223,9 @@ impl Job<'_> {
     /// Whether `cells` are likely enough to fit one record to be tried.
     fn may_fit(&self, cells: CellRect) -> bool {
         let profile = self.request.profile;
+        if profile.decoders & Technique::Dictionary.bit() != 0 {
+            return true;
+        }
         let payload_max = record::payload_max(profile);
         if profile.decoders & Technique::Bitmap.bit() == 0 {
             return cells.cells() * CELL_PIXELS / 4 * raw::PIXEL_LEN <= payload_max;
@@ -223,13 +233,14 @@ impl Job<'_> {
         estimate(self.picture, cells) <= payload_max
     }
 
-    /// Makes a record of `cells`, all of them wanted; says whether it could.
+    /// Makes a record of `cells`, all of them wanted, or of their first rows; says whether it could.
     fn attempt(&mut self, cells: CellRect) -> bool {
         let request = self.request;
         let changed_at = self.picture.newest_change(cells);
         let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
         let coded = self.encoder.obtain(content, request.profile, self.picture, &mut self.scratch);
-        let Some(Coded { technique, context, payload }) = coded else { return false };
+        let Some(Coded { technique, context, rows, payload }) = coded else { return false };
+        let cells = CellRect { height: rows, ..cells };
         self.bytes += Record::new(technique, context, cells, &payload).encoded_len();
         self.cells += cells.cells();
         for index in cells.indices(self.wanted.grid()) {

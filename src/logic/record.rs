@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use crate::context;
 use crate::geometry::CellRect;
+use crate::limits::CELL;
 use crate::logic::Profile;
 use crate::scan::Picture;
 use lfp_proto::record::{Context, RECORD_HEADER_MAX};
-use lfp_proto::technique::{Technique, bitmap, colour, raw};
+use lfp_proto::technique::{Technique, bitmap, colour, dictionary, raw};
 
 /// A rectangle's technique, context and bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Coded {
     pub(super) technique: Technique,
     pub(super) context: Context,
+    /// Rows of cells that it holds: of what was to be encoded, those from the top that fit.
+    pub(super) rows: u16,
     pub(super) payload: Arc<[u8]>,
 }
 
@@ -22,6 +25,7 @@ pub(super) struct Coded {
 pub(super) struct Scratch {
     pub(super) pixels: Vec<u32>,
     bitmap: bitmap::Encoder,
+    dictionary: dictionary::Encoder,
     bytes: Vec<u8>,
 }
 
@@ -30,8 +34,8 @@ pub(super) fn payload_max(profile: Profile) -> usize {
     profile.record_max.saturating_sub(RECORD_HEADER_MAX)
 }
 
-/// Puts `cells` into bytes with the technique of `profile` that takes the fewest; `None` if no record that
-/// the client takes holds them.
+/// Puts `cells`, or as many rows of them as fit, into bytes with the technique of `profile` that takes the fewest; `None`
+/// if no record that the client takes holds them.
 pub(super) fn encode(
     picture: &Picture,
     cells: CellRect,
@@ -43,28 +47,42 @@ pub(super) fn encode(
     let payload_max = payload_max(profile);
     let area = picture.size.clip(cells);
     let context = context::examine(picture, cells);
+    let coded = |technique: Technique, rows: u16, payload: &[u8]| {
+        Some(Coded { technique, context, rows, payload: Arc::from(payload) })
+    };
     if context == Context::Flat && decodes(Technique::Colour) {
         let payload = colour::encode(&[picture.tile(cells.x, cells.y)[0]])?;
-        return Some(Coded { technique: Technique::Colour, context, payload: Arc::from(payload) });
+        return coded(Technique::Colour, cells.height, &payload);
     }
-    picture.read(cells, &mut scratch.pixels);
+    let Scratch { pixels, bitmap, dictionary, bytes } = scratch;
+    picture.read(cells, pixels);
+    bytes.clear();
     let raw_len = area.pixels() * raw::PIXEL_LEN;
-    if decodes(Technique::Bitmap) {
-        // What is no smaller than raw pixels is not worth unpacking.
-        let max = if decodes(Technique::Raw) { payload_max.min(raw_len - 1) } else { payload_max };
-        scratch.bytes.clear();
-        if scratch.bitmap.encode(&scratch.pixels, area.width.into(), max, &mut scratch.bytes) {
-            return Some(Coded {
-                technique: Technique::Bitmap,
-                context,
-                payload: Arc::from(&scratch.bytes[..]),
-            });
+    let raw_fits = decodes(Technique::Raw) && raw_len <= payload_max;
+    // What is no smaller than raw pixels is not worth unpacking.
+    if decodes(Technique::Dictionary) {
+        // It is told of no smaller bound, so that the rows which fit give the same bytes when they are asked for alone.
+        let width = usize::from(area.width);
+        let pixel_rows = dictionary.encode(pixels, width, None, payload_max, bytes);
+        let rows = pixel_rows.div_ceil(usize::from(CELL)) as u16;
+        if pixel_rows > 0 && (bytes.len() < pixel_rows * width * raw::PIXEL_LEN || !decodes(Technique::Raw)) {
+            return coded(Technique::Dictionary, rows, bytes);
+        }
+        if pixel_rows > 0 {
+            bytes.clear();
+            raw::encode(&pixels[..pixel_rows * width], bytes);
+            return coded(Technique::Raw, rows, bytes);
+        }
+    } else if decodes(Technique::Bitmap) {
+        let max = if raw_fits { payload_max.min(raw_len - 1) } else { payload_max };
+        if bitmap.encode(pixels, area.width.into(), max, bytes) {
+            return coded(Technique::Bitmap, cells.height, bytes);
         }
     }
-    if decodes(Technique::Raw) && raw_len <= payload_max {
-        scratch.bytes.clear();
-        raw::encode(&scratch.pixels, &mut scratch.bytes);
-        return Some(Coded { technique: Technique::Raw, context, payload: Arc::from(&scratch.bytes[..]) });
+    if raw_fits {
+        bytes.clear();
+        raw::encode(pixels, bytes);
+        return coded(Technique::Raw, cells.height, bytes);
     }
     None
 }

@@ -51,6 +51,7 @@ const REQUIRED: &[&str] = &[
     "surfaces repeated",
     "records: colour",
     "records: bitmap",
+    "records: dictionary",
     "records: raw",
     "records tampered with",
     "refused: surface",

@@ -11,6 +11,7 @@ use lfp::server::{self, Server};
 use lfp_impair::{Bursts, Params, Random, Share};
 use lfp_proto::frame::SurfaceState;
 use lfp_proto::limits::UDP_OVERHEAD;
+use lfp_proto::technique::{Technique, decoders};
 use lfp_proto::units::Bitrate;
 
 use crate::deed::{Attack, Deed};
@@ -64,6 +65,7 @@ fn build(random: &mut Random, trace: bool) -> World {
                 datagram_size: pick(random, &[1_100, 1_200, 1_472, 4_000, 8_900]),
                 receive_buffer: pick(random, &[1_000, 16_384, 65_536, 262_144]),
                 refresh_hz: pick(random, &[10, 30, 60]),
+                decoders: pick(random, &[decoders(), decoders(), decoders() & !Technique::Dictionary.bit()]),
                 ..Config::default()
             };
             let params = (any_params(random), any_params(random));

@@ -93,7 +93,7 @@ pub struct Scratch {
 impl Scratch {
     /// Bytes that the last payload inflated to.
     #[must_use]
-    pub const fn inflated_len(&self) -> usize {
+    pub fn inflated_len(&self) -> usize {
         self.inflated.len()
     }
 }

@@ -178,7 +178,7 @@ impl Encoder {
         self.state.shifts + AHEAD
     }
 
-    pub(super) const fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         Place { len: self.out.len(), state: self.state }
     }
 
