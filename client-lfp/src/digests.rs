@@ -133,6 +133,19 @@ impl Digests {
         Some(Digest { id, surface: surface.id(), epoch: surface.epoch(), cells, contents, pixels })
     }
 
+    /// The path is there again after a silence: what waits because of it waits no longer.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        for band in &mut self.bands {
+            match &mut band.proof {
+                Proof::Asked { again_at: at, backoff, .. } | Proof::Unproven { ask_at: at, backoff } => {
+                    *at = now.min(*at);
+                    *backoff = DIGEST_QUIET;
+                }
+                Proof::Proven => {}
+            }
+        }
+    }
+
     fn asked(&self) -> usize {
         self.bands.iter().filter(|band| matches!(band.proof, Proof::Asked { .. })).count()
     }
