@@ -299,7 +299,7 @@ impl Client {
             self.stats.duplicates += 1;
             return;
         }
-        if now.saturating_since(self.heard_at) > SILENCE {
+        if now.saturating_since(self.heard_at) > SILENCE.max(self.sent.rtt().answer_time() * 2) {
             self.digests.hurry(now);
         }
         self.heard_at = now;

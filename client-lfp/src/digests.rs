@@ -133,15 +133,11 @@ impl Digests {
         Some(Digest { id, surface: surface.id(), epoch: surface.epoch(), cells, contents, pixels })
     }
 
-    /// The path is there again after a silence: what waits because of it waits no longer.
+    /// The path is there again after a silence: what was asked meanwhile is lost, and asked again at once.
     pub(crate) fn hurry(&mut self, now: Instant) {
         for band in &mut self.bands {
-            match &mut band.proof {
-                Proof::Asked { again_at: at, backoff, .. } | Proof::Unproven { ask_at: at, backoff } => {
-                    *at = now.min(*at);
-                    *backoff = DIGEST_QUIET;
-                }
-                Proof::Proven => {}
+            if let Proof::Asked { again_at, .. } = &mut band.proof {
+                *again_at = now.min(*again_at);
             }
         }
     }
