@@ -23,7 +23,7 @@ impl Server {
 
     /// Serves sources by name.
     pub(crate) fn of_services(bench: &Bench, services: &[(&str, &str)]) -> Self {
-        let services =
+        let services: Vec<_> =
             services.iter().map(|(name, source)| json!({"name": name, "source": source})).collect();
         Self::of_json(bench, &services)
     }
