@@ -101,16 +101,16 @@ impl<'a> Run<'a> {
         let undone = self.input_undone as u64;
         let (late, denied) = (stats.input_dropped, stats.input_dropped_by_server);
         let why = if denied > 0 {
-            "the server dropped them: another session holds keyboard and mouse (they are free once it has rested for \
-             2 s), or the service takes no input"
+            "did not reach the guest: the server dropped them, since another session holds keyboard and mouse (they are \
+             free once it has rested for 2 s), or the service takes no input"
         } else if late > 0 {
-            "the server did not take them within 3 s, and nothing is typed later than that"
+            "may not have reached the guest: the server did not confirm them within 3 s, and nothing is typed later"
         } else if undone > 0 {
-            "time was up; give it more by --seconds"
+            "did not reach the guest: time was up; give it more by --seconds"
         } else {
             return Ok(());
         };
-        Err(Failure::Input(format!("{} input events did not reach the guest: {why}", denied + late + undone)))
+        Err(Failure::Input(format!("{} input events {why}", denied + late + undone)))
     }
 
     /// Runs until there is reason to end, closes the session, and says whether what was asked for was reached.
