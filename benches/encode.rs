@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
+use lfp::ablation::Without;
 use lfp::geometry::{CellRect, CellSet};
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
 use lfp::logic::{DigestRequest, EncodeRequest, Encoded, Encoder, Profile, SessionKey};
@@ -50,7 +51,7 @@ impl First {
             source: SourceId(0),
             epoch: self.tick.epoch,
             cells,
-            profile: Profile { decoders: decoders(), record_max },
+            profile: Profile { decoders: decoders(), record_max, without: Without::NOTHING },
             budget_bytes: usize::MAX,
         }
     }
