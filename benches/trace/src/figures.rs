@@ -23,6 +23,7 @@ pub(crate) struct Figures {
     pub(crate) client_cpu_s: f64,
     pub(crate) player_cpu_s: f64,
     pub(crate) psnr_mean_db: f64,
+    pub(crate) psnr_shown_db: f64,
     pub(crate) psnr_final_db: f64,
     pub(crate) exact_final: bool,
     pub(crate) update_ms: Updates,

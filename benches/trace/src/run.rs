@@ -8,7 +8,7 @@ use client_lfp::{Client, Stats};
 use lfp_proto::geometry::CellSet;
 use serde_json::Value;
 
-use crate::capture::Replay;
+use crate::capture::{Replay, Traffic};
 use crate::figures::{Counted, Figures, Sent, Updates, mean, rounded, shown};
 use crate::player::{Frames, PlayLog};
 use crate::score::{self, Score};
@@ -47,6 +47,7 @@ pub(crate) fn run(trace: &Path, options: &Options) -> Outcome<Figures> {
     let log = PlayLog::read(&folder.path().join("painted"))?;
     let seen = look(&mut frames, &mut replay, &log, end_us)?;
     check(&replay, &report, &session, options.link.is_none())?;
+    check_relay(&seen, &before, &after)?;
     Ok(figures(trace, options, &seen, &log, end_us, (&before, &after)))
 }
 
@@ -77,7 +78,9 @@ fn follow(capture: &Path, frames: &Frames) -> Outcome<Replay> {
 /// What was seen of a play.
 struct Seen {
     score: Score,
+    /// At each judgement, beside the newest picture, and beside those since the frame judged, cell by cell.
     quality_db: Vec<f64>,
+    shown_db: Vec<f64>,
     sent: Sent,
     stats_before: Stats,
     stats_after: Stats,
@@ -106,7 +109,7 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
     let mut score = Score::new(frames);
     let mut painted = log.painted_us.iter().copied().peekable();
     let mut judged = VecDeque::new();
-    let mut quality_db = Vec::new();
+    let (mut quality_db, mut shown_db) = (Vec::new(), Vec::new());
     loop {
         let times = [
             painted.peek().map(|at| Next::Frame(*at)),
@@ -128,15 +131,16 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
                 replay.take_damage(&mut cells);
                 score.on_shown(at, &cells, frames, picture(replay)?);
             }
-            Next::Judge(_) => {
+            Next::Judge(at) => {
                 judged.pop_front();
                 quality_db.push(score.psnr_db());
+                shown_db.push(score.psnr_since_db(at - JUDGED_AFTER_US, picture(replay)?));
             }
         }
     }
     let stats_after = replay.client().ok_or("the capture is empty")?.stats().clone();
     let sent = Sent { init, play: replay.down.since(init), up: replay.up.since(up) };
-    Ok(Seen { score, quality_db, sent, stats_before, stats_after, init_us })
+    Ok(Seen { score, quality_db, shown_db, sent, stats_before, stats_after, init_us })
 }
 
 impl Next {
@@ -175,6 +179,23 @@ fn check(replay: &Replay, report: &Value, session: &Value, lossless_path: bool) 
     Ok(())
 }
 
+/// Compares what a relay was given with what came, if nothing was lost: two counts of the same datagrams.
+fn check_relay(seen: &Seen, before: &Meters, after: &Meters) -> Outcome<()> {
+    let Some(relayed) = Sent::relayed(before, after) else { return Ok(()) };
+    let near = |one: Traffic, other: Traffic| {
+        one.datagrams.abs_diff(other.datagrams) <= 20 + one.datagrams / 100
+            && one.bytes.abs_diff(other.bytes) <= 20_000 + one.bytes / 100
+    };
+    if seen.stats_after.packets_lost == 0
+        && !(near(relayed.play, seen.sent.play) && near(relayed.up, seen.sent.up))
+    {
+        return Err(
+            format!("the relay was given {relayed:?}; the client's capture has {:?}", seen.sent).into()
+        );
+    }
+    Ok(())
+}
+
 fn figures(
     trace: &Path,
     options: &Options,
@@ -198,6 +219,7 @@ fn figures(
         client_cpu_s: seconds(after.client_cpu_us - before.client_cpu_us),
         player_cpu_s: seconds(after.player_cpu_us - before.player_cpu_us),
         psnr_mean_db: rounded(mean(&seen.quality_db), 2),
+        psnr_shown_db: rounded(mean(&seen.shown_db), 2),
         psnr_final_db: rounded(seen.score.psnr_db(), 2),
         exact_final: seen.score.is_exact(),
         update_ms: Updates::of(&seen.score.frames),

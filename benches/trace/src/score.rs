@@ -5,7 +5,7 @@
 //! once a newer one is shown. A frame is *updated* when each of its versions is shown or superseded, and *shown* if none
 //! was superseded.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use client_lfp::Picture;
@@ -48,16 +48,29 @@ impl Frame {
     }
 }
 
+/// What a frame replaced.
+struct PaintedOver {
+    at_us: u64,
+    cells: Vec<(usize, Vec<u8>)>,
+}
+
+/// Frames of which is known what they replaced: more than are painted in the time after which they are judged.
+const PAINTED_OVER_MAX: usize = 16;
+
 /// Source and client side by side, as time goes on.
 pub(crate) struct Score {
     size: Size,
     /// What the client was last seen to show of each cell: a version, or before the first the picture at the start.
     shown: Vec<Pixels>,
     waiting: Vec<VecDeque<Version>>,
+    /// What the last frames painted over: cells and their pixels before, newest last; at most [`PAINTED_OVER_MAX`].
+    painted_over: VecDeque<PaintedOver>,
     /// Squared error of each cell, over red, green and blue.
     errors: Vec<u64>,
     error: u64,
     pub(crate) frames: Vec<Frame>,
+    /// The newest frame's picture.
+    newest: Vec<u8>,
     cell: Vec<u8>,
 }
 
@@ -71,6 +84,8 @@ impl Score {
             size,
             shown,
             waiting: (0..cells).map(|_| VecDeque::new()).collect(),
+            painted_over: VecDeque::new(),
+            newest: frames.picture().to_vec(),
             errors: vec![0; cells],
             error: 0,
             frames: Vec::new(),
@@ -85,6 +100,12 @@ impl Score {
         }
         let number = self.frames.len();
         let open = frames.changed.len();
+        let before = frames.changed.iter().map(|index| (index, source_cell(&self.newest, self.size, index)));
+        self.painted_over.push_back(PaintedOver { at_us, cells: before.collect() });
+        if self.painted_over.len() > PAINTED_OVER_MAX {
+            self.painted_over.pop_front();
+        }
+        self.newest.copy_from_slice(frames.picture());
         self.frames.push(Frame { painted_us: at_us, open, superseded: false, updated_us: None });
         for index in frames.changed.iter() {
             let pixels: Pixels = Rc::from(source_cell(frames.picture(), self.size, index));
@@ -103,10 +124,32 @@ impl Score {
 
     /// The client's picture beside the newest that was painted, in dB.
     pub(crate) fn psnr_db(&self) -> f64 {
-        if self.error == 0 {
+        self.decibels(self.error)
+    }
+
+    /// The client's picture in dB, each cell beside that of the pictures since `since_us` which it is most like: what
+    /// is left is the fault of the coding, and of cells that are older than that.
+    pub(crate) fn psnr_since_db(&self, since_us: u64, client: Picture<'_>) -> f64 {
+        let mut least = BTreeMap::new();
+        let mut cell = Vec::new();
+        // From the newest back, the pixels before each frame that is younger than `since_us`.
+        for over in self.painted_over.iter().rev().take_while(|over| over.at_us > since_us) {
+            for (index, pixels) in &over.cells {
+                client_cell(client, *index, &mut cell);
+                let before = difference(&cell, pixels);
+                let error = least.entry(*index).or_insert(self.errors[*index]);
+                *error = before.min(*error);
+            }
+        }
+        let saved: u64 = least.iter().map(|(index, least)| self.errors[*index] - least).sum();
+        self.decibels(self.error - saved)
+    }
+
+    fn decibels(&self, error: u64) -> f64 {
+        if error == 0 {
             return EXACT_DB;
         }
-        let mean = self.error as f64 / (self.size.pixels() * 3) as f64;
+        let mean = error as f64 / (self.size.pixels() * 3) as f64;
         (10.0 * (255.0 * 255.0 / mean).log10()).min(EXACT_DB)
     }
 
@@ -283,6 +326,22 @@ mod tests {
         assert!(!score.is_exact());
         // 16 of 32 columns are 2 off in one channel of three.
         assert!((score.psnr_db() - 10.0 * (255.0_f64 * 255.0 * 6.0 / 4.0).log10()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_picture_of_a_moment_ago_is_told_from_a_wrong_one() {
+        let (score, _) = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
+        let client = pixels([9, 0]);
+        assert!(score.psnr_db() < EXACT_DB);
+        assert_eq!(score.psnr_since_db(10_000, picture(&client)), EXACT_DB);
+        // Cell by cell: one of the second picture, one of the third.
+        let torn = pixels([7, 0]);
+        let (mut score, frames) = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
+        score.on_shown(35_000, &CellSet::full(SIZE.grid()), &frames, picture(&torn));
+        assert!(score.psnr_db() < EXACT_DB && score.psnr_since_db(10_000, picture(&torn)) == EXACT_DB);
+        // It was painted over at 20 ms.
+        let (score, _) = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
+        assert!(score.psnr_since_db(20_000, picture(&client)) < EXACT_DB);
     }
 
     #[test]
