@@ -152,8 +152,12 @@ impl Next {
 }
 
 fn picture(replay: &Replay) -> Outcome<client_lfp::Picture<'_>> {
-    let picture = replay.client().and_then(Client::picture);
-    Ok(picture.filter(|picture| picture.live).ok_or("the client lost its picture during the play")?)
+    let client = replay.client().ok_or("the capture is empty")?;
+    if let Some(picture) = client.picture().filter(|picture| picture.live) {
+        return Ok(picture);
+    }
+    let why = client.surface().map_or("there is no surface", |surface| surface.text);
+    Err(format!("the client lost its picture during the play: {why}").into())
 }
 
 /// Compares what was played back with what the client itself counted, and the server.
