@@ -8,8 +8,8 @@ use crate::aims::geometric_mean;
 use crate::figures::Figures;
 use crate::{Options, Outcome, is_fresh, run};
 
-/// Below this share of bytes and of CPU, a part saves nothing that a further run would not undo.
-const NOTICED: f64 = 0.01;
+/// Below this share of bytes, a part saves nothing that a further run would not undo: timing decides what is skipped.
+const NOTICED: f64 = 0.02;
 
 /// Prints, for each part, bytes and CPU without it over those with everything.
 pub(crate) fn ablate(traces: &[PathBuf], options: &Options) -> Outcome<()> {
