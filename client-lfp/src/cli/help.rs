@@ -33,6 +33,7 @@ Output
   --png FILE             write the screen at the end, whatever the exit code, if there has been any; replaces FILE
   --mirror FILE          keep the screen in a shared-memory file that `shm:FILE` names as a source; replaces an
                          older mirror, and no other file
+  --capture FILE         keep every datagram with its time in FILE, to be played back by benches
   --json                 print one object at the end, see below
   --quiet                no progress on standard error; without a terminal there, progress is a line now and then
   --help, --version
@@ -59,6 +60,7 @@ JSON: times in milliseconds are since the program started; null is what did not 
   cells_repaired         of these, repairs: in a refused record or a digest that differed, or in a band of rows that
                          had not been proven since packets were lost; in motion an upper bound
   records_refused        by reason
+  techniques, contexts   the records that came: {name: {regions, cells, bytes}}
   packets_lost, duplicates, malformed, foreign
   digests                {sent, exact, differed}
   input                  {events, frames, dropped, dropped_by_server, undone}: undone had not been taken at the end
