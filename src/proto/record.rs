@@ -23,6 +23,18 @@ pub enum Context {
 }
 
 impl Context {
+    /// Every context, in the order of its number.
+    pub const ALL: [Self; 2] = [Self::Unknown, Self::Flat];
+
+    /// The name as it stands in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Flat => "flat",
+        }
+    }
+
     /// A number from the wire; one that this version does not know is [`Context::Unknown`].
     #[must_use]
     pub const fn from_wire(value: u8) -> Self {
