@@ -67,7 +67,8 @@ pub(crate) fn tamper(bytes: &[u8], random: &mut Random) -> Option<Tampered> {
         }
         let payload = changed_payload(&record, change, random);
         changed(&Record { payload: &payload, ..record }, change, number).emit(&mut records);
-        if change == Change::Pixels {
+        // A wrong payload is nearly always refused; the dictionary coder may take it for other pixels.
+        if matches!(change, Change::Pixels | Change::Payload) {
             poisoned = Some((pixels.epoch, record.cells, record.content(number)?));
         }
     }
@@ -102,7 +103,6 @@ fn changed<'a>(record: &Record<'a>, change: Change, number: PacketNumber) -> Rec
 
 fn changed_payload(record: &Record<'_>, change: Change, random: &mut Random) -> Vec<u8> {
     match change {
-        // No technique takes so much more than it needs.
         Change::Payload => [record.payload, &[1; 8]].concat(),
         Change::Pixels => random.next().to_le_bytes()[..3].to_vec(),
         _ => record.payload.to_vec(),
