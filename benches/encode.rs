@@ -52,6 +52,9 @@ impl First {
             cells,
             profile: Profile { decoders: decoders(), record_max },
             budget_bytes: usize::MAX,
+            base: None,
+            motion: false,
+            kept: CellSet::default(),
         }
     }
 

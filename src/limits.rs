@@ -18,6 +18,16 @@ pub const MOTION_VECTORS_MAX: usize = 8;
 pub const MOTION_MOVES_MAX: usize = 128;
 /// Changed cells of either picture whose anchors vote on vectors; of more, so many are drawn.
 pub const MOTION_SAMPLE_CELLS: usize = 4096;
+/// Searches for what moved that are kept for the next picture, over all sources.
+pub const MOTION_SEARCHES_MAX: usize = 16;
+/// Bytes of results of such searches that are kept for other sessions.
+pub const MOTION_CACHE_BYTES: usize = 1 << 20;
+/// Refused records of 100 with a base, beyond which records build only on what is known to have come.
+pub const BASE_REFUSALS_PERCENT: u32 = 2;
+/// Records in a row that have to come before they build on what is still on its way again: at first, and at most.
+pub const CLEAN_RECORDS_MIN: u32 = 256;
+/// See [`CLEAN_RECORDS_MIN`].
+pub const CLEAN_RECORDS_MAX: u32 = 8_192;
 /// Ticks of a source that lie unread before its scans pause.
 pub const TICKS_UNREAD_MAX: usize = 4;
 /// Longest scan that the thread which keeps the time does itself; a longer one goes to a worker.

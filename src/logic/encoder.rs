@@ -1,19 +1,22 @@
 //! Answers encode and digest requests from a tick. One encoder serves every session, from any thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::context;
 use crate::geometry::{CellRect, CellSet, Grid};
 use crate::limits::{
     CELL_PIXELS, DIGEST_CACHE_BYTES, ENCODE_BYTES_MAX, ENCODE_CACHE_BYTES, ENCODE_CELLS_MAX,
+    MOTION_CACHE_BYTES,
 };
+use crate::logic::base::Base;
 use crate::logic::cache::{BoundedCache, CacheCounters, Content};
+use crate::logic::copies::{self, Copied, Question, Searches};
 use crate::logic::record::{self, Coded, Scratch};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, region};
 use crate::scan::{Picture, Tick, TickState};
 use lfp_proto::check;
-use lfp_proto::record::Record;
-use lfp_proto::technique::{Technique, raw};
+use lfp_proto::technique::{Technique, copy, raw};
 
 /// Side, in cells, of the aligned blocks that no rectangle crosses, so that sessions that want overlapping
 /// cells arrive at the same rectangles.
@@ -25,6 +28,8 @@ const FLAT_CELLS_MIN: usize = 8;
 pub struct Encoder {
     records: BoundedCache<(Content, Profile), Option<Coded>>,
     digests: BoundedCache<Content, u32>,
+    motions: BoundedCache<Question, Arc<[Copied]>>,
+    searches: Searches,
     scratch: Mutex<Vec<Scratch>>,
     trials: AtomicU64,
     misfits: AtomicU64,
@@ -56,6 +61,8 @@ impl Encoder {
         Self {
             records: BoundedCache::new(cache_bytes),
             digests: BoundedCache::new(DIGEST_CACHE_BYTES),
+            motions: BoundedCache::new(MOTION_CACHE_BYTES),
+            searches: Searches::default(),
             scratch: Mutex::new(Vec::new()),
             trials: AtomicU64::new(0),
             misfits: AtomicU64::new(0),
@@ -86,17 +93,25 @@ impl Encoder {
         if (tick.source, tick.epoch) != (request.source, request.epoch) {
             return encoded;
         }
+        encoded.picture = Some(Arc::new(picture.clone()));
         let scratch = self.lock_scratch().pop().unwrap_or_default();
         let mut job = Job {
             encoder: self,
             request,
             picture,
             wanted: &mut encoded.left,
+            same: &mut encoded.same,
             records: &mut encoded.records,
             scratch,
             bytes: 0,
             cells: 0,
         };
+        if let Some(base) = request.base.as_deref().filter(|base| base.picture.size == picture.size) {
+            if request.motion {
+                job.keep(base);
+                job.cover_copies(base, tick.number);
+            }
+        }
         for block in blocks(grid) {
             if job.is_over() {
                 break;
@@ -151,6 +166,19 @@ impl Encoder {
         coded
     }
 
+    /// What of `wanted` can be copied from `base`, from the cache or searched.
+    fn copies(&self, question: Question, base: &Base, picture: &Picture, wanted: &CellSet) -> Arc<[Copied]> {
+        if let Some(found) = self.motions.find(&question) {
+            return found;
+        }
+        let Question { source, epoch, .. } = question;
+        let found: Arc<[Copied]> = self
+            .searches
+            .with(source, epoch, picture.size, |search| copies::find(base, picture, wanted, search).into());
+        self.motions.keep(question, Arc::clone(&found), size_of_val(&*found));
+        found
+    }
+
     fn lock_scratch(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
         // A push or a pop leaves the list sound whatever happens.
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
@@ -164,6 +192,8 @@ struct Job<'a> {
     picture: &'a Picture,
     /// What no record holds yet.
     wanted: &'a mut CellSet,
+    /// What the client has already.
+    same: &'a mut CellSet,
     records: &'a mut Vec<EncodedRecord>,
     scratch: Scratch,
     /// Of the records made.
@@ -175,6 +205,48 @@ struct Job<'a> {
 impl Job<'_> {
     fn is_over(&self) -> bool {
         self.bytes >= self.request.budget_bytes.clamp(1, ENCODE_BYTES_MAX) || self.cells >= ENCODE_CELLS_MAX
+    }
+
+    /// Leaves out what the client shows already.
+    fn keep(&mut self, base: &Base) {
+        for index in self.request.cells.iter().filter(|index| self.request.kept.contains(*index)) {
+            if copies::same(&base.picture, self.picture, index) {
+                self.wanted.remove(index);
+                self.same.insert(index);
+            }
+        }
+    }
+
+    /// Makes records of what the client can copy from its base.
+    fn cover_copies(&mut self, base: &Base, tick: u64) {
+        if self.request.profile.decoders & Technique::Copy.bit() == 0 || self.wanted.is_empty() {
+            return;
+        }
+        let (source, epoch) = (self.request.source, self.request.epoch);
+        let question = Question::new(source, epoch, tick, base, self.wanted);
+        let found = self.encoder.copies(question, base, self.picture, self.wanted);
+        for copied in found.iter() {
+            let context = context::examine(self.picture, copied.cells);
+            let payload = Arc::from(copy::encode(copied.vector));
+            let used = Some(base.using(copied.base));
+            self.push(EncodedRecord {
+                technique: Technique::Copy,
+                context,
+                cells: copied.cells,
+                payload,
+                base: used,
+            });
+        }
+    }
+
+    /// Takes a record over, and its cells off what is wanted.
+    fn push(&mut self, record: EncodedRecord) {
+        self.bytes += record.wire_len();
+        self.cells += record.cells.cells();
+        for index in record.cells.indices(self.wanted.grid()) {
+            self.wanted.remove(index);
+        }
+        self.records.push(record);
     }
 
     /// Makes records of what is wanted of `block` and has one colour over a good many cells.
@@ -230,12 +302,7 @@ impl Job<'_> {
         let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
         let coded = self.encoder.obtain(content, request.profile, self.picture, &mut self.scratch);
         let Some(Coded { technique, context, payload }) = coded else { return false };
-        self.bytes += Record::new(technique, context, cells, &payload).encoded_len();
-        self.cells += cells.cells();
-        for index in cells.indices(self.wanted.grid()) {
-            self.wanted.remove(index);
-        }
-        self.records.push(EncodedRecord { technique, context, cells, payload });
+        self.push(EncodedRecord { technique, context, cells, payload, base: None });
         true
     }
 }

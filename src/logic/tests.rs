@@ -85,6 +85,9 @@ fn request(cells: CellSet) -> EncodeRequest {
         cells,
         profile: Profile { decoders: decoders(), record_max: 1_100 },
         budget_bytes: usize::MAX,
+        base: None,
+        motion: false,
+        kept: CellSet::default(),
     }
 }
 

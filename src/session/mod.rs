@@ -9,6 +9,8 @@ mod digest;
 mod input;
 mod live;
 mod packets;
+mod path;
+mod reference;
 mod stats;
 mod surface;
 mod timers;
@@ -30,11 +32,13 @@ use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::hello::Hello;
+use lfp_proto::technique;
 use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
 use self::digest::Digests;
 use self::input::{Fresh, InputState};
+use self::live::Wanted;
 pub use self::packets::Brought;
 pub use self::stats::SessionStats;
 use self::surface::Surface;
@@ -53,6 +57,8 @@ pub struct Terms {
     pub receive_buffer: u64,
     /// Techniques that it decodes, as in Hello.
     pub decoders: u32,
+    /// References that it keeps and that one of these techniques builds on.
+    pub references: u8,
     /// Fastest of its displays, in hertz.
     pub refresh_hz: u32,
     /// Silence after which the session ends.
@@ -69,6 +75,7 @@ impl Terms {
             datagram: usize::from(hello.datagram_size).min(DATAGRAM_MAX),
             receive_buffer: u64::from(hello.receive_buffer),
             decoders: hello.decoders,
+            references: if hello.decoders & technique::based() == 0 { 0 } else { hello.references },
             refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
         }
@@ -161,7 +168,7 @@ impl Session {
             window: SendWindow::new(rtt_guess),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
             rate,
-            surfaces: surfaces.map(|(id, source)| Surface::new(id, *source)).collect(),
+            surfaces: surfaces.map(|(id, source)| Surface::new(id, *source, terms.references)).collect(),
             turn: 0,
             digests: Digests::default(),
             input: InputState::default(),
@@ -411,12 +418,25 @@ impl Session {
             let index = (self.turn + at) % self.surfaces.len();
             let surface = &mut self.surfaces[index];
             let (source, epoch) = (surface.watched().source, surface.epoch());
-            let Some(cells) = surface.live_mut().and_then(|live| live.request(now, budget_bytes)) else {
+            let Some(live) = surface.live_mut() else { continue };
+            let Some(Wanted { cells, base, motion, kept }) = live.request(now, budget_bytes, &mut self.stats)
+            else {
                 continue;
             };
             self.turn = (index + 1) % self.surfaces.len();
             let profile = Profile { decoders: self.terms.decoders, record_max: datagram - RECORD_OVERHEAD };
-            return Some(EncodeRequest { session: self.key, source, epoch, cells, profile, budget_bytes });
+            let session = self.key;
+            return Some(EncodeRequest {
+                session,
+                source,
+                epoch,
+                cells,
+                profile,
+                budget_bytes,
+                base,
+                motion,
+                kept,
+            });
         }
         None
     }

@@ -203,7 +203,8 @@ impl Session {
                 continue;
             }
             if let Some(live) = surface.live_mut() {
-                self.stats.records_sent += live.fill(builder, number, &mut self.scratch, items);
+                let sent = live.fill(builder, number, &mut self.scratch, items, &mut self.stats);
+                self.stats.records_sent += sent;
             }
         }
     }
@@ -213,7 +214,7 @@ impl Session {
             if surface.may_have_pixels(items) {
                 if let Some(live) = surface.live_mut() {
                     let before = items.len();
-                    live.put_mark(builder, items);
+                    live.put_mark(builder, items, &mut self.stats);
                     self.stats.marks_sent += (items.len() - before) as u64;
                 }
             }
@@ -274,15 +275,23 @@ impl Knowledge<'_> {
         let mut index = 0;
         for item in items {
             match *item {
-                Item::Pixels { surface, epoch, cells, content } => {
+                Item::Pixels { surface, epoch, cells, content, based } => {
                     let refusal = refused.iter().find(|(record, _)| *record == index);
                     index += 1;
                     if let Some((_, reason)) = refusal {
                         self.stats.records_refused[*reason as usize - 1] += 1;
                         self.on_missing(surface, epoch, cells, content);
+                        if let Some(live) = self.live(surface, epoch).filter(|_| *reason == Refusal::Base) {
+                            live.on_base_refused(cells, content);
+                        }
                     } else if let Some(live) = self.live(surface, epoch) {
-                        live.on_confirmed(cells, content);
+                        live.on_confirmed(cells, content, based);
                         self.digests.on_confirmed(by);
+                    }
+                }
+                Item::Hold { surface, epoch, slot, through } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.references_mut().on_announced(slot, through);
                     }
                 }
                 Item::Surface { surface, epoch } => {
@@ -299,9 +308,14 @@ impl Knowledge<'_> {
     fn on_lost(&mut self, items: &[Item]) {
         for item in items {
             match *item {
-                Item::Pixels { surface, epoch, cells, content } => {
+                Item::Pixels { surface, epoch, cells, content, .. } => {
                     self.on_missing(surface, epoch, cells, content);
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.references_mut().on_lost();
+                    }
                 }
+                // Every packet with pixels repeats it.
+                Item::Hold { .. } => {}
                 Item::Surface { surface, epoch } => {
                     if let Some(surface) = self.surfaces.get_mut(usize::from(surface.0)) {
                         surface.on_announcement_lost(epoch);
@@ -323,7 +337,7 @@ impl Knowledge<'_> {
         // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again, except
         // those for which a larger content has been sent since or that the epoch has left behind; they are encoded
         // from the newest picture.
-        let wanted = self.live(surface, epoch).map_or(0, |live| live.cells_mut().on_missing(cells, content));
+        let wanted = self.live(surface, epoch).map_or(0, |live| live.on_missing(cells, content));
         self.stats.cells_repaired += wanted;
     }
 

@@ -153,7 +153,8 @@ impl Search {
     fn try_all(&mut self, old: &Picture, new: &Picture) {
         self.rects.clear();
         let elected = self.best.iter().map(|(_, vector)| *vector);
-        let known = self.recent.iter().copied().filter(|vector| self.best.iter().all(|best| best.1 != *vector));
+        let known =
+            self.recent.iter().copied().filter(|vector| self.best.iter().all(|best| best.1 != *vector));
         self.vectors.extend(elected.chain(known));
         self.recent.clear();
         for at in 0..self.vectors.len() {
@@ -210,7 +211,8 @@ impl Search {
         let mut attempts = 0;
         for position in 0..self.changed.len() {
             let index = self.changed[position];
-            let is_free = self.explained[index as usize] == at as u8 + 1 && self.tried[index as usize] & 1 == 1;
+            let is_free =
+                self.explained[index as usize] == at as u8 + 1 && self.tried[index as usize] & 1 == 1;
             if !is_free {
                 continue;
             }
@@ -266,9 +268,11 @@ impl Search {
     fn detail(&self, new: &Picture, cells: CellRect, at: usize) -> u32 {
         let explained = |x: &u16, y: u16| self.explained[self.grid.index(*x, y)] == at as u8 + 1;
         let rows = cells.y..cells.y + cells.height;
-        rows.flat_map(|y| (cells.x..cells.x + cells.width).filter(move |x| explained(x, y)).map(move |x| (x, y)))
-            .map(|(x, y)| u32::from(new.detail(x, y)))
-            .sum()
+        rows.flat_map(|y| {
+            (cells.x..cells.x + cells.width).filter(move |x| explained(x, y)).map(move |x| (x, y))
+        })
+        .map(|(x, y)| u32::from(new.detail(x, y)))
+        .sum()
     }
 
     /// Marks `cells` as looked at; if they are `kept`, those that did not change belong to the rectangle too.

@@ -71,6 +71,13 @@ pub fn decoders() -> u32 {
     Technique::ALL.into_iter().fold(0, |bits, technique| bits | technique.bit())
 }
 
+/// The techniques that read a base, as a Hello states decoders.
+#[must_use]
+pub fn based() -> u32 {
+    let based = Technique::ALL.into_iter().filter(|technique| technique.reads_base());
+    based.fold(0, |bits, technique| bits | technique.bit())
+}
+
 /// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `base` is what a technique
 /// reads that [reads a base](Technique::reads_base). `scratch` keeps its allocation between calls.
 ///
