@@ -14,8 +14,10 @@ pub const SESSIONS_MAX: usize = 64;
 pub const HISTORY_TICKS: usize = 64;
 /// Ticks of a source that lie unread before its scans pause.
 pub const TICKS_UNREAD_MAX: usize = 4;
-/// Longest scan that the thread which keeps the time does itself; a longer one goes to a worker.
-pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(4);
+/// Longest scan that the thread which keeps the time does itself; longer ones have threads of their own.
+pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(2);
+/// Threads for longer ones.
+pub const SCAN_WORKERS: usize = 2;
 /// Fastest scan of a source, per second.
 pub const SCAN_RATE_MAX_HZ: u32 = 240;
 /// Encode requests of one session that may be under way at once.
