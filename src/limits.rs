@@ -24,6 +24,11 @@ pub const SCAN_RATE_MAX_HZ: u32 = 240;
 pub const ENCODES_PENDING_MAX: usize = 8;
 /// Time after which a session asks encoders again that had nothing for it.
 pub const ENCODE_RETRY: Duration = Duration::from_millis(10);
+/// Time after which an encode request counts as lost. No fault is known that loses one; a session whose picture stood
+/// still for ever would be the worst of outcomes.
+pub const ENCODE_PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two cells for a client that refuses what it gets: a few kilobytes a second.
+pub const REFUSED_INTERVAL: Duration = Duration::from_millis(250);
 /// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
 pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 /// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.
@@ -85,8 +90,11 @@ pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Datagrams that the network loop takes before it looks after everything else.
 pub const RECEIVE_BATCH: usize = 64;
-/// Datagrams that the network loop sends before it listens again.
-pub const SEND_BATCH: usize = 8;
+/// Datagrams that the network loop sends before it listens again: what one session has to say waits behind at most so
+/// many of the others'.
+pub const SEND_BATCH: usize = 16;
+/// Bytes of a datagram with pixels that padding may take, so that it is as long as the next.
+pub const PADDING_MAX: usize = 32;
 /// Bytes asked for as receive and send buffer of the server's socket.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time that orderly closing takes after a signal.

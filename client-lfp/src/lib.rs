@@ -22,6 +22,7 @@ mod handshake;
 mod histogram;
 mod input;
 mod marks;
+mod reach;
 mod sent;
 mod state;
 mod stats;

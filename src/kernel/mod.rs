@@ -3,3 +3,4 @@
 pub mod compare;
 pub mod cpu;
 pub mod detail;
+pub mod pack;

@@ -301,9 +301,11 @@ impl State {
     }
 
     fn begin(&mut self, slot: usize) -> Option<Scan> {
+        // Where nobody else waits for the thread that keeps the time, no other need be woken.
+        let crowded = self.slots.iter().filter(|slot| slot.is_watched()).count() > 1;
         let source = &mut self.slots[slot];
         let scanner = source.scanner.take()?;
-        Some(Scan { slot, scanner, watched: source.is_watched(), slow: source.is_slow() })
+        Some(Scan { slot, scanner, watched: source.is_watched(), slow: crowded && source.is_slow() })
     }
 
     fn newest(&self, source: SourceId) -> Option<Arc<Tick>> {

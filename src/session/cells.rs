@@ -125,6 +125,20 @@ impl Cells {
         }
     }
 
+    /// Whether all of `cells` are handed out.
+    pub(super) fn are_under_way(&self, cells: CellRect) -> bool {
+        self.grid.contains(cells) && cells.indices(self.grid).all(|index| self.under_way.contains(index))
+    }
+
+    /// Cells that were handed out, and are not in `held`, go back into this pass.
+    pub(super) fn give_back_all_but(&mut self, held: &CellSet) {
+        let mut lost = self.under_way.clone();
+        for index in held.iter() {
+            lost.remove(index);
+        }
+        self.give_back(&lost);
+    }
+
     /// Cells that were encoded and not sent in time go back into this pass.
     pub(super) fn give_back_rect(&mut self, cells: CellRect) {
         for index in cells.indices(self.grid) {

@@ -4,11 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::geometry::{CellRect, CellSet, Size};
-use crate::limits::{ENCODE_CELLS_MAX, ENCODE_RETRY, ENCODES_PENDING_MAX, RECORD_AGE_MAX, RECORDS_MAX};
+use crate::kernel::pack;
+use crate::limits::{
+    ENCODE_CELLS_MAX, ENCODE_PATIENCE, ENCODE_RETRY, ENCODES_PENDING_MAX, RECORD_AGE_MAX, RECORDS_MAX,
+    REFUSED_INTERVAL,
+};
 use crate::logic::{Encoded, EncodedRecord};
 use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
+use crate::session::refusals::Credit;
 use crate::session::stats::SessionStats;
 use crate::time::{Instant, micros};
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
@@ -19,8 +24,8 @@ use lfp_proto::wire::varint_len;
 
 /// Bytes that a cell is taken to need before anything was encoded.
 const CELL_BYTES_GUESS: usize = 64;
-/// Records of the queue that are tried on what is left of a packet.
-const FIT_TRIALS: usize = 32;
+/// Records at the head of the queue that a packet is filled from.
+const FILL_FROM: usize = pack::ITEMS_MAX;
 
 /// The pixels of an epoch.
 #[derive(Debug)]
@@ -37,6 +42,9 @@ pub(super) struct Live {
     requests: VecDeque<(usize, Instant)>,
     /// No request before this: the last answer brought nothing.
     retry_at: Option<Instant>,
+    credit: Credit,
+    /// No request before this: the client has refused too much.
+    trickle_at: Option<Instant>,
     /// Bytes that a cell took lately, in sixteenths.
     cell_bytes_16: usize,
     pass: Option<Pass>,
@@ -74,6 +82,8 @@ impl Live {
             queued_bytes: 0,
             requests: VecDeque::new(),
             retry_at: None,
+            credit: Credit::new(size.grid().cells()),
+            trickle_at: None,
             cell_bytes_16: CELL_BYTES_GUESS * 16,
             pass: None,
             mark: None,
@@ -134,14 +144,16 @@ impl Live {
         self.mark_due
     }
 
-    /// When encoders may be asked again that had nothing.
-    pub(super) const fn retry_at(&self) -> Option<Instant> {
-        self.retry_at
+    /// When encoders may be asked again though nothing happens.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        let patience = self.requests.front().map(|(_, at)| *at + ENCODE_PATIENCE);
+        [self.retry_at, self.trickle_at, patience].into_iter().flatten().min()
     }
 
     /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it.
     pub(super) fn request(&mut self, now: Instant, budget_bytes: usize) -> Option<CellSet> {
-        if self.requests.len() >= ENCODES_PENDING_MAX || self.retry_at.is_some() {
+        let waits = self.retry_at.is_some() || self.trickle_at.is_some();
+        if self.requests.len() >= ENCODES_PENDING_MAX || waits {
             return None;
         }
         if self.cells.pass_is_over() {
@@ -155,9 +167,14 @@ impl Live {
         if !self.cells.has_round() {
             return None;
         }
-        let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
+        let (mut least, mut most) =
+            ((budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX), ENCODE_CELLS_MAX);
+        if self.credit.is_spent() {
+            (least, most) = (1, 1);
+            self.trickle_at = Some(now + REFUSED_INTERVAL);
+        }
         self.requests.push_back((budget_bytes, now));
-        Some(self.cells.take(least, ENCODE_CELLS_MAX))
+        Some(self.cells.take(least, most))
     }
 
     /// A request is answered. Returns how long that took, in microseconds.
@@ -169,6 +186,10 @@ impl Live {
         self.cells.give_back(&encoded.left);
         let (mut bytes, mut cells) = (0, 0);
         for record in encoded.records {
+            // The request had been given up, and its cells have gone another way.
+            if !self.cells.are_under_way(record.cells) {
+                continue;
+            }
             let len = wire_record(&record).encoded_len();
             bytes += len;
             cells += record.cells.cells();
@@ -185,6 +206,10 @@ impl Live {
     /// Takes note of the time: drops what has waited too long, which will be encoded anew, from a newer picture.
     pub(super) fn on_time(&mut self, now: Instant, stats: &mut SessionStats) {
         self.retry_at = self.retry_at.filter(|at| *at > now);
+        self.trickle_at = self.trickle_at.filter(|at| *at > now);
+        if self.requests.front().is_some_and(|(_, at)| *at + ENCODE_PATIENCE <= now) {
+            self.give_up_requests(stats);
+        }
         while let Some(front) = self.queue.front() {
             if now.saturating_since(front.since) <= RECORD_AGE_MAX {
                 return;
@@ -202,6 +227,7 @@ impl Live {
         builder: &mut Builder,
         number: PacketNumber,
         scratch: &mut Vec<u8>,
+        pack: &mut pack::Scratch,
         items: &mut Vec<Item>,
     ) -> u64 {
         let Some(picture) = picture(&self.tick) else { return 0 };
@@ -212,23 +238,30 @@ impl Live {
         // packet that first carries them; the same pixels sent again MUST keep it.
         let content = ContentNumber(number.0);
         scratch.clear();
-        let (mut at, mut sent) = (0, 0);
-        while at < self.queue.len().min(FIT_TRIALS) && before + sent < RECORDS_MAX {
-            if scratch.len() + self.queue[at].len > room {
-                at += 1;
-                continue;
+        let mut sent = 0;
+        loop {
+            let most = RECORDS_MAX.saturating_sub(before + sent);
+            let chosen = choose(&self.queue, most, room - scratch.len(), pack);
+            if chosen == 0 {
+                break;
             }
-            let Some(Queued { record, tick, len, .. }) = self.queue.remove(at) else { break };
-            wire_record(&record).emit(scratch);
-            self.queued_bytes -= len;
-            self.cells.on_sent(record.cells, tick, content, picture);
-            items.push(Item::Pixels {
-                surface: self.surface,
-                epoch: self.epoch,
-                cells: record.cells,
-                content,
-            });
-            sent += 1;
+            for at in 0..FILL_FROM - chosen.leading_zeros() as usize {
+                if chosen >> at & 1 == 0 {
+                    continue;
+                }
+                let gone = (chosen & ((1 << at) - 1)).count_ones() as usize;
+                let Some(Queued { record, tick, len, .. }) = self.queue.remove(at - gone) else { break };
+                wire_record(&record).emit(scratch);
+                self.queued_bytes -= len;
+                self.cells.on_sent(record.cells, tick, content, picture);
+                items.push(Item::Pixels {
+                    surface: self.surface,
+                    epoch: self.epoch,
+                    cells: record.cells,
+                    content,
+                });
+                sent += 1;
+            }
         }
         if sent > 0 {
             let frame = Pixels { surface: self.surface, epoch: self.epoch, records: scratch };
@@ -267,13 +300,34 @@ impl Live {
         // carried a record of that content is acked and the record is not refused.
         if let Some(picture) = picture(&self.tick) {
             self.cells.on_confirmed(cells, content, picture);
+            self.credit.on_confirmed(cells.cells());
         }
+    }
+
+    /// A record of `cells` at `content` was refused. Returns how many cells are wanted again.
+    pub(super) fn on_refused(&mut self, cells: CellRect, content: ContentNumber) -> u64 {
+        self.credit.on_refused(cells.cells());
+        self.cells.on_missing(cells, content)
     }
 
     /// Bytes that this takes.
     pub(super) fn memory_bytes(&self) -> usize {
         let queue = self.queue.capacity() * size_of::<Queued>() + self.queued_bytes;
         size_of::<Self>() + self.cells.memory_bytes() + queue
+    }
+
+    /// No answer is waited for any more: what was asked for is asked for again.
+    fn give_up_requests(&mut self, stats: &mut SessionStats) {
+        stats.encodes_lost += self.requests.len() as u64;
+        tracing::warn!(surface = self.surface.0, requests = self.requests.len(), "encoders do not answer");
+        self.requests.clear();
+        let mut queued = CellSet::new(self.cells.grid());
+        for waiting in &self.queue {
+            for index in waiting.record.cells.indices(self.cells.grid()) {
+                queued.insert(index);
+            }
+        }
+        self.cells.give_back_all_but(&queued);
     }
 
     fn end_pass(&mut self) {
@@ -284,6 +338,24 @@ impl Live {
         self.mark = Some(Mark { surface: self.surface, epoch: self.epoch, tick, captured_us, first, last });
         self.mark_due = true;
     }
+}
+
+/// Which of the records at the head of `queue` to put into `room` bytes, at most `most`, as a bit each: the oldest
+/// that fits, so that none waits for ever, and with it what fills the packet best. A packet costs the network the same
+/// time full or half empty.
+fn choose(queue: &VecDeque<Queued>, most: usize, room: usize, scratch: &mut pack::Scratch) -> u32 {
+    let mut lens = [0; FILL_FROM];
+    let count = queue.len().min(FILL_FROM).min(most);
+    for (len, queued) in lens.iter_mut().zip(queue.iter().take(count)) {
+        *len = queued.len;
+    }
+    let lens = &mut lens[..count];
+    if lens.iter().sum::<usize>() <= room {
+        return ((1_u64 << count) - 1) as u32;
+    }
+    let Some(oldest) = lens.iter().position(|len| *len <= room) else { return 0 };
+    let rest = room - std::mem::take(&mut lens[oldest]);
+    1 << oldest | pack::fullest(lens, rest, scratch)
 }
 
 fn picture(tick: &Tick) -> Option<&Picture> {

@@ -9,6 +9,7 @@ mod digest;
 mod input;
 mod live;
 mod packets;
+mod refusals;
 mod stats;
 mod surface;
 mod timers;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use crate::directory::{Service, ServiceSource};
 use crate::geometry::Size;
 use crate::hypervisor::SourceId;
+use crate::kernel::pack;
 use crate::limits::{
     CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX,
     ENCODES_PENDING_MAX, RECORD_OVERHEAD, RTT_GUESS,
@@ -136,6 +138,7 @@ pub struct Session {
     closing: Option<Closing>,
     stats: SessionStats,
     scratch: Vec<u8>,
+    pack: pack::Scratch,
 }
 
 impl Session {
@@ -175,6 +178,7 @@ impl Session {
             closing: None,
             stats: SessionStats::default(),
             scratch: Vec::new(),
+            pack: pack::Scratch::default(),
             terms,
         }
     }
@@ -292,14 +296,15 @@ impl Session {
         self.repace();
     }
 
-    /// The next thing to do at `now`, if there is one. Call it until there is none.
-    pub fn poll(&mut self, now: Instant) -> Option<Step> {
+    /// The next thing to do at `now`, if there is one. Call it until there is none. A datagram is built in one of the
+    /// `spare` buffers, if there is one.
+    pub fn poll(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Step> {
         if self.closing.is_some() {
             return self.close_datagram(now).map(Step::Transmit);
         }
         self.on_time(now);
         if self.closing.is_some() {
-            return self.poll(now);
+            return self.poll(now, spare);
         }
         if let Some(request) = self.request(now) {
             self.stats.encodes_requested += 1;
@@ -308,7 +313,7 @@ impl Session {
         if let Some(request) = self.digests.request() {
             return Some(Step::Digest(request));
         }
-        self.packet(now).map(Step::Transmit)
+        self.packet(now, spare).map(Step::Transmit)
     }
 
     /// Ends the session: the client is told, repeatedly, and then it is over. What is held is released.
