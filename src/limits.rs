@@ -24,6 +24,8 @@ pub const SCAN_RATE_MAX_HZ: u32 = 240;
 pub const ENCODES_PENDING_MAX: usize = 8;
 /// Time after which a session asks encoders again that had nothing for it.
 pub const ENCODE_RETRY: Duration = Duration::from_millis(10);
+/// Longest time that encoded records wait for others to fill a packet with them.
+pub const FILL_WAIT: Duration = Duration::from_millis(1);
 /// Time after which an encode request counts as lost. No fault is known that loses one; a session whose picture stood
 /// still for ever would be the worst of outcomes.
 pub const ENCODE_PATIENCE: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::kernel::pack;
 use crate::limits::{
-    ENCODE_CELLS_MAX, ENCODE_PATIENCE, ENCODE_RETRY, ENCODES_PENDING_MAX, RECORD_AGE_MAX, RECORDS_MAX,
+    ENCODE_CELLS_MAX, ENCODE_PATIENCE, FILL_WAIT, ENCODE_RETRY, ENCODES_PENDING_MAX, RECORD_AGE_MAX, RECORDS_MAX,
     REFUSED_INTERVAL,
 };
 use crate::logic::{Encoded, EncodedRecord};
@@ -132,6 +132,14 @@ impl Live {
     /// Bytes encoded.
     pub(super) const fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// When the next packet of pixels may go, of up to `datagram` bytes: at once if it will be full or nothing more is
+    /// being encoded, else a moment later, as what is being encoded may fill it.
+    pub(super) fn packet_at(&self, datagram: usize) -> Option<Instant> {
+        let since = self.queue.front()?.since;
+        let more = self.queued_bytes < datagram && !self.requests.is_empty();
+        Some(if more { since + FILL_WAIT } else { since })
     }
 
     /// Whether some pixels are not on their way yet.

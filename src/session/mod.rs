@@ -430,6 +430,12 @@ impl Session {
         self.surfaces.iter().filter_map(Surface::live).any(|live| live.queued_bytes() > 0)
     }
 
+    /// When a packet of what is encoded may go, as far as it is not for the path to say.
+    fn packet_at(&self) -> Option<Instant> {
+        let datagram = self.terms.datagram;
+        self.surfaces.iter().filter_map(|surface| surface.live()?.packet_at(datagram)).min()
+    }
+
     /// Whether another packet with pixels may be in flight.
     fn window_is_open(&self) -> bool {
         // SPEC [LFP-10.5]: A sender MUST bound the bytes in flight by a rate that it adapts to what arrives.

@@ -156,8 +156,8 @@ impl Session {
     /// must not think that the path gives no more. (Waiting for an encoder is not that: it is a bottleneck like another.)
     fn may_send_pixels(&mut self, now: Instant) -> bool {
         let free = self.window_is_open() && self.pacer.may_send(now);
-        let ready = self.has_records();
-        if free && !ready && !self.surfaces.iter().filter_map(Surface::live).any(Live::has_work) {
+        let ready = self.packet_at().is_some_and(|at| at <= now);
+        if free && !self.has_records() && !self.surfaces.iter().filter_map(Surface::live).any(Live::has_work) {
             self.rate.on_app_limited(self.window.in_flight());
         }
         free && ready
