@@ -98,12 +98,15 @@ fn session_memory(client: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// How old a calm session's picture is, alone and beside one whose every cell changes all the time.
+/// How old a calm session's picture is, alone and beside a film. Processes of their own paint both, as guests do: the
+/// painters inside the server paint when they are scanned, and that would count as age.
 fn fairness(client: &Path) -> Outcome<()> {
     let config = tempfile::NamedTempFile::new()?;
+    let calm = Guest::start("synthetic:typing")?;
+    let storm = Guest::start("synthetic:video?size=1280x800")?;
     let services = serde_json::json!([
-        {"name": "calm", "source": "synthetic:typing"},
-        {"name": "storm", "source": "synthetic:video?size=1280x800"},
+        {"name": "calm", "source": calm.source()},
+        {"name": "storm", "source": storm.source()},
     ]);
     let listen = "127.0.0.1:0";
     serde_json::to_writer(
@@ -140,6 +143,37 @@ fn calm_staleness(client: &Path, server: &Server) -> Outcome<(u64, u64)> {
     let report = run_client(client, server, &["--service", "calm", "--settle", "600000"])?;
     let time = |percentile: &str| report["staleness_ms"][percentile].as_f64().map(|ms| (ms * 1_000.0) as u64);
     time("p50").zip(time("p95")).ok_or_else(|| "the client saw no whole frame".into())
+}
+
+/// A process that paints into shared memory, ended when dropped.
+struct Guest {
+    process: Child,
+    screen: tempfile::TempPath,
+}
+
+impl Guest {
+    fn start(painter: &str) -> Outcome<Self> {
+        let screen = tempfile::NamedTempFile::new_in("/dev/shm")?.into_temp_path();
+        // It takes over no file that is not a painter's.
+        std::fs::remove_file(&screen)?;
+        let process = Command::new(env!("CARGO_BIN_EXE_lfp-server"))
+            .args(["--log", "warn", "play", painter, "--shm"])
+            .arg(&screen)
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Self { process, screen })
+    }
+
+    fn source(&self) -> String {
+        format!("shm:{}", self.screen.display())
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// A running server on a port of its own, ended when dropped.

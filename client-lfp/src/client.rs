@@ -149,11 +149,13 @@ impl Client {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Connecting => Some(self.handshake.due()),
-            State::Established => [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()]
-                .into_iter()
-                .flatten()
-                .chain([self.keep_alive_at(), self.idle_at()])
-                .min(),
+            State::Established => {
+                [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()]
+                    .into_iter()
+                    .flatten()
+                    .chain([self.keep_alive_at(), self.idle_at()])
+                    .min()
+            }
             State::Closing => Some(self.close_due),
             _ => None,
         }

@@ -83,12 +83,7 @@ impl Encoder {
     /// [`Encoder::encode`] that ends, once `pressed` says that somebody else waits, with the record that fills a
     /// packet: the records are the first of those that it would have made, or all.
     #[must_use]
-    pub fn encode_until(
-        &self,
-        request: &EncodeRequest,
-        tick: &Tick,
-        pressed: &dyn Fn() -> bool,
-    ) -> Encoded {
+    pub fn encode_until(&self, request: &EncodeRequest, tick: &Tick, pressed: &dyn Fn() -> bool) -> Encoded {
         let mut encoded = Encoded { tick: tick.number, captured: tick.captured, ..Encoded::nothing(request) };
         let grid = request.cells.grid();
         let picture = match &tick.state {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::kernel::pack;
 use crate::limits::{
-    ENCODE_CELLS_MAX, ENCODE_PATIENCE, FILL_WAIT, ENCODE_RETRY, ENCODES_PENDING_MAX, RECORD_AGE_MAX, RECORDS_MAX,
-    REFUSED_INTERVAL,
+    ENCODE_CELLS_MAX, ENCODE_PATIENCE, ENCODE_RETRY, ENCODES_PENDING_MAX, FILL_WAIT, RECORD_AGE_MAX,
+    RECORDS_MAX, REFUSED_INTERVAL,
 };
 use crate::logic::{Encoded, EncodedRecord};
 use crate::scan::{Delta, Picture, Tick, TickState};

@@ -157,7 +157,8 @@ impl Session {
     fn may_send_pixels(&mut self, now: Instant) -> bool {
         let free = self.window_is_open() && self.pacer.may_send(now);
         let ready = self.packet_at().is_some_and(|at| at <= now);
-        if free && !self.has_records() && !self.surfaces.iter().filter_map(Surface::live).any(Live::has_work) {
+        if free && !self.has_records() && !self.surfaces.iter().filter_map(Surface::live).any(Live::has_work)
+        {
             self.rate.on_app_limited(self.window.in_flight());
         }
         free && ready
@@ -207,7 +208,8 @@ impl Session {
                 continue;
             }
             if let Some(live) = surface.live_mut() {
-                self.stats.records_sent += live.fill(builder, number, &mut self.scratch, &mut self.pack, items);
+                self.stats.records_sent +=
+                    live.fill(builder, number, &mut self.scratch, &mut self.pack, items);
             }
         }
     }
@@ -284,7 +286,8 @@ impl Knowledge<'_> {
                     if let Some((_, reason)) = refusal {
                         self.stats.records_refused[*reason as usize - 1] += 1;
                         // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again
-                        let wanted = self.live(surface, epoch).map_or(0, |live| live.on_refused(cells, content));
+                        let wanted =
+                            self.live(surface, epoch).map_or(0, |live| live.on_refused(cells, content));
                         self.stats.cells_repaired += wanted;
                     } else if let Some(live) = self.live(surface, epoch) {
                         live.on_confirmed(cells, content);

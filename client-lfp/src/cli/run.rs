@@ -89,11 +89,10 @@ impl<'a> Run<'a> {
         self.close();
         let finished = {
             // A picture whose server was lost is not one to be served on as if it still held.
-            let keep =
-                !matches!(
-                    self.client.state(),
-                    State::TimedOut | State::Unreachable | State::Closed { .. } | State::NoAnswer
-                );
+            let keep = !matches!(
+                self.client.state(),
+                State::TimedOut | State::Unreachable | State::Closed { .. } | State::NoAnswer
+            );
             self.mirror.take().map_or(Ok(()), |mirror| mirror.finish(keep))
         };
         result.and(finished)
