@@ -30,14 +30,23 @@ pub const CLEAN_RECORDS_MIN: u32 = 256;
 pub const CLEAN_RECORDS_MAX: u32 = 8_192;
 /// Ticks of a source that lie unread before its scans pause.
 pub const TICKS_UNREAD_MAX: usize = 4;
-/// Longest scan that the thread which keeps the time does itself; a longer one goes to a worker.
-pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(4);
+/// Longest scan that the thread which keeps the time does itself; longer ones have threads of their own.
+pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(2);
+/// Threads for longer ones.
+pub const SCAN_WORKERS: usize = 2;
 /// Fastest scan of a source, per second.
 pub const SCAN_RATE_MAX_HZ: u32 = 240;
 /// Encode requests of one session that may be under way at once.
 pub const ENCODES_PENDING_MAX: usize = 8;
 /// Time after which a session asks encoders again that had nothing for it.
 pub const ENCODE_RETRY: Duration = Duration::from_millis(10);
+/// Longest time that encoded records wait for others to fill a packet with them.
+pub const FILL_WAIT: Duration = Duration::from_millis(1);
+/// Time after which an encode request counts as lost. No fault is known that loses one; a session whose picture stood
+/// still for ever would be the worst of outcomes.
+pub const ENCODE_PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two cells for a client that refuses what it gets: a few kilobytes a second.
+pub const REFUSED_INTERVAL: Duration = Duration::from_millis(250);
 /// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
 pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 /// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.
@@ -99,8 +108,11 @@ pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Datagrams that the network loop takes before it looks after everything else.
 pub const RECEIVE_BATCH: usize = 64;
-/// Datagrams that the network loop sends before it listens again.
-pub const SEND_BATCH: usize = 8;
+/// Datagrams that the network loop sends before it listens again: what one session has to say waits behind at most so
+/// many of the others'.
+pub const SEND_BATCH: usize = 16;
+/// Bytes of a datagram with pixels that padding may take, so that it is as long as the next.
+pub const PADDING_MAX: usize = 32;
 /// Bytes asked for as receive and send buffer of the server's socket.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time that orderly closing takes after a signal.

@@ -7,7 +7,7 @@ use lfp_proto::hello::RefuseReason;
 ///
 /// ```text
 /// Connecting -> Established -> Closing -> Ended
-///      |             |-> Closed, TimedOut
+///      |             |-> Closed, TimedOut, Unreachable
 ///      |-> Refused, NoAnswer, Closing (if a cookie was sent), Ended
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +38,8 @@ pub enum State {
     NoAnswer,
     /// The server fell silent for longer than its idle time-out.
     TimedOut,
+    /// The server's host says that nobody listens there any more, and the server says nothing.
+    Unreachable,
 }
 
 impl State {
@@ -59,6 +61,7 @@ impl State {
             Self::Refused { .. } => "refused",
             Self::NoAnswer => "no-answer",
             Self::TimedOut => "timed-out",
+            Self::Unreachable => "unreachable",
         }
     }
 }

@@ -4,3 +4,4 @@ pub mod anchors;
 pub mod compare;
 pub mod cpu;
 pub mod detail;
+pub mod pack;

@@ -84,6 +84,13 @@ impl Encoder {
     /// request on the same tick gives the same records, whatever else the encoder does.
     #[must_use]
     pub fn encode(&self, request: &EncodeRequest, tick: &Tick) -> Encoded {
+        self.encode_until(request, tick, &|| false)
+    }
+
+    /// [`Encoder::encode`] that ends, once `pressed` says that somebody else waits, with the record that fills a
+    /// packet: the records are the first of those that it would have made, or all.
+    #[must_use]
+    pub fn encode_until(&self, request: &EncodeRequest, tick: &Tick, pressed: &dyn Fn() -> bool) -> Encoded {
         let mut encoded = Encoded { tick: tick.number, captured: tick.captured, ..Encoded::nothing(request) };
         let grid = request.cells.grid();
         let picture = match &tick.state {
@@ -103,6 +110,7 @@ impl Encoder {
             same: &mut encoded.same,
             records: &mut encoded.records,
             scratch,
+            pressed,
             bytes: 0,
             cells: 0,
         };
@@ -196,6 +204,7 @@ struct Job<'a> {
     same: &'a mut CellSet,
     records: &'a mut Vec<EncodedRecord>,
     scratch: Scratch,
+    pressed: &'a dyn Fn() -> bool,
     /// Of the records made.
     bytes: usize,
     /// In the records made.
@@ -204,7 +213,9 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn is_over(&self) -> bool {
-        self.bytes >= self.request.budget_bytes.clamp(1, ENCODE_BYTES_MAX) || self.cells >= ENCODE_CELLS_MAX
+        self.bytes >= self.request.budget_bytes.clamp(1, ENCODE_BYTES_MAX)
+            || self.cells >= ENCODE_CELLS_MAX
+            || self.bytes >= self.request.profile.record_max && (self.pressed)()
     }
 
     /// Leaves out what the client shows already.

@@ -40,7 +40,7 @@ impl Inline {
     /// Answers from the newest tick.
     #[must_use]
     pub fn encode(&self, request: &EncodeRequest) -> Encoded {
-        encode(&self.encoder, request, self.newest(request.source).map(|tick| &**tick))
+        encode(&self.encoder, request, self.newest(request.source).map(|tick| &**tick), &|| false)
     }
 
     /// Answers from the newest tick.
@@ -67,9 +67,14 @@ impl Inline {
     }
 }
 
-/// Answers `request` from `tick`, or with no records if there is no tick yet.
-pub(super) fn encode(encoder: &Encoder, request: &EncodeRequest, tick: Option<&Tick>) -> Encoded {
-    tick.map_or_else(|| Encoded::nothing(request), |tick| encoder.encode(request, tick))
+/// Answers `request` from `tick`, or with no records if there is no tick yet; soon once `pressed` says so.
+pub(super) fn encode(
+    encoder: &Encoder,
+    request: &EncodeRequest,
+    tick: Option<&Tick>,
+    pressed: &dyn Fn() -> bool,
+) -> Encoded {
+    tick.map_or_else(|| Encoded::nothing(request), |tick| encoder.encode_until(request, tick, pressed))
 }
 
 /// Answers `request` from `tick`, or with no checksum if there is no tick yet.

@@ -22,6 +22,8 @@ pub(super) struct Slot {
     /// When the next scan is to begin.
     due: Instant,
     live: bool,
+    /// Scans in a row, up to now, that took long.
+    slow_scans: u32,
     pub(super) counters: SourceCounters,
 }
 
@@ -35,6 +37,7 @@ impl Slot {
             rate_hz: 0,
             due: now,
             live: false,
+            slow_scans: 0,
             counters: SourceCounters::default(),
         }
     }
@@ -44,9 +47,10 @@ impl Slot {
         self.rate_hz > 0
     }
 
-    /// Whether its scans are better done by a worker than by the thread that keeps the time.
-    pub(super) fn is_slow(&self) -> bool {
-        self.counters.scan_us_last > SCAN_INLINE_MAX.as_micros() as u64
+    /// Whether its scans are better done elsewhere than by the thread that keeps the time. One that took long says
+    /// little: the thread may have been kept from running.
+    pub(super) const fn is_slow(&self) -> bool {
+        self.slow_scans >= SLOW_SCANS
     }
 
     /// Sets the pace.
@@ -79,6 +83,7 @@ impl Slot {
         self.scanner = scanner;
         let took = ended.saturating_since(began);
         self.counters.took(took);
+        self.slow_scans = if took > SCAN_INLINE_MAX { self.slow_scans.saturating_add(1) } else { 0 };
         self.due = self.after(ended, took);
         let tick = tick?;
         self.unread += 1;
@@ -105,3 +110,6 @@ impl Slot {
         }
     }
 }
+
+/// Long scans in a row after which a source counts as slow.
+const SLOW_SCANS: u32 = 2;

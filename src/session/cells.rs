@@ -143,6 +143,22 @@ impl Cells {
         }
     }
 
+    /// Whether `cells` are handed out: all of them, or some, where others may come `along`.
+    pub(super) fn are_under_way(&self, cells: CellRect, along: bool) -> bool {
+        let mut indices = self.grid.contains(cells).then(|| cells.indices(self.grid)).into_iter().flatten();
+        let is_out = |index| self.under_way.contains(index);
+        if along { indices.any(is_out) } else { self.grid.contains(cells) && indices.all(is_out) }
+    }
+
+    /// Cells that were handed out, and are not in `held`, go back into this pass.
+    pub(super) fn give_back_all_but(&mut self, held: &CellSet) {
+        let mut lost = self.under_way.clone();
+        for index in held.iter() {
+            lost.remove(index);
+        }
+        self.give_back(&lost);
+    }
+
     /// Cells that were encoded and not sent in time go back into this pass.
     pub(super) fn give_back_rect(&mut self, cells: CellRect) {
         for index in cells.indices(self.grid) {

@@ -4,12 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::geometry::{CellRect, CellSet, Size};
-use crate::limits::{ENCODE_CELLS_MAX, ENCODE_RETRY, ENCODES_PENDING_MAX, RECORD_AGE_MAX, RECORDS_MAX};
+use crate::kernel::pack;
+use crate::limits::{
+    ENCODE_CELLS_MAX, ENCODE_PATIENCE, ENCODE_RETRY, ENCODES_PENDING_MAX, FILL_WAIT, RECORD_AGE_MAX,
+    RECORDS_MAX, REFUSED_INTERVAL,
+};
 use crate::logic::{Base, Encoded, EncodedRecord};
 use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
 use crate::session::reference::References;
+use crate::session::refusals::Credit;
 use crate::session::stats::SessionStats;
 use crate::time::{Instant, micros};
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
@@ -20,8 +25,8 @@ use lfp_proto::wire::varint_len;
 
 /// Bytes that a cell is taken to need before anything was encoded.
 const CELL_BYTES_GUESS: usize = 64;
-/// Records of the queue that are tried on what is left of a packet.
-const FIT_TRIALS: usize = 32;
+/// Records at the head of the queue that a packet is filled from.
+const FILL_FROM: usize = pack::ITEMS_MAX;
 
 /// The pixels of an epoch.
 #[derive(Debug)]
@@ -39,6 +44,9 @@ pub(super) struct Live {
     requests: VecDeque<(usize, Instant)>,
     /// No request before this: the last answer brought nothing.
     retry_at: Option<Instant>,
+    credit: Credit,
+    /// No request before this: the client has refused too much.
+    trickle_at: Option<Instant>,
     /// Bytes that a cell took lately, in sixteenths.
     cell_bytes_16: usize,
     pass: Option<Pass>,
@@ -90,6 +98,8 @@ impl Live {
             queued_bytes: 0,
             requests: VecDeque::new(),
             retry_at: None,
+            credit: Credit::new(size.grid().cells()),
+            trickle_at: None,
             cell_bytes_16: CELL_BYTES_GUESS * 16,
             pass: None,
             mark: None,
@@ -113,12 +123,6 @@ impl Live {
     pub(super) fn on_missing(&mut self, cells: CellRect, content: ContentNumber) -> u64 {
         self.references.on_missing(cells, content);
         self.cells.on_missing(cells, content)
-    }
-
-    /// A record of `cells` at `content` was refused for its base, and is missing.
-    pub(super) fn on_base_refused(&mut self, cells: CellRect, content: ContentNumber) {
-        self.references.on_base_refused();
-        self.cells.go_plain(cells, content);
     }
 
     /// Everything in `cells` is wanted, whatever the client is believed to have. Returns how many cells were not.
@@ -158,6 +162,14 @@ impl Live {
         self.queued_bytes
     }
 
+    /// When the next packet of pixels may go, of up to `datagram` bytes: at once if it will be full or nothing more is
+    /// being encoded, else a moment later, as what is being encoded may fill it.
+    pub(super) fn packet_at(&self, datagram: usize) -> Option<Instant> {
+        let since = self.queue.front()?.since;
+        let more = self.queued_bytes < datagram && !self.requests.is_empty();
+        Some(if more { since + FILL_WAIT } else { since })
+    }
+
     /// Whether some pixels are not on their way yet.
     pub(super) fn has_work(&self) -> bool {
         self.cells.wants() || !self.cells.pass_is_over()
@@ -168,9 +180,10 @@ impl Live {
         self.mark_due
     }
 
-    /// When encoders may be asked again that had nothing.
-    pub(super) const fn retry_at(&self) -> Option<Instant> {
-        self.retry_at
+    /// When encoders may be asked again though nothing happens.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        let patience = self.requests.front().map(|(_, at)| *at + ENCODE_PATIENCE);
+        [self.retry_at, self.trickle_at, patience].into_iter().flatten().min()
     }
 
     /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it.
@@ -180,7 +193,8 @@ impl Live {
         budget_bytes: usize,
         stats: &mut SessionStats,
     ) -> Option<Wanted> {
-        if self.requests.len() >= ENCODES_PENDING_MAX || self.retry_at.is_some() {
+        let waits = self.retry_at.is_some() || self.trickle_at.is_some();
+        if self.requests.len() >= ENCODES_PENDING_MAX || waits {
             return None;
         }
         if self.cells.pass_is_over() {
@@ -197,13 +211,17 @@ impl Live {
             return None;
         }
         self.requests.push_back((budget_bytes, now));
-        Some(self.take(budget_bytes))
+        Some(self.take(now, budget_bytes))
     }
 
     /// Cells of this pass, which has some, to have encoded: those that go without a base, then all of them, so that it
     /// can be seen what of them the client has already, then what is left.
-    fn take(&mut self, budget_bytes: usize) -> Wanted {
+    fn take(&mut self, now: Instant, budget_bytes: usize) -> Wanted {
         let kept = CellSet::default();
+        if self.credit.is_spent() {
+            self.trickle_at = Some(now + REFUSED_INTERVAL);
+            return Wanted { cells: self.cells.take(1, 1), base: None, motion: false, kept };
+        }
         if let Some(cells) = self.cells.take_plain() {
             return Wanted { cells, base: None, motion: false, kept };
         }
@@ -227,6 +245,10 @@ impl Live {
         self.keep(&encoded, stats);
         let (mut bytes, mut cells) = (0, 0);
         for record in encoded.records {
+            // The request had been given up, and its cells have gone another way.
+            if !self.cells.are_under_way(record.cells, record.base.is_some()) {
+                continue;
+            }
             if !record.base.is_none_or(|used| self.references.holds(used)) {
                 self.cells.give_back_rect(record.cells);
                 stats.records_unbased += 1;
@@ -267,6 +289,10 @@ impl Live {
         self.retry_at = self.retry_at.filter(|at| *at > now);
         stats.base_turns += self.references.take_turns();
         self.drop_unbased(stats);
+        self.trickle_at = self.trickle_at.filter(|at| *at > now);
+        if self.requests.front().is_some_and(|(_, at)| *at + ENCODE_PATIENCE <= now) {
+            self.give_up_requests(stats);
+        }
         while let Some(front) = self.queue.front() {
             if now.saturating_since(front.since) <= RECORD_AGE_MAX {
                 return;
@@ -284,6 +310,7 @@ impl Live {
         builder: &mut Builder,
         number: PacketNumber,
         scratch: &mut Vec<u8>,
+        pack: &mut pack::Scratch,
         items: &mut Vec<Item>,
         stats: &mut SessionStats,
     ) -> u64 {
@@ -298,26 +325,32 @@ impl Live {
         // packet that first carries them; the same pixels sent again MUST keep it.
         let content = ContentNumber(number.0);
         scratch.clear();
-        let (mut at, mut sent) = (0, 0);
-        while at < self.queue.len().min(FIT_TRIALS) && before + sent < RECORDS_MAX {
-            if scratch.len() + self.queue[at].len > room {
-                at += 1;
-                continue;
-            }
-            let Some(Queued { record, tick, picture: encoded, len, .. }) = self.queue.remove(at) else {
+        let mut sent = 0;
+        loop {
+            let most = RECORDS_MAX.saturating_sub(before + sent);
+            let chosen = choose(&self.queue, most, room - scratch.len(), pack);
+            if chosen == 0 {
                 break;
-            };
-            let base = record.base.map_or(Some(record::Base::None), |used| self.references.wire(used));
-            let base = base.expect("what has lost its base is not in the queue");
-            record.wire(base).emit(scratch);
-            self.queued_bytes -= len;
-            self.cells.on_sent(record.cells, tick, content, picture);
-            self.references.on_sent(record.cells, content, encoded.as_deref());
-            let based = record.base.is_some();
-            stats.records_based += u64::from(based);
-            let (surface, epoch, cells) = (self.surface, self.epoch, record.cells);
-            items.push(Item::Pixels { surface, epoch, cells, content, based });
-            sent += 1;
+            }
+            for at in 0..FILL_FROM - chosen.leading_zeros() as usize {
+                if chosen >> at & 1 == 0 {
+                    continue;
+                }
+                let gone = (chosen & ((1 << at) - 1)).count_ones() as usize;
+                let Some(queued) = self.queue.remove(at - gone) else { break };
+                let Queued { record, tick, picture: encoded, len, .. } = queued;
+                let base = record.base.map_or(Some(record::Base::None), |used| self.references.wire(used));
+                let base = base.expect("what has lost its base is not in the queue");
+                record.wire(base).emit(scratch);
+                self.queued_bytes -= len;
+                self.cells.on_sent(record.cells, tick, content, picture);
+                self.references.on_sent(record.cells, content, encoded.as_deref());
+                let based = record.base.is_some();
+                stats.records_based += u64::from(based);
+                let (surface, epoch, cells) = (self.surface, self.epoch, record.cells);
+                items.push(Item::Pixels { surface, epoch, cells, content, based });
+                sent += 1;
+            }
         }
         if sent > 0 {
             let frame = Pixels { surface: self.surface, epoch: self.epoch, records: scratch };
@@ -379,14 +412,42 @@ impl Live {
         // carried a record of that content is acked and the record is not refused.
         if let Some(picture) = picture(&self.tick) {
             self.cells.on_confirmed(cells, content, picture);
+            self.credit.on_confirmed(cells.cells());
         }
         self.references.on_confirmed(cells, content, based);
+    }
+
+    /// A record of `cells` at `content` was refused; for what it builds on, if `unbased`. Returns how many cells are
+    /// wanted again.
+    pub(super) fn on_refused(&mut self, cells: CellRect, content: ContentNumber, unbased: bool) -> u64 {
+        if unbased {
+            // That is what may happen to a guess. It is no guess next time.
+            self.references.on_base_refused();
+            self.cells.go_plain(cells, content);
+        } else {
+            self.credit.on_refused(cells.cells());
+        }
+        self.on_missing(cells, content)
     }
 
     /// Bytes that this takes.
     pub(super) fn memory_bytes(&self) -> usize {
         let queue = self.queue.capacity() * size_of::<Queued>() + self.queued_bytes;
         size_of::<Self>() + self.cells.memory_bytes() + self.references.memory_bytes() + queue
+    }
+
+    /// No answer is waited for any more: what was asked for is asked for again.
+    fn give_up_requests(&mut self, stats: &mut SessionStats) {
+        stats.encodes_lost += self.requests.len() as u64;
+        tracing::warn!(surface = self.surface.0, requests = self.requests.len(), "encoders do not answer");
+        self.requests.clear();
+        let mut queued = CellSet::new(self.cells.grid());
+        for waiting in &self.queue {
+            for index in waiting.record.cells.indices(self.cells.grid()) {
+                queued.insert(index);
+            }
+        }
+        self.cells.give_back_all_but(&queued);
     }
 
     fn end_pass(&mut self) {
@@ -402,6 +463,24 @@ impl Live {
         };
         self.mark_due = self.mark.is_some();
     }
+}
+
+/// Which of the records at the head of `queue` to put into `room` bytes, at most `most`, as a bit each: the oldest
+/// that fits, so that none waits for ever, and with it what fills the packet best. A packet costs the network the same
+/// time full or half empty.
+fn choose(queue: &VecDeque<Queued>, most: usize, room: usize, scratch: &mut pack::Scratch) -> u32 {
+    let mut lens = [0; FILL_FROM];
+    let count = queue.len().min(FILL_FROM).min(most);
+    for (len, queued) in lens.iter_mut().zip(queue.iter().take(count)) {
+        *len = queued.len;
+    }
+    let lens = &mut lens[..count];
+    if lens.iter().sum::<usize>() <= room {
+        return ((1_u64 << count) - 1) as u32;
+    }
+    let Some(oldest) = lens.iter().position(|len| *len <= room) else { return 0 };
+    let rest = room - std::mem::take(&mut lens[oldest]);
+    1 << oldest | pack::fullest(lens, rest, scratch)
 }
 
 fn picture(tick: &Tick) -> Option<&Picture> {

@@ -11,6 +11,7 @@ mod live;
 mod packets;
 mod path;
 mod reference;
+mod refusals;
 mod stats;
 mod surface;
 mod timers;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use crate::directory::{Service, ServiceSource};
 use crate::geometry::Size;
 use crate::hypervisor::SourceId;
+use crate::kernel::pack;
 use crate::limits::{
     CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX,
     ENCODES_PENDING_MAX, RECORD_OVERHEAD, RTT_GUESS,
@@ -143,6 +145,7 @@ pub struct Session {
     closing: Option<Closing>,
     stats: SessionStats,
     scratch: Vec<u8>,
+    pack: pack::Scratch,
 }
 
 impl Session {
@@ -182,6 +185,7 @@ impl Session {
             closing: None,
             stats: SessionStats::default(),
             scratch: Vec::new(),
+            pack: pack::Scratch::default(),
             terms,
         }
     }
@@ -299,14 +303,15 @@ impl Session {
         self.repace();
     }
 
-    /// The next thing to do at `now`, if there is one. Call it until there is none.
-    pub fn poll(&mut self, now: Instant) -> Option<Step> {
+    /// The next thing to do at `now`, if there is one. Call it until there is none. A datagram is built in one of the
+    /// `spare` buffers, if there is one.
+    pub fn poll(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Step> {
         if self.closing.is_some() {
             return self.close_datagram(now).map(Step::Transmit);
         }
         self.on_time(now);
         if self.closing.is_some() {
-            return self.poll(now);
+            return self.poll(now, spare);
         }
         if let Some(request) = self.request(now) {
             self.stats.encodes_requested += 1;
@@ -315,7 +320,7 @@ impl Session {
         if let Some(request) = self.digests.request() {
             return Some(Step::Digest(request));
         }
-        self.packet(now).map(Step::Transmit)
+        self.packet(now, spare).map(Step::Transmit)
     }
 
     /// Ends the session: the client is told, repeatedly, and then it is over. What is held is released.
@@ -443,6 +448,12 @@ impl Session {
 
     fn has_records(&self) -> bool {
         self.surfaces.iter().filter_map(Surface::live).any(|live| live.queued_bytes() > 0)
+    }
+
+    /// When a packet of what is encoded may go, as far as it is not for the path to say.
+    fn packet_at(&self) -> Option<Instant> {
+        let datagram = self.terms.datagram;
+        self.surfaces.iter().filter_map(|surface| surface.live()?.packet_at(datagram)).min()
     }
 
     /// Whether another packet with pixels may be in flight.

@@ -19,6 +19,8 @@ pub struct SessionStats {
     pub datagrams_malformed: u64,
     /// Encode requests made.
     pub encodes_requested: u64,
+    /// Encode requests that were not answered in time, and made again.
+    pub encodes_lost: u64,
     /// Records that came back.
     pub records_encoded: u64,
     /// Records sent.

@@ -174,7 +174,7 @@ fn techniques() {
         let picture = base_picture(&vector.fields["base"]);
         let base = picture.as_ref().map(|(pixels, size)| {
             let cells = base_cells(technique, &vector.bytes, area, *size).ok();
-            let cells = cells.map(|cells| describe::cells(cells)).unwrap_or_default();
+            let cells = cells.map(describe::cells).unwrap_or_default();
             assert_eq!(cells, vector.fields["base_cells"], "{}", vector.name);
             BaseView { pixels, stride: size.width.into(), size: *size, area }
         });

@@ -42,7 +42,7 @@ Exit codes
   0  done
   1  wrong usage
   2  no session: no answer, refused, no such host
-  3  the session ended early: closed by the server, or it fell silent
+  3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more
   4  the picture did not settle in time, or there was none to write
   5  a file could not be written
 

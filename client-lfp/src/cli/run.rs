@@ -89,8 +89,10 @@ impl<'a> Run<'a> {
         self.close();
         let finished = {
             // A picture whose server was lost is not one to be served on as if it still held.
-            let keep =
-                !matches!(self.client.state(), State::TimedOut | State::Closed { .. } | State::NoAnswer);
+            let keep = !matches!(
+                self.client.state(),
+                State::TimedOut | State::Unreachable | State::Closed { .. } | State::NoAnswer
+            );
             self.mirror.take().map_or(Ok(()), |mirror| mirror.finish(keep))
         };
         result.and(finished)
@@ -109,6 +111,9 @@ impl<'a> Run<'a> {
             let wait = self.next_due(now).saturating_since(now).min(WAIT_MAX);
             if let Some(bytes) = self.socket.receive(wait) {
                 self.client.handle_datagram(self.clock.now(), bytes);
+            }
+            if self.socket.take_refusal() {
+                self.client.handle_refused(self.clock.now());
             }
         }
     }
@@ -200,6 +205,10 @@ impl<'a> Run<'a> {
                 "the session with {server} was closed: {}{}",
                 close_text(*reason),
                 in_words(text)
+            )),
+            State::Unreachable => Failure::Ended(format!(
+                "the session with {server} ended: nothing listens on that port any more; start `lfp-server serve` \
+                 there again"
             )),
             State::TimedOut => Failure::Ended(format!(
                 "the session with {server} ended: the server has fallen silent; check that it runs and can be reached"
