@@ -32,7 +32,8 @@ struct Reel {
 impl Reel {
     fn new(name: String, spec: &SourceSpec) -> Self {
         let mut scanner = Scanner::new(SourceId(0), open_local(spec).expect("a source of this process"));
-        let ticks = (0..TICKS).filter_map(|at| scanner.tick(Instant::from_micros(1 + at * TICK_US))).collect();
+        let ticks =
+            (0..TICKS).filter_map(|at| scanner.tick(Instant::from_micros(1 + at * TICK_US))).collect();
         Self { name, ticks }
     }
 

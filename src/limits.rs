@@ -17,7 +17,7 @@ pub const MOTION_VECTORS_MAX: usize = 8;
 /// Rectangles that one search for what moved finds.
 pub const MOTION_MOVES_MAX: usize = 128;
 /// Changed cells of either picture whose anchors vote on vectors; of more, so many are drawn.
-pub const MOTION_SAMPLE_CELLS: usize = 4096;
+pub const MOTION_SAMPLE_CELLS: usize = 1024;
 /// Ticks of a source that lie unread before its scans pause.
 pub const TICKS_UNREAD_MAX: usize = 4;
 /// Longest scan that the thread which keeps the time does itself; a longer one goes to a worker.

@@ -5,6 +5,8 @@
 //! pixels is the one that the vector says. So the search may miss a motion, and never invents one.
 
 mod search;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod votes;
 

@@ -102,7 +102,8 @@ impl Votes {
     }
 
     fn count(&mut self, vector: Vector, weight: u32) {
-        let spread = (vector.dx as u32).wrapping_mul(0x9e37_79b1) ^ (vector.dy as u32).wrapping_mul(0x85eb_ca6b);
+        let spread =
+            (vector.dx as u32).wrapping_mul(0x9e37_79b1) ^ (vector.dy as u32).wrapping_mul(0x85eb_ca6b);
         for probe in 0..PROBES {
             let at = (start(spread) + probe) & (VECTORS - 1);
             let slot = &mut self.vectors[at];
