@@ -12,6 +12,12 @@ pub const MAPPINGS_MAX: usize = 2 * SOURCES_MAX;
 pub const SESSIONS_MAX: usize = 64;
 /// Ticks that a source's time-based array remembers.
 pub const HISTORY_TICKS: usize = 64;
+/// Entries of a source's changed-region database.
+pub const HEAT_CHANGES_MAX: usize = 256;
+/// Rectangles of one tick that the changed-region database takes apart.
+pub const HEAT_RECTS_MAX: usize = 32;
+/// Inputs of a source that give artificial heat at once.
+pub const HEAT_SPOTS_MAX: usize = 16;
 /// Vectors that are tried in one search for what moved, beside as many of the last search.
 pub const MOTION_VECTORS_MAX: usize = 8;
 /// Rectangles that one search for what moved finds.
