@@ -18,6 +18,12 @@ pub const HEAT_CHANGES_MAX: usize = 256;
 pub const HEAT_RECTS_MAX: usize = 32;
 /// Inputs of a source that give artificial heat at once.
 pub const HEAT_SPOTS_MAX: usize = 16;
+/// Values of past ticks that are kept to be written again: those that readers may still hold, and one.
+pub const CONTEXTS_SPARE_MAX: usize = TICKS_UNREAD_MAX + 4;
+/// Regions of one tick.
+pub const REGIONS_MAX: usize = 64;
+/// Videos that are followed at once in one source.
+pub const VIDEOS_MAX: usize = 8;
 /// Vectors that are tried in one search for what moved, beside as many of the last search.
 pub const MOTION_VECTORS_MAX: usize = 8;
 /// Rectangles that one search for what moved finds.

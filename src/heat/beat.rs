@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::scan::Trend;
 use crate::time::{Instant, micros};
 
 /// Length of a bucket.
@@ -16,18 +17,6 @@ pub(super) fn bucket(at: Instant) -> u32 {
     u32::try_from(micros(at.saturating_since(Instant::ZERO)) / micros(BUCKET))
         .unwrap_or(u32::MAX - 1)
         .saturating_add(1)
-}
-
-/// Whether a cell changes more often than before.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Trend {
-    /// About as often.
-    #[default]
-    Steady,
-    /// More often.
-    Warming,
-    /// Less often.
-    Cooling,
 }
 
 /// The changes of one cell: a byte for each bucket, the newest lowest.

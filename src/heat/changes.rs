@@ -63,7 +63,7 @@ impl Changes {
 }
 
 /// Cells that two rectangles have in common.
-fn common(a: CellRect, b: CellRect) -> usize {
+pub(crate) fn common(a: CellRect, b: CellRect) -> usize {
     let span = |start: u16, len: u16, other: u16, other_len: u16| {
         usize::from((start + len).min(other + other_len).saturating_sub(start.max(other)))
     };

@@ -2,12 +2,12 @@
 
 use super::beat::{BUCKETS, Beat, bucket};
 use super::spots::Spots;
-use super::{Changes, Pyramid, Trend, around};
+use super::{Changes, Pyramid, around};
 use crate::geometry::{CellRect, Grid, Size};
 use crate::kernel::features::{Features, features};
 use crate::kernel::join::Joiner;
 use crate::limits::HEAT_RECTS_MAX;
-use crate::scan::{Delta, Picture};
+use crate::scan::{Class, Delta, Picture, Trend};
 use crate::time::Instant;
 
 /// Changes per second from which a cell is warm, and hot.
@@ -15,20 +15,6 @@ const WARM: u32 = 3;
 const HOT: u32 = 8;
 /// A hot cell is measured again after so many buckets, or when it has become another by its detail.
 const MEASURE_BUCKETS: u32 = 3;
-
-/// How often a cell changes, in words.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum Class {
-    /// Not in the last second.
-    #[default]
-    Cold,
-    /// Once or twice.
-    Cool,
-    /// A few times.
-    Warm,
-    /// All the time.
-    Hot,
-}
 
 /// What is known of each cell's past.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ mod engine;
 mod pyramid;
 mod spots;
 
-pub use beat::Trend;
-pub(crate) use changes::around;
+pub use crate::scan::{Class, Trend};
 pub use changes::{Change, Changes};
-pub use engine::{Class, Heat};
+pub(crate) use changes::{around, common};
+pub use engine::Heat;
 pub use pyramid::Pyramid;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::context;
 use crate::geometry::{CellRect, CellSet, Grid};
 use crate::limits::{
     CELL_PIXELS, DIGEST_CACHE_BYTES, ENCODE_BYTES_MAX, ENCODE_CACHE_BYTES, ENCODE_CELLS_MAX,
@@ -10,9 +11,9 @@ use crate::limits::{
 use crate::logic::cache::{BoundedCache, CacheCounters, Content};
 use crate::logic::record::{self, Coded, Scratch};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, region};
-use crate::scan::{Picture, Tick, TickState};
+use crate::scan::{Contexts, Picture, Tick, TickState};
 use lfp_proto::check;
-use lfp_proto::record::Record;
+use lfp_proto::record::{Context, Record};
 use lfp_proto::technique::{Technique, raw};
 
 /// Side, in cells, of the aligned blocks that no rectangle crosses, so that sessions that want overlapping
@@ -91,6 +92,7 @@ impl Encoder {
             encoder: self,
             request,
             picture,
+            contexts: &tick.contexts,
             wanted: &mut encoded.left,
             records: &mut encoded.records,
             scratch,
@@ -162,6 +164,7 @@ struct Job<'a> {
     encoder: &'a Encoder,
     request: &'a EncodeRequest,
     picture: &'a Picture,
+    contexts: &'a Contexts,
     /// What no record holds yet.
     wanted: &'a mut CellSet,
     records: &'a mut Vec<EncodedRecord>,
@@ -229,7 +232,10 @@ impl Job<'_> {
         let changed_at = self.picture.newest_change(cells);
         let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
         let coded = self.encoder.obtain(content, request.profile, self.picture, &mut self.scratch);
-        let Some(Coded { technique, context, payload }) = coded else { return false };
+        let Some(Coded { technique, payload }) = coded else { return false };
+        // Not kept with the bytes: what a region is taken for depends on the tick, its bytes on its pixels alone.
+        let is_flat = context::is_flat(self.picture, cells);
+        let context = if is_flat { Context::Flat } else { self.contexts.most_but_flat(cells) };
         self.bytes += Record::new(technique, context, cells, &payload).encoded_len();
         self.cells += cells.cells();
         for index in cells.indices(self.wanted.grid()) {
