@@ -12,12 +12,24 @@ pub const MAPPINGS_MAX: usize = 2 * SOURCES_MAX;
 pub const SESSIONS_MAX: usize = 64;
 /// Ticks that a source's time-based array remembers.
 pub const HISTORY_TICKS: usize = 64;
+/// Entries of a source's changed-region database.
+pub const HEAT_CHANGES_MAX: usize = 256;
+/// Rectangles of one tick that the changed-region database takes apart.
+pub const HEAT_RECTS_MAX: usize = 32;
+/// Inputs of a source that give artificial heat at once.
+pub const HEAT_SPOTS_MAX: usize = 16;
+/// Values of past ticks that are kept to be written again: those that readers may still hold, and one.
+pub const CONTEXTS_SPARE_MAX: usize = TICKS_UNREAD_MAX + 4;
+/// Regions of one tick.
+pub const REGIONS_MAX: usize = 64;
+/// Videos that are followed at once in one source.
+pub const VIDEOS_MAX: usize = 8;
 /// Vectors that are tried in one search for what moved, beside as many of the last search.
 pub const MOTION_VECTORS_MAX: usize = 8;
 /// Rectangles that one search for what moved finds.
 pub const MOTION_MOVES_MAX: usize = 128;
 /// Changed cells of either picture whose anchors vote on vectors; of more, so many are drawn.
-pub const MOTION_SAMPLE_CELLS: usize = 4096;
+pub const MOTION_SAMPLE_CELLS: usize = 1024;
 /// Searches for what moved that are kept for the next picture, over all sources.
 pub const MOTION_SEARCHES_MAX: usize = 16;
 /// Bytes of results of such searches that are kept for other sessions.

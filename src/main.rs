@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lfp::commands::{check_config, inspect, play, record, serve};
+use lfp::commands::{check_config, explain, inspect, play, record, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Serves virtual machines' screens over UDP, straight from their framebuffers: no agent in the guest
@@ -25,6 +25,7 @@ struct Cli {
 enum Command {
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
+    Explain(explain::ExplainArgs),
     Record(record::RecordArgs),
     Play(play::PlayArgs),
     CheckConfig(check_config::CheckConfigArgs),
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match &cli.command {
         Command::Serve(args) => done(serve::run(args)),
         Command::Inspect(args) => inspect::run(args).map_err(Into::into),
+        Command::Explain(args) => explain::run(args).map_err(Into::into),
         Command::Record(args) => record::run(args).map_err(Into::into),
         Command::Play(args) => play::run(args).map_err(Into::into),
         Command::CheckConfig(args) => done(check_config::run(args)),

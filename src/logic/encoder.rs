@@ -14,8 +14,9 @@ use crate::logic::cache::{BoundedCache, CacheCounters, Content};
 use crate::logic::copies::{self, Copied, Question, Searches};
 use crate::logic::record::{self, Coded, Scratch};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, region};
-use crate::scan::{Picture, Tick, TickState};
+use crate::scan::{Contexts, Picture, Tick, TickState};
 use lfp_proto::check;
+use lfp_proto::record::Context;
 use lfp_proto::technique::{Technique, copy, raw};
 
 /// Side, in cells, of the aligned blocks that no rectangle crosses, so that sessions that want overlapping
@@ -106,6 +107,7 @@ impl Encoder {
             encoder: self,
             request,
             picture,
+            contexts: &tick.contexts,
             wanted: &mut encoded.left,
             same: &mut encoded.same,
             records: &mut encoded.records,
@@ -198,6 +200,7 @@ struct Job<'a> {
     encoder: &'a Encoder,
     request: &'a EncodeRequest,
     picture: &'a Picture,
+    contexts: &'a Contexts,
     /// What no record holds yet.
     wanted: &'a mut CellSet,
     /// What the client has already.
@@ -237,7 +240,7 @@ impl Job<'_> {
         let question = Question::new(source, epoch, tick, base, self.wanted);
         let found = self.encoder.copies(question, base, self.picture, self.wanted);
         for copied in found.iter() {
-            let context = context::examine(self.picture, copied.cells);
+            let context = self.context(copied.cells);
             let payload = Arc::from(copy::encode(copied.vector));
             let used = Some(base.using(copied.base));
             self.push(EncodedRecord {
@@ -248,6 +251,13 @@ impl Job<'_> {
                 base: used,
             });
         }
+    }
+
+    /// What `cells` hold. Not kept with the bytes: what a region is taken for depends on the tick, its bytes on its
+    /// pixels alone.
+    fn context(&self, cells: CellRect) -> Context {
+        let is_flat = context::is_flat(self.picture, cells);
+        if is_flat { Context::Flat } else { self.contexts.most_but_flat(cells) }
     }
 
     /// Takes a record over, and its cells off what is wanted.
@@ -312,7 +322,8 @@ impl Job<'_> {
         let changed_at = self.picture.newest_change(cells);
         let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
         let coded = self.encoder.obtain(content, request.profile, self.picture, &mut self.scratch);
-        let Some(Coded { technique, context, payload }) = coded else { return false };
+        let Some(Coded { technique, payload }) = coded else { return false };
+        let context = self.context(cells);
         self.push(EncodedRecord { technique, context, cells, payload, base: None });
         true
     }

@@ -6,14 +6,13 @@ use crate::context;
 use crate::geometry::CellRect;
 use crate::logic::Profile;
 use crate::scan::Picture;
-use lfp_proto::record::{Context, RECORD_HEADER_MAX};
+use lfp_proto::record::RECORD_HEADER_MAX;
 use lfp_proto::technique::{Technique, bitmap, colour, raw};
 
-/// A rectangle's technique, context and bytes.
+/// A rectangle's technique and bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Coded {
     pub(super) technique: Technique,
-    pub(super) context: Context,
     pub(super) payload: Arc<[u8]>,
 }
 
@@ -42,10 +41,10 @@ pub(super) fn encode(
     let decodes = |technique: Technique| profile.decoders & technique.bit() != 0;
     let payload_max = payload_max(profile);
     let area = picture.size.clip(cells);
-    let context = context::examine(picture, cells);
-    if context == Context::Flat && decodes(Technique::Colour) {
+    let is_flat = context::is_flat(picture, cells);
+    if is_flat && decodes(Technique::Colour) {
         let payload = colour::encode(&[picture.tile(cells.x, cells.y)[0]])?;
-        return Some(Coded { technique: Technique::Colour, context, payload: Arc::from(payload) });
+        return Some(Coded { technique: Technique::Colour, payload: Arc::from(payload) });
     }
     picture.read(cells, &mut scratch.pixels);
     let raw_len = area.pixels() * raw::PIXEL_LEN;
@@ -54,17 +53,13 @@ pub(super) fn encode(
         let max = if decodes(Technique::Raw) { payload_max.min(raw_len - 1) } else { payload_max };
         scratch.bytes.clear();
         if scratch.bitmap.encode(&scratch.pixels, area.width.into(), max, &mut scratch.bytes) {
-            return Some(Coded {
-                technique: Technique::Bitmap,
-                context,
-                payload: Arc::from(&scratch.bytes[..]),
-            });
+            return Some(Coded { technique: Technique::Bitmap, payload: Arc::from(&scratch.bytes[..]) });
         }
     }
     if decodes(Technique::Raw) && raw_len <= payload_max {
         scratch.bytes.clear();
         raw::encode(&scratch.pixels, &mut scratch.bytes);
-        return Some(Coded { technique: Technique::Raw, context, payload: Arc::from(&scratch.bytes[..]) });
+        return Some(Coded { technique: Technique::Raw, payload: Arc::from(&scratch.bytes[..]) });
     }
     None
 }

@@ -10,13 +10,14 @@ use std::collections::VecDeque;
 use rayon::ThreadPool;
 
 use crate::clock;
+use crate::context::Watcher;
 use crate::hypervisor::{Source, SourceId};
 use crate::limits::TICKS_UNREAD_MAX;
 use crate::logic::{Digested, Encoded, Encoder, EncoderCounters, SessionKey};
 use crate::pipeline::lines::{Lines, Request};
 use crate::pipeline::slot::Slot;
 use crate::pipeline::{Event, inline};
-use crate::scan::{ScanCounters, Scanner, Tick};
+use crate::scan::{ScanCounters, Tick};
 use crate::server::Demand;
 use crate::time::{Instant, micros};
 use lfp_proto::frame::SurfaceState;
@@ -92,7 +93,7 @@ struct State {
 /// A scan that is due.
 struct Scan {
     slot: usize,
-    scanner: Scanner,
+    scanner: Watcher,
     watched: bool,
     slow: bool,
 }
@@ -104,7 +105,7 @@ impl Pipeline {
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         let now = clock::now();
-        let slot = |(id, source)| Slot::new(Scanner::new(id, source), now);
+        let slot = |(id, source)| Slot::new(Watcher::new(id, source), now);
         let state = State {
             slots: sources.into_iter().map(slot).collect(),
             lines: Lines::default(),
@@ -330,7 +331,7 @@ impl PipelineCounters {
 }
 
 /// The last tick of a scanner that has panicked.
-fn retire(mut scanner: Scanner, now: Instant) -> Option<Arc<Tick>> {
+fn retire(mut scanner: Watcher, now: Instant) -> Option<Arc<Tick>> {
     let source = scanner.id();
     tracing::error!(source = source.0, "the source failed and is given up; please report this");
     let text = "reading this source failed inside the server; restart the server and report this".to_owned();

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::context::Watcher;
 use crate::hypervisor::SourceId;
 use crate::limits::{REDISCOVER_INTERVAL, SCAN_INLINE_MAX, SCAN_RATE_MAX_HZ, TICKS_UNREAD_MAX};
 use crate::pipeline::SourceCounters;
-use crate::scan::{Scanner, Tick};
+use crate::scan::Tick;
 use crate::time::Instant;
 
 /// One source.
 pub(super) struct Slot {
     pub(super) id: SourceId,
     /// `None` while a scan is under way, and for good after one has panicked.
-    pub(super) scanner: Option<Scanner>,
+    pub(super) scanner: Option<Watcher>,
     pub(super) newest: Option<Arc<Tick>>,
     /// Ticks that nobody has fetched yet.
     pub(super) unread: usize,
@@ -28,7 +29,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(scanner: Scanner, now: Instant) -> Self {
+    pub(super) fn new(scanner: Watcher, now: Instant) -> Self {
         Self {
             id: scanner.id(),
             scanner: Some(scanner),
@@ -71,7 +72,7 @@ impl Slot {
     /// Returns the tick that is no longer the newest.
     pub(super) fn settle(
         &mut self,
-        scanner: Option<Scanner>,
+        scanner: Option<Watcher>,
         tick: Option<Arc<Tick>>,
         began: Instant,
         ended: Instant,

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use lfp_proto::frame::Refusal;
 use lfp_proto::limits;
+use lfp_proto::record::Context;
 use lfp_proto::technique::Technique;
 use serde_json::Value;
 
@@ -168,6 +169,15 @@ fn the_tables_of_techniques_and_reasons_are_the_code_s() {
     let stated: Vec<_> = reasons.iter().map(|row| format!("{} {}", row[0], row[1])).collect();
     let coded: Vec<_> =
         Refusal::ALL.iter().map(|reason| format!("{reason:?} {}", *reason as u8).to_lowercase()).collect();
+    assert_eq!(stated, coded);
+}
+
+#[test]
+fn the_table_of_contexts_is_the_code_s() {
+    let specification = specification();
+    let rows = table(&specification, "| context | name |");
+    let stated: Vec<_> = rows.iter().map(|row| (row[0].to_owned(), row[1])).collect();
+    let coded: Vec<_> = Context::ALL.iter().map(|one| ((*one as u8).to_string(), one.name())).collect();
     assert_eq!(stated, coded);
 }
 
