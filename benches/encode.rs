@@ -54,6 +54,9 @@ impl First {
             cells,
             profile: Profile { decoders: decoders(), record_max, without: Without::NOTHING },
             budget_bytes: usize::MAX,
+            base: None,
+            motion: false,
+            kept: CellSet::default(),
         }
     }
 

@@ -14,6 +14,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const RUNS: usize = 9;
 const FURTHER_SESSIONS: u64 = 8;
+const FAIRNESS_ROUNDS: usize = 5;
 const KIB: u64 = 1024;
 
 fn main() -> Outcome<()> {
@@ -23,6 +24,10 @@ fn main() -> Outcome<()> {
         return Ok(());
     }
     let client = client_binary()?;
+    // Named, one figure is measured alone.
+    if std::env::args().any(|argument| argument == "fairness") {
+        return fairness(&client);
+    }
     first_picture(&client)?;
     client_size(&client)?;
     client_memory(&client)?;
@@ -93,12 +98,15 @@ fn session_memory(client: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// How old a calm session's picture is, alone and beside one whose every cell changes all the time.
+/// How old a calm session's picture is, alone and beside a film. Processes of their own paint both, as guests do: the
+/// painters inside the server paint when they are scanned, and that would count as age.
 fn fairness(client: &Path) -> Outcome<()> {
     let config = tempfile::NamedTempFile::new()?;
+    let calm = Guest::start("synthetic:typing")?;
+    let storm = Guest::start("synthetic:video?size=1280x800")?;
     let services = serde_json::json!([
-        {"name": "calm", "source": "synthetic:typing"},
-        {"name": "storm", "source": "synthetic:video?size=1280x800"},
+        {"name": "calm", "source": calm.source()},
+        {"name": "storm", "source": storm.source()},
     ]);
     let listen = "127.0.0.1:0";
     serde_json::to_writer(
@@ -106,20 +114,66 @@ fn fairness(client: &Path) -> Outcome<()> {
         &serde_json::json!({"listen": listen, "plain": true, "services": services}),
     )?;
     let server = Server::start_with(&["--config", &config.path().to_string_lossy()])?;
-    let calm = || run_client(client, &server, &["--service", "calm", "--settle", "600000"]);
-    let alone = calm()?;
-    let mut storm = Command::new(client)
-        .args([&server.address, "--plain", "--quiet", "--seconds", "600", "--service", "storm"])
-        .stdout(Stdio::null())
-        .spawn()?;
-    let beside = calm();
-    storm.kill()?;
-    storm.wait()?;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    // By turns: what else the machine does changes from one minute to the next.
+    for _ in 0..FAIRNESS_ROUNDS {
+        alone.push(calm_staleness(client, &server)?);
+        let mut storm = Command::new(client)
+            .args([&server.address, "--plain", "--quiet", "--seconds", "600", "--service", "storm"])
+            .stdout(Stdio::null())
+            .spawn()?;
+        let staleness = calm_staleness(client, &server);
+        storm.kill()?;
+        storm.wait()?;
+        beside.push(staleness?);
+    }
+    for runs in [&mut alone, &mut beside] {
+        runs.sort_by_key(|(_, p95)| *p95);
+    }
+    let middle = FAIRNESS_ROUNDS / 2;
     println!(
-        "staleness of a calm session, ms: alone {}, beside a storm {} (aim: p95 within 1.2x)",
-        alone["staleness_ms"], beside?["staleness_ms"]
+        "staleness of a calm session, us (p50, p95) of {FAIRNESS_ROUNDS} runs: alone {alone:?}, beside a storm {beside:?}; p95 {:.2}x (aim: 1.2x)",
+        beside[middle].1 as f64 / alone[middle].1 as f64
     );
     Ok(())
+}
+
+/// The middle and the 95th percentile of a calm session's staleness, in microseconds.
+fn calm_staleness(client: &Path, server: &Server) -> Outcome<(u64, u64)> {
+    let report = run_client(client, server, &["--service", "calm", "--settle", "600000"])?;
+    let time = |percentile: &str| report["staleness_ms"][percentile].as_f64().map(|ms| (ms * 1_000.0) as u64);
+    time("p50").zip(time("p95")).ok_or_else(|| "the client saw no whole frame".into())
+}
+
+/// A process that paints into shared memory, ended when dropped.
+struct Guest {
+    process: Child,
+    screen: tempfile::TempPath,
+}
+
+impl Guest {
+    fn start(painter: &str) -> Outcome<Self> {
+        let screen = tempfile::NamedTempFile::new_in("/dev/shm")?.into_temp_path();
+        // It takes over no file that is not a painter's.
+        std::fs::remove_file(&screen)?;
+        let process = Command::new(env!("CARGO_BIN_EXE_lfp-server"))
+            .args(["--log", "warn", "play", painter, "--shm"])
+            .arg(&screen)
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Self { process, screen })
+    }
+
+    fn source(&self) -> String {
+        format!("shm:{}", self.screen.display())
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// A running server on a port of its own, ended when dropped.

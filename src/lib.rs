@@ -17,6 +17,8 @@ pub mod hypervisor;
 
 pub mod scan;
 
+pub mod heat;
+
 pub mod context;
 
 pub mod logic;

@@ -12,22 +12,53 @@ pub const MAPPINGS_MAX: usize = 2 * SOURCES_MAX;
 pub const SESSIONS_MAX: usize = 64;
 /// Ticks that a source's time-based array remembers.
 pub const HISTORY_TICKS: usize = 64;
+/// Entries of a source's changed-region database.
+pub const HEAT_CHANGES_MAX: usize = 256;
+/// Rectangles of one tick that the changed-region database takes apart.
+pub const HEAT_RECTS_MAX: usize = 32;
+/// Inputs of a source that give artificial heat at once.
+pub const HEAT_SPOTS_MAX: usize = 16;
+/// Values of past ticks that are kept to be written again: those that readers may still hold, and one.
+pub const CONTEXTS_SPARE_MAX: usize = TICKS_UNREAD_MAX + 4;
+/// Regions of one tick.
+pub const REGIONS_MAX: usize = 64;
+/// Videos that are followed at once in one source.
+pub const VIDEOS_MAX: usize = 8;
 /// Vectors that are tried in one search for what moved, beside as many of the last search.
 pub const MOTION_VECTORS_MAX: usize = 8;
 /// Rectangles that one search for what moved finds.
 pub const MOTION_MOVES_MAX: usize = 128;
 /// Changed cells of either picture whose anchors vote on vectors; of more, so many are drawn.
-pub const MOTION_SAMPLE_CELLS: usize = 4096;
+pub const MOTION_SAMPLE_CELLS: usize = 1024;
+/// Searches for what moved that are kept for the next picture, over all sources.
+pub const MOTION_SEARCHES_MAX: usize = 16;
+/// Bytes of results of such searches that are kept for other sessions.
+pub const MOTION_CACHE_BYTES: usize = 1 << 20;
+/// Refused records of 100 with a base, beyond which records build only on what is known to have come.
+pub const BASE_REFUSALS_PERCENT: u32 = 2;
+/// Records in a row that have to come before they build on what is still on its way again: at first, and at most.
+pub const CLEAN_RECORDS_MIN: u32 = 256;
+/// See [`CLEAN_RECORDS_MIN`].
+pub const CLEAN_RECORDS_MAX: u32 = 8_192;
 /// Ticks of a source that lie unread before its scans pause.
 pub const TICKS_UNREAD_MAX: usize = 4;
-/// Longest scan that the thread which keeps the time does itself; a longer one goes to a worker.
-pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(4);
+/// Longest scan that the thread which keeps the time does itself; longer ones have threads of their own.
+pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(2);
+/// Threads for longer ones.
+pub const SCAN_WORKERS: usize = 2;
 /// Fastest scan of a source, per second.
 pub const SCAN_RATE_MAX_HZ: u32 = 240;
 /// Encode requests of one session that may be under way at once.
 pub const ENCODES_PENDING_MAX: usize = 8;
 /// Time after which a session asks encoders again that had nothing for it.
 pub const ENCODE_RETRY: Duration = Duration::from_millis(10);
+/// Longest time that encoded records wait for others to fill a packet with them.
+pub const FILL_WAIT: Duration = Duration::from_millis(1);
+/// Time after which an encode request counts as lost. No fault is known that loses one; a session whose picture stood
+/// still for ever would be the worst of outcomes.
+pub const ENCODE_PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two cells for a client that refuses what it gets: a few kilobytes a second.
+pub const REFUSED_INTERVAL: Duration = Duration::from_millis(250);
 /// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
 pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 /// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.
@@ -89,8 +120,11 @@ pub const REDISCOVER_INTERVAL: Duration = Duration::from_millis(250);
 pub const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// Datagrams that the network loop takes before it looks after everything else.
 pub const RECEIVE_BATCH: usize = 64;
-/// Datagrams that the network loop sends before it listens again.
-pub const SEND_BATCH: usize = 8;
+/// Datagrams that the network loop sends before it listens again: what one session has to say waits behind at most so
+/// many of the others'.
+pub const SEND_BATCH: usize = 16;
+/// Bytes of a datagram with pixels that padding may take, so that it is as long as the next.
+pub const PADDING_MAX: usize = 32;
 /// Bytes asked for as receive and send buffer of the server's socket.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time that orderly closing takes after a signal.

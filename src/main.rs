@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lfp::commands::{CommandError, check_config, inspect, play, record, serve};
+use lfp::commands::{CommandError, check_config, explain, inspect, play, record, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Serves virtual machines' screens over UDP, straight from their framebuffers: no agent in the guest
@@ -32,6 +32,7 @@ Exit codes:
 enum Command {
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
+    Explain(explain::ExplainArgs),
     Record(record::RecordArgs),
     Play(play::PlayArgs),
     CheckConfig(check_config::CheckConfigArgs),
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| (error.to_string(), ExitCode::FAILURE)),
         Command::Inspect(args) => inspect::run(args).map_err(told),
+        Command::Explain(args) => explain::run(args).map_err(told),
         Command::Record(args) => record::run(args).map_err(told),
         Command::Play(args) => play::run(args).map_err(told),
         Command::CheckConfig(args) => check_config::run(args).map(|()| ExitCode::SUCCESS).map_err(told),

@@ -22,6 +22,7 @@ use crate::limits::{
 };
 use crate::machine::{self, Event};
 use crate::marks::{ClockOffset, Marks};
+use crate::reach::Reach;
 use crate::sent::Sent;
 use crate::state::State;
 use crate::stats::Stats;
@@ -42,6 +43,7 @@ pub struct Client {
     arrivals: Arrivals,
     sent: Sent,
     heard_at: Instant,
+    reach: Reach,
     said_at: Instant,
     closes_left: u32,
     close_due: Instant,
@@ -74,6 +76,7 @@ impl Client {
             arrivals: Arrivals::default(),
             sent: Sent::default(),
             heard_at: now,
+            reach: Reach::default(),
             said_at: now,
             closes_left: 0,
             close_due: now,
@@ -124,6 +127,14 @@ impl Client {
         self.state = state;
     }
 
+    /// The server's host has refused a datagram: it says that nobody listens there. Call [`Client::poll_transmit`]
+    /// afterwards.
+    pub fn handle_refused(&mut self, now: Instant) {
+        if self.state == State::Established && self.reach.on_refused(now) {
+            self.turn(Event::Unreachable, State::Unreachable);
+        }
+    }
+
     /// Does what the passing of time asks for. Call it when the time of [`Client::poll_timeout`] has come, or at
     /// any other; then [`Client::poll_transmit`].
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -158,11 +169,13 @@ impl Client {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Connecting => Some(self.handshake.due()),
-            State::Established => [self.window.ack_due(), self.input.due(), self.digests.due()]
-                .into_iter()
-                .flatten()
-                .chain([self.keep_alive_at(), self.idle_at()])
-                .min(),
+            State::Established => {
+                [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()]
+                    .into_iter()
+                    .flatten()
+                    .chain([self.keep_alive_at(), self.idle_at()])
+                    .min()
+            }
             State::Closing => Some(self.close_due),
             _ => None,
         }
@@ -306,6 +319,7 @@ impl Client {
             self.digests.hurry(now);
         }
         self.heard_at = now;
+        self.reach.on_heard();
         if let Some(lost) = self.arrivals.on_packet(number) {
             self.marks.on_lost(lost);
         }
@@ -478,7 +492,7 @@ impl Client {
         let acks = is_due(self.window.ack_due());
         let inputs = is_due(self.input.due());
         let digests = is_due(self.digests.due());
-        let pings = self.keep_alive_at() <= now;
+        let pings = self.keep_alive_at() <= now || is_due(self.reach.probe_at());
         if !(acks || inputs || digests || pings) {
             return None;
         }
@@ -492,6 +506,7 @@ impl Client {
         }
         if pings {
             elicits |= builder.push(&Frame::Ping);
+            self.reach.on_probe(now);
         }
         if builder.is_empty() {
             // What was due has vanished meanwhile: expired input, a picture gone.

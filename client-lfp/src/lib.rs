@@ -24,6 +24,7 @@ mod handshake;
 mod histogram;
 mod input;
 mod marks;
+mod reach;
 mod reference;
 mod sent;
 mod state;

@@ -17,6 +17,13 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shortest and longest idle time-out that is taken from a server.
 pub const IDLE_TIMEOUT_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
+/// While the server's host refuses datagrams: time between two that the server would answer, ...
+pub const REFUSED_PROBE: Duration = Duration::from_millis(500);
+/// ... and the silence and the refusals in a row after which the server is gone.
+pub const REFUSED_SILENCE: Duration = Duration::from_secs(2);
+/// See [`REFUSED_SILENCE`].
+pub const REFUSED_TIMES: u32 = 3;
+
 /// How often CLOSE is sent, and how far apart.
 pub const CLOSE_REPEATS: u32 = 3;
 /// Time between two CLOSEs.

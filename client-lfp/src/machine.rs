@@ -33,6 +33,8 @@ pub enum Event {
     Close,
     /// Nothing has come for too long.
     Idle,
+    /// The server's host says that nobody listens.
+    Unreachable,
     /// The user has had enough, and the server may have made a session.
     UserEnds,
     /// The same, before the server can have made one.
@@ -71,7 +73,7 @@ pub const fn step(phase: Phase, event: Event) -> Option<(Phase, Deed)> {
         (Phase::Asking, Event::UserEndsEarly) => (Phase::Closed, Deed::Nothing),
         (Phase::Asking | Phase::Open, Event::UserEnds) => (Phase::Closing, Deed::Close),
         (Phase::Open | Phase::Closing, Event::Data) => (phase, Deed::Act),
-        (Phase::Open, Event::Close | Event::Idle) => (Phase::Closed, Deed::Tell),
+        (Phase::Open, Event::Close | Event::Idle | Event::Unreachable) => (Phase::Closed, Deed::Tell),
         (Phase::Closing, Event::Close | Event::Said) => (Phase::Closed, Deed::Nothing),
         _ => return None,
     })
@@ -95,7 +97,7 @@ impl Phase {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Timer,
         Self::Challenge,
         Self::Accept,
@@ -104,6 +106,7 @@ impl Event {
         Self::Data,
         Self::Close,
         Self::Idle,
+        Self::Unreachable,
         Self::UserEnds,
         Self::UserEndsEarly,
         Self::Said,
@@ -121,6 +124,7 @@ impl Event {
             Self::Data => "DATA",
             Self::Close => "CLOSE",
             Self::Idle => "idle time-out",
+            Self::Unreachable => "server unreachable",
             Self::UserEnds => "user ends",
             Self::UserEndsEarly => "user ends, no cookie sent",
             Self::Said => "last CLOSE sent",

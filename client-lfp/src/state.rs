@@ -9,7 +9,7 @@ use crate::machine::Phase;
 ///
 /// ```text
 /// Connecting -> Established -> Closing -> Ended
-///      |             |-> Closed, TimedOut
+///      |             |-> Closed, TimedOut, Unreachable
 ///      |-> Refused, NoAnswer, Closing (if a cookie was sent), Ended
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +40,8 @@ pub enum State {
     NoAnswer,
     /// The server fell silent for longer than its idle time-out.
     TimedOut,
+    /// The server's host says that nobody listens there any more, and the server says nothing.
+    Unreachable,
 }
 
 impl State {
@@ -55,9 +57,12 @@ impl State {
             Self::Connecting => Phase::Asking,
             Self::Established => Phase::Open,
             Self::Closing => Phase::Closing,
-            Self::Ended | Self::Closed { .. } | Self::Refused { .. } | Self::NoAnswer | Self::TimedOut => {
-                Phase::Closed
-            }
+            Self::Ended
+            | Self::Closed { .. }
+            | Self::Refused { .. }
+            | Self::NoAnswer
+            | Self::TimedOut
+            | Self::Unreachable => Phase::Closed,
         }
     }
 
@@ -73,6 +78,7 @@ impl State {
             Self::Refused { .. } => "refused",
             Self::NoAnswer => "no-answer",
             Self::TimedOut => "timed-out",
+            Self::Unreachable => "unreachable",
         }
     }
 }

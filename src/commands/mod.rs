@@ -1,6 +1,7 @@
 //! What the words of the command line do.
 
 pub mod check_config;
+pub mod explain;
 pub mod inspect;
 pub mod play;
 pub mod record;

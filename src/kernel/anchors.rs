@@ -19,53 +19,66 @@ pub const NONE: u32 = u32::MAX;
 
 const _: () = assert!(CELL_PIXELS == 256, "a place in a cell takes eight bits");
 
+/// Corners beyond which only hashes below a quarter of all are looked at: the smallest of so many lie there.
+const CORNERS_MANY: u32 = 64;
+
 /// The anchors of one cell, one for each class: the hash in the high 24 bits, row and column of the window's first
 /// pixel in four bits each; [`NONE`] where there is none.
 #[must_use]
 pub fn anchors(tile: &[u32; CELL_PIXELS]) -> [u32; ANCHORS] {
-    let mut sums = [[0_u32; SIDE]; SIDE];
-    for (row, sums) in tile.chunks_exact(SIDE).zip(&mut sums) {
-        *sums = across(row.try_into().expect("a row of a cell"));
-    }
+    let keys = keys(tile);
+    let corners: u32 = keys.iter().map(|key| u32::from(*key != NONE)).sum();
+    let below = if corners > CORNERS_MANY { 1 << 30 } else { NONE };
     let mut best = [NONE; ANCHORS];
-    for y in 0..=SIDE - HEIGHT {
-        let inner: &[u32; SIDE] = row(tile, y + INNER.1);
-        let above: &[u32; SIDE] = row(tile, y + INNER.1 - 1);
-        let corner: [bool; SIDE - WIDTH + 1] = std::array::from_fn(|x| {
-            let at = x + INNER.0;
-            (inner[at] != inner[at - 1]) & (inner[at] != above[at])
-        });
-        if !corner.contains(&true) {
-            continue;
-        }
-        let (first, second) = (&sums[y], &sums[y + 1]);
-        let (third, fourth) = (&sums[y + 2], &sums[y + 3]);
-        for x in (0..corner.len()).filter(|x| corner[*x]) {
-            let pair = first[x].wrapping_add(second[x].rotate_left(8));
-            let sum = pair.wrapping_add(third[x].wrapping_add(fourth[x].rotate_left(8)).rotate_left(16));
-            let hash = (sum ^ sum >> 15).wrapping_mul(0x85eb_ca6b);
-            let key = hash & !0xff | (y << 4 | x) as u32;
-            let class = (hash >> 8) as usize % ANCHORS;
+    for keys in keys.chunks_exact(SIDE).take(SIDE - HEIGHT + 1) {
+        let flags: [u8; SIDE] = std::array::from_fn(|x| u8::from(keys[x] < below));
+        let mut flags = u128::from_le_bytes(flags) & COLUMNS;
+        while flags != 0 {
+            let key = keys[flags.trailing_zeros() as usize / 8];
+            let class = (key >> 8) as usize % ANCHORS;
             best[class] = best[class].min(key);
+            flags &= flags - 1;
         }
     }
     best
 }
 
-fn row(tile: &[u32; CELL_PIXELS], y: usize) -> &[u32; SIDE] {
-    tile[y * SIDE..][..SIDE].try_into().expect("a row of a cell")
-}
+/// One byte for each column in which a window that lies inside the cell can begin.
+const COLUMNS: u128 = (1 << ((SIDE - WIDTH + 1) * 8)) - 1;
 
-/// For each column a sum over the eight pixels from there on. Every pixel of a window is rotated by another number of
-/// bits (1, 2, 4 across, 8, 16 down), so that the same two colours in another order make another sum.
-fn across(row: &[u32; SIDE]) -> [u32; SIDE] {
-    let mut one = [0_u32; SIDE + WIDTH];
-    for (sum, pixel) in one.iter_mut().zip(row) {
+/// For each place the anchor that it would be, [`NONE`] if its inner pixel is no corner.
+///
+/// The cell is taken as one run of pixels, so that each step is a loop over vectors; windows that begin too far right
+/// or down reach into the next row, or beyond the cell, and are never looked at. Each pixel of a window is rotated by
+/// another number of bits (1, 2, 4 across, 8, 16 down), so that the same two colours in another order make another sum.
+fn keys(tile: &[u32; CELL_PIXELS]) -> [u32; CELL_PIXELS] {
+    let mut one = [0; CELL_PIXELS + SIDE];
+    for (sum, pixel) in one.iter_mut().zip(tile) {
         *sum = pixel.wrapping_add(0x517c_c1b7).wrapping_mul(0x9e37_79b1);
     }
-    let two: [u32; SIDE + 6] = std::array::from_fn(|x| one[x].wrapping_add(one[x + 1].rotate_left(1)));
-    let four: [u32; SIDE + 4] = std::array::from_fn(|x| two[x].wrapping_add(two[x + 2].rotate_left(2)));
-    std::array::from_fn(|x| four[x].wrapping_add(four[x + 4].rotate_left(4)))
+    let mut two = [0; CELL_PIXELS + SIDE];
+    add_rotated(&one, &mut two, 1, 1);
+    add_rotated(&two, &mut one, 2, 2);
+    add_rotated(&one, &mut two, 4, 4);
+    add_rotated(&two, &mut one, SIDE, 8);
+    add_rotated(&one, &mut two, 2 * SIDE, 16);
+    let mut keys = [NONE; CELL_PIXELS];
+    let inner = INNER.1 * SIDE + INNER.0;
+    let around = tile[inner..].iter().zip(&tile[inner - 1..]).zip(&tile[inner - SIDE..]);
+    for (at, ((key, sum), ((pixel, left), above))) in keys.iter_mut().zip(&two).zip(around).enumerate() {
+        let hash = (sum ^ sum >> 15).wrapping_mul(0x85eb_ca6b);
+        let corner = u32::from(pixel != left) & u32::from(pixel != above);
+        *key = hash & !0xff | at as u32 | corner.wrapping_sub(1);
+    }
+    keys
+}
+
+/// To each sum the one `step` places on, its bits rotated; the last `step` sums stay what they were.
+#[inline]
+fn add_rotated(from: &[u32; CELL_PIXELS + SIDE], to: &mut [u32; CELL_PIXELS + SIDE], step: usize, bits: u32) {
+    for ((to, first), second) in to.iter_mut().zip(from).zip(&from[step..]) {
+        *to = first.wrapping_add(second.rotate_left(bits));
+    }
 }
 
 #[cfg(test)]

@@ -4,3 +4,6 @@ pub mod anchors;
 pub mod compare;
 pub mod cpu;
 pub mod detail;
+pub mod features;
+pub mod join;
+pub mod pack;

@@ -1,20 +1,24 @@
 //! Answers encode and digest requests from a tick. One encoder serves every session, from any thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ablation::Part;
+use crate::context;
 use crate::geometry::{CellRect, CellSet, Grid};
 use crate::limits::{
     CELL_PIXELS, DIGEST_CACHE_BYTES, ENCODE_BYTES_MAX, ENCODE_CACHE_BYTES, ENCODE_CELLS_MAX,
+    MOTION_CACHE_BYTES,
 };
+use crate::logic::base::Base;
 use crate::logic::cache::{BoundedCache, CacheCounters, Content};
+use crate::logic::copies::{self, Copied, Question, Searches};
 use crate::logic::record::{self, Coded, Scratch};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, region};
-use crate::scan::{Picture, Tick, TickState};
+use crate::scan::{Contexts, Picture, Tick, TickState};
 use lfp_proto::check;
-use lfp_proto::record::Record;
-use lfp_proto::technique::{Technique, raw};
+use lfp_proto::record::Context;
+use lfp_proto::technique::{Technique, copy, raw};
 
 /// Side, in cells, of the aligned blocks that no rectangle crosses, so that sessions that want overlapping
 /// cells arrive at the same rectangles.
@@ -26,6 +30,8 @@ const FLAT_CELLS_MIN: usize = 8;
 pub struct Encoder {
     records: BoundedCache<(Content, Profile), Option<Coded>>,
     digests: BoundedCache<Content, u32>,
+    motions: BoundedCache<Question, Arc<[Copied]>>,
+    searches: Searches,
     scratch: Mutex<Vec<Scratch>>,
     trials: AtomicU64,
     misfits: AtomicU64,
@@ -57,6 +63,8 @@ impl Encoder {
         Self {
             records: BoundedCache::new(cache_bytes),
             digests: BoundedCache::new(DIGEST_CACHE_BYTES),
+            motions: BoundedCache::new(MOTION_CACHE_BYTES),
+            searches: Searches::default(),
             scratch: Mutex::new(Vec::new()),
             trials: AtomicU64::new(0),
             misfits: AtomicU64::new(0),
@@ -78,6 +86,13 @@ impl Encoder {
     /// request on the same tick gives the same records, whatever else the encoder does.
     #[must_use]
     pub fn encode(&self, request: &EncodeRequest, tick: &Tick) -> Encoded {
+        self.encode_until(request, tick, &|| false)
+    }
+
+    /// [`Encoder::encode`] that ends, once `pressed` says that somebody else waits, with the record that fills a
+    /// packet: the records are the first of those that it would have made, or all.
+    #[must_use]
+    pub fn encode_until(&self, request: &EncodeRequest, tick: &Tick, pressed: &dyn Fn() -> bool) -> Encoded {
         let mut encoded = Encoded { tick: tick.number, captured: tick.captured, ..Encoded::nothing(request) };
         let grid = request.cells.grid();
         let picture = match &tick.state {
@@ -87,17 +102,27 @@ impl Encoder {
         if (tick.source, tick.epoch) != (request.source, request.epoch) {
             return encoded;
         }
+        encoded.picture = Some(Arc::new(picture.clone()));
         let scratch = self.lock_scratch().pop().unwrap_or_default();
         let mut job = Job {
             encoder: self,
             request,
             picture,
+            contexts: &tick.contexts,
             wanted: &mut encoded.left,
+            same: &mut encoded.same,
             records: &mut encoded.records,
             scratch,
+            pressed,
             bytes: 0,
             cells: 0,
         };
+        if let Some(base) = request.base.as_deref().filter(|base| base.picture.size == picture.size) {
+            if request.motion {
+                job.keep(base);
+                job.cover_copies(base, tick.number);
+            }
+        }
         for block in blocks(grid) {
             if job.is_over() {
                 break;
@@ -158,6 +183,19 @@ impl Encoder {
         coded
     }
 
+    /// What of `wanted` can be copied from `base`, from the cache or searched.
+    fn copies(&self, question: Question, base: &Base, picture: &Picture, wanted: &CellSet) -> Arc<[Copied]> {
+        if let Some(found) = self.motions.find(&question) {
+            return found;
+        }
+        let Question { source, epoch, .. } = question;
+        let found: Arc<[Copied]> = self
+            .searches
+            .with(source, epoch, picture.size, |search| copies::find(base, picture, wanted, search).into());
+        self.motions.keep(question, Arc::clone(&found), size_of_val(&*found));
+        found
+    }
+
     fn lock_scratch(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
         // A push or a pop leaves the list sound whatever happens.
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
@@ -169,10 +207,14 @@ struct Job<'a> {
     encoder: &'a Encoder,
     request: &'a EncodeRequest,
     picture: &'a Picture,
+    contexts: &'a Contexts,
     /// What no record holds yet.
     wanted: &'a mut CellSet,
+    /// What the client has already.
+    same: &'a mut CellSet,
     records: &'a mut Vec<EncodedRecord>,
     scratch: Scratch,
+    pressed: &'a dyn Fn() -> bool,
     /// Of the records made.
     bytes: usize,
     /// In the records made.
@@ -181,7 +223,58 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn is_over(&self) -> bool {
-        self.bytes >= self.request.budget_bytes.clamp(1, ENCODE_BYTES_MAX) || self.cells >= ENCODE_CELLS_MAX
+        self.bytes >= self.request.budget_bytes.clamp(1, ENCODE_BYTES_MAX)
+            || self.cells >= ENCODE_CELLS_MAX
+            || self.bytes >= self.request.profile.record_max && (self.pressed)()
+    }
+
+    /// Leaves out what the client shows already.
+    fn keep(&mut self, base: &Base) {
+        for index in self.request.cells.iter().filter(|index| self.request.kept.contains(*index)) {
+            if copies::same(&base.picture, self.picture, index) {
+                self.wanted.remove(index);
+                self.same.insert(index);
+            }
+        }
+    }
+
+    /// Makes records of what the client can copy from its base.
+    fn cover_copies(&mut self, base: &Base, tick: u64) {
+        if self.request.profile.decoders & Technique::Copy.bit() == 0 || self.wanted.is_empty() {
+            return;
+        }
+        let (source, epoch) = (self.request.source, self.request.epoch);
+        let question = Question::new(source, epoch, tick, base, self.wanted);
+        let found = self.encoder.copies(question, base, self.picture, self.wanted);
+        for copied in found.iter() {
+            let context = self.context(copied.cells);
+            let payload = Arc::from(copy::encode(copied.vector));
+            let used = Some(base.using(copied.base));
+            self.push(EncodedRecord {
+                technique: Technique::Copy,
+                context,
+                cells: copied.cells,
+                payload,
+                base: used,
+            });
+        }
+    }
+
+    /// What `cells` hold. Not kept with the bytes: what a region is taken for depends on the tick, its bytes on its
+    /// pixels alone.
+    fn context(&self, cells: CellRect) -> Context {
+        let is_flat = context::is_flat(self.picture, cells);
+        if is_flat { Context::Flat } else { self.contexts.most_but_flat(cells) }
+    }
+
+    /// Takes a record over, and its cells off what is wanted.
+    fn push(&mut self, record: EncodedRecord) {
+        self.bytes += record.wire_len();
+        self.cells += record.cells.cells();
+        for index in record.cells.indices(self.wanted.grid()) {
+            self.wanted.remove(index);
+        }
+        self.records.push(record);
     }
 
     /// Makes records of what is wanted of `block` and has one colour over a good many cells.
@@ -242,14 +335,10 @@ impl Job<'_> {
         let changed_at = self.picture.newest_change(cells);
         let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
         let coded = self.encoder.obtain(content, request.profile, self.picture, &mut self.scratch);
-        let Some(Coded { technique, context, rows, payload }) = coded else { return false };
+        let Some(Coded { technique, rows, payload }) = coded else { return false };
         let cells = CellRect { height: rows, ..cells };
-        self.bytes += Record::new(technique, context, cells, &payload).encoded_len();
-        self.cells += cells.cells();
-        for index in cells.indices(self.wanted.grid()) {
-            self.wanted.remove(index);
-        }
-        self.records.push(EncodedRecord { technique, context, cells, payload });
+        let context = self.context(cells);
+        self.push(EncodedRecord { technique, context, cells, payload, base: None });
         true
     }
 }

@@ -1,6 +1,8 @@
 //! Logic: chooses regions and techniques, and encodes on request.
 
+mod base;
 mod cache;
+mod copies;
 mod encoder;
 mod record;
 mod region;
@@ -8,6 +10,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use base::{Base, BaseUse};
 pub use cache::CacheCounters;
 pub use encoder::{Encoder, EncoderCounters};
 pub use request::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, SessionKey};

@@ -7,14 +7,13 @@ use crate::geometry::CellRect;
 use crate::limits::CELL;
 use crate::logic::Profile;
 use crate::scan::Picture;
-use lfp_proto::record::{Context, RECORD_HEADER_MAX};
+use lfp_proto::record::RECORD_HEADER_MAX;
 use lfp_proto::technique::{Technique, bitmap, colour, dictionary, raw};
 
-/// A rectangle's technique, context and bytes.
+/// A rectangle's technique and bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Coded {
     pub(super) technique: Technique,
-    pub(super) context: Context,
     /// Rows of cells that it holds: of what was to be encoded, those from the top that fit.
     pub(super) rows: u16,
     pub(super) payload: Arc<[u8]>,
@@ -46,11 +45,10 @@ pub(super) fn encode(
     let decodes = |technique: Technique| profile.decoders & technique.bit() != 0;
     let payload_max = payload_max(profile);
     let area = picture.size.clip(cells);
-    let context = context::examine(picture, cells);
     let coded = |technique: Technique, rows: u16, payload: &[u8]| {
-        Some(Coded { technique, context, rows, payload: Arc::from(payload) })
+        Some(Coded { technique, rows, payload: Arc::from(payload) })
     };
-    if context == Context::Flat && decodes(Technique::Colour) {
+    if context::is_flat(picture, cells) && decodes(Technique::Colour) {
         let payload = colour::encode(&[picture.tile(cells.x, cells.y)[0]])?;
         return coded(Technique::Colour, cells.height, &payload);
     }

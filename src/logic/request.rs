@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
+use crate::logic::base::{Base, BaseUse};
+use crate::scan::Picture;
 use crate::time::Instant;
 use crate::units::Epoch;
-use lfp_proto::record::Context;
+use lfp_proto::record::{Base as WireBase, Context, Record};
 use lfp_proto::technique::Technique;
 
 /// Names a session within one server run; never reused.
@@ -40,6 +42,13 @@ pub struct EncodeRequest {
     pub profile: Profile,
     /// Stop once so many bytes of records have been made (at least one record is).
     pub budget_bytes: usize,
+    /// What records may build on.
+    pub base: Option<Arc<Base>>,
+    /// Look first for what is in the base already, here or elsewhere: so many cells are asked for that it can be seen.
+    pub motion: bool,
+    /// The cells, asked for or not, that the client shows as they are in the base: nothing need be sent for those that
+    /// have the same pixels again.
+    pub kept: CellSet,
 }
 
 /// One record, ready to be put into a packet; shared between sessions of a profile.
@@ -53,6 +62,23 @@ pub struct EncodedRecord {
     pub cells: CellRect,
     /// The technique's bytes.
     pub payload: Arc<[u8]>,
+    /// What it is decoded against.
+    pub base: Option<BaseUse>,
+}
+
+impl EncodedRecord {
+    /// The record as it goes into the packet that sends it first, on `base`.
+    #[must_use]
+    pub fn wire(&self, base: WireBase) -> Record<'_> {
+        Record { base, ..Record::new(self.technique, self.context, self.cells, &self.payload) }
+    }
+
+    /// Bytes that it takes in a packet.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        let check = |used: BaseUse| WireBase::Reference { slot: used.slot, check: 0 };
+        self.wire(self.base.map_or(WireBase::None, check)).encoded_len()
+    }
 }
 
 /// The answer to an [`EncodeRequest`].
@@ -68,8 +94,12 @@ pub struct Encoded {
     pub tick: u64,
     /// When that tick was captured.
     pub captured: Instant,
-    /// Records for some or all of the cells asked for, and for no others.
+    /// That picture, if there was one.
+    pub picture: Option<Arc<Picture>>,
+    /// Records for some or all of the cells asked for. A copy may bring others with it, as they are in the picture.
     pub records: Vec<EncodedRecord>,
+    /// The cells asked for that are kept, and have the pixels of the base: there is nothing to send.
+    pub same: CellSet,
     /// The cells asked for that no record holds, because the budget ran out or the epoch is over.
     pub left: CellSet,
 }
@@ -110,7 +140,9 @@ impl Encoded {
             epoch: request.epoch,
             tick: 0,
             captured: Instant::ZERO,
+            picture: None,
             records: Vec::new(),
+            same: CellSet::new(request.cells.grid()),
             left: request.cells.clone(),
         }
     }

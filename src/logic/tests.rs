@@ -8,7 +8,7 @@ use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::SourceId;
 use crate::limits::{CELL, ENCODE_BYTES_MAX};
 use crate::scan::fake::Rng;
-use crate::scan::{Delta, Picture, Tick, TickState};
+use crate::scan::{Contexts, Delta, Picture, Tick, TickState};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::record::{Base, Context, Record};
@@ -75,7 +75,7 @@ fn tick(picture: &Picture, number: u64) -> Tick {
     let at = Instant::from_micros(number * 10);
     let delta = Delta { tick: number, at, cells: CellSet::full(picture.size.grid()) };
     let state = TickState::Live { picture: picture.clone(), delta };
-    Tick { source: SourceId(1), number, captured: at, epoch: Epoch(1), state }
+    Tick { source: SourceId(1), number, captured: at, epoch: Epoch(1), state, contexts: Contexts::unknown() }
 }
 
 fn request(cells: CellSet) -> EncodeRequest {
@@ -86,6 +86,9 @@ fn request(cells: CellSet) -> EncodeRequest {
         cells,
         profile: Profile { decoders: decoders(), record_max: 1_100, without: Without::NOTHING },
         budget_bytes: usize::MAX,
+        base: None,
+        motion: false,
+        kept: CellSet::default(),
     }
 }
 

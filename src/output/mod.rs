@@ -1,6 +1,7 @@
 //! Output: the UDP socket and the network thread's loop. Decides nothing: [`crate::server::Server`] does.
 
 mod network;
+mod outbox;
 mod socket;
 mod wake;
 

@@ -11,8 +11,9 @@ use nix::sys::time::TimeSpec;
 
 use crate::clock;
 use crate::hypervisor::Control;
-use crate::limits::{DATAGRAM_MAX, RECEIVE_BATCH, SEND_BATCH, SHUTDOWN_GRACE};
-use crate::output::socket::{Sent, Socket};
+use crate::limits::{DATAGRAM_MAX, RECEIVE_BATCH, SHUTDOWN_GRACE};
+use crate::output::outbox::Outbox;
+use crate::output::socket::Socket;
 use crate::output::{StopSignals, Waker};
 use crate::pipeline::{Event, PipelineHandle};
 use crate::server::{Input, Output, Server};
@@ -42,8 +43,7 @@ pub struct Network {
     pipeline: PipelineHandle,
     waker: Waker,
     control: Control,
-    /// A datagram that the kernel had no room for.
-    held: Option<(SocketAddr, Vec<u8>)>,
+    outbox: Outbox,
 }
 
 impl Network {
@@ -59,7 +59,7 @@ impl Network {
         control: Control,
     ) -> Result<Self, NetworkError> {
         let socket = Socket::bind(listen).map_err(|error| NetworkError::Bind { listen, error })?;
-        Ok(Self { socket, server, pipeline, waker, control, held: None })
+        Ok(Self { socket, server, pipeline, waker, control, outbox: Outbox::default() })
     }
 
     /// The address listened on.
@@ -96,26 +96,25 @@ impl Network {
         }
     }
 
-    /// Does what the server says as of now until it has nothing more to say, the kernel's send buffer is full, or
-    /// [`SEND_BATCH`] datagrams went: a datagram costs tens of microseconds, and what others have to say (a tick, an
-    /// encode, an ack) should not wait behind a fast session's burst. Time stands still meanwhile, so that no session
-    /// earns while it sends.
+    /// Does what the server says as of now until it has nothing more to say, the kernel's send buffer is full, or the
+    /// outbox is: what others have to say (a tick, an encode, an ack) should not wait behind a fast session's burst.
+    /// Time stands still meanwhile, so that no session earns while it sends.
     fn drain_outputs(&mut self) -> Option<Instant> {
         let now = clock::now();
-        let mut sent = 0;
+        let wake_at = self.fill_outbox(now);
+        let Self { outbox, socket, server, .. } = self;
+        outbox.send(socket, |buffer| server.recycle(buffer));
+        if self.outbox.is_empty() { wake_at } else { None }
+    }
+
+    /// Returns when the server has more to say though nothing happens: at once if the outbox is full.
+    fn fill_outbox(&mut self, now: Instant) -> Option<Instant> {
         loop {
-            if let Some((to, bytes)) = self.held.take() {
-                if self.socket.send(to, &bytes) == Sent::Full {
-                    self.held = Some((to, bytes));
-                    return None;
-                }
-                sent += 1;
-                if sent == SEND_BATCH {
-                    return Some(now);
-                }
+            if self.outbox.is_full() {
+                return Some(now);
             }
             match self.server.poll(now) {
-                Output::Transmit { to, bytes } => self.held = Some((to, bytes)),
+                Output::Transmit { to, bytes } => self.outbox.push(to, bytes),
                 Output::Encode(request) => self.pipeline.encode(request),
                 Output::Digest(request) => self.pipeline.digest(request),
                 Output::Demand(demand) => self.pipeline.demand(demand),
@@ -125,10 +124,10 @@ impl Network {
         }
     }
 
-    /// Waits for a datagram, the pipeline, a signal, room in the send buffer if something is held, or `timeout`.
+    /// Waits for a datagram, the pipeline, a signal, room in the send buffer if something waits for that, or `timeout`.
     fn wait(&self, timeout: Option<Duration>, stop: &StopSignals) -> Result<(), NetworkError> {
         let readable = PollFlags::POLLIN;
-        let socket = if self.held.is_some() { readable | PollFlags::POLLOUT } else { readable };
+        let socket = if !self.outbox.is_empty() { readable | PollFlags::POLLOUT } else { readable };
         let mut fds = [
             PollFd::new(self.socket.as_fd(), socket),
             PollFd::new(self.waker.as_fd(), readable),

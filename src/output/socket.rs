@@ -1,9 +1,11 @@
 //! The one UDP socket of a server.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, getsockopt, sendmsg, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 
 use crate::limits::SOCKET_BUFFER_BYTES;
@@ -12,6 +14,8 @@ use crate::limits::SOCKET_BUFFER_BYTES;
 #[derive(Debug)]
 pub(super) struct Socket {
     udp: UdpSocket,
+    /// Whether the kernel cuts one long send into datagrams.
+    segments: bool,
 }
 
 /// What became of a datagram that was to be sent.
@@ -21,6 +25,8 @@ pub(super) enum Sent {
     Done,
     /// The kernel's buffer is full: try again once the socket is writable.
     Full,
+    /// The kernel does not take these datagrams together.
+    Apart,
 }
 
 impl Socket {
@@ -34,7 +40,9 @@ impl Socket {
         // The kernel grants what its own limits allow; whatever that is will do.
         let _ = buffers.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = buffers.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-        Ok(Self { udp })
+        // A kernel that does not know the option would send the whole as one datagram.
+        let segments = getsockopt(&udp, sockopt::UdpGsoSegment).is_ok();
+        Ok(Self { udp, segments })
     }
 
     /// The address bound, with the port that the kernel chose where 0 was asked for.
@@ -54,6 +62,30 @@ impl Socket {
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Sends `datagrams`, all as long as the first but the last, which may be shorter, with one call.
+    pub(super) fn send_together(&mut self, to: SocketAddr, datagrams: &[IoSlice<'_>]) -> Sent {
+        let Some(len) = datagrams.first().and_then(|first| u16::try_from(first.len()).ok()) else {
+            return Sent::Apart;
+        };
+        if !self.segments {
+            return Sent::Apart;
+        }
+        let cut = [ControlMessage::UdpGsoSegments(&len)];
+        let to = SockaddrStorage::from(to);
+        match sendmsg(self.udp.as_raw_fd(), datagrams, &cut, MsgFlags::empty(), Some(&to)) {
+            Ok(_) => Sent::Done,
+            Err(Errno::EAGAIN) => Sent::Full,
+            Err(error) => {
+                // The device cannot. What else there is (too long for this path, unreachable) is this address's alone.
+                if matches!(error, Errno::EIO | Errno::EOPNOTSUPP | Errno::ENOPROTOOPT) {
+                    tracing::info!(%error, "datagrams are sent one by one");
+                    self.segments = false;
+                }
+                Sent::Apart
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::hypervisor::{Source, SourceId};
-use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX};
+use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, SCAN_WORKERS};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
 use crate::pipeline::lines::Request;
 use crate::pipeline::run::{Pipeline, PipelineCounters};
@@ -60,12 +60,8 @@ impl PipelineHandle {
         workers: NonZero<usize>,
     ) -> Result<Self, PipelineError> {
         let workers = workers.get();
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(workers)
-            .thread_name(|index| format!("lfp-worker-{index}"))
-            .build()
-            .map_err(|error| PipelineError::Workers { workers, error })?;
-        let pipeline = Arc::new(Pipeline::new(sources, pool, Box::new(wake)));
+        let pools = [start_pool("worker", workers)?, start_pool("scan", SCAN_WORKERS)?];
+        let pipeline = Arc::new(Pipeline::new(sources, pools, Box::new(wake)));
         let thread = std::thread::Builder::new().name("lfp-pipeline".to_owned());
         let keeper = Arc::clone(&pipeline);
         let thread = thread.spawn(move || keeper.keep_time())?;
@@ -130,6 +126,14 @@ impl Drop for PipelineHandle {
             let _ = thread.join();
         }
     }
+}
+
+fn start_pool(name: &'static str, threads: usize) -> Result<rayon::ThreadPool, PipelineError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(move |index| format!("lfp-{name}-{index}"))
+        .build()
+        .map_err(|error| PipelineError::Workers { workers: threads, error })
 }
 
 /// Requests of one session that wait for a worker.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::context::Watcher;
 use crate::hypervisor::{Source, SourceId};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Encoder};
-use crate::scan::{Scanner, Tick};
+use crate::scan::Tick;
 use crate::time::Instant;
 
 /// For simulations, tests and commands, where the caller keeps the time.
 pub struct Inline {
-    sources: Vec<(Scanner, Option<Arc<Tick>>)>,
+    sources: Vec<(Watcher, Option<Arc<Tick>>)>,
     encoder: Encoder,
 }
 
@@ -17,7 +18,7 @@ impl Inline {
     /// A pipeline that has not looked at any source yet.
     #[must_use]
     pub fn new(sources: Vec<(SourceId, Box<dyn Source>)>) -> Self {
-        let scanner = |(id, source)| (Scanner::new(id, source), None);
+        let scanner = |(id, source)| (Watcher::new(id, source), None);
         Self { sources: sources.into_iter().map(scanner).collect(), encoder: Encoder::default() }
     }
 
@@ -40,7 +41,7 @@ impl Inline {
     /// Answers from the newest tick.
     #[must_use]
     pub fn encode(&self, request: &EncodeRequest) -> Encoded {
-        encode(&self.encoder, request, self.newest(request.source).map(|tick| &**tick))
+        encode(&self.encoder, request, self.newest(request.source).map(|tick| &**tick), &|| false)
     }
 
     /// Answers from the newest tick.
@@ -58,7 +59,7 @@ impl Inline {
     fn with(
         &mut self,
         source: SourceId,
-        scan: impl FnOnce(&mut Scanner) -> Option<Arc<Tick>>,
+        scan: impl FnOnce(&mut Watcher) -> Option<Arc<Tick>>,
     ) -> Option<Arc<Tick>> {
         let (scanner, newest) = self.sources.iter_mut().find(|(scanner, _)| scanner.id() == source)?;
         let tick = scan(scanner)?;
@@ -67,9 +68,14 @@ impl Inline {
     }
 }
 
-/// Answers `request` from `tick`, or with no records if there is no tick yet.
-pub(super) fn encode(encoder: &Encoder, request: &EncodeRequest, tick: Option<&Tick>) -> Encoded {
-    tick.map_or_else(|| Encoded::nothing(request), |tick| encoder.encode(request, tick))
+/// Answers `request` from `tick`, or with no records if there is no tick yet; soon once `pressed` says so.
+pub(super) fn encode(
+    encoder: &Encoder,
+    request: &EncodeRequest,
+    tick: Option<&Tick>,
+    pressed: &dyn Fn() -> bool,
+) -> Encoded {
+    tick.map_or_else(|| Encoded::nothing(request), |tick| encoder.encode_until(request, tick, pressed))
 }
 
 /// Answers `request` from `tick`, or with no checksum if there is no tick yet.

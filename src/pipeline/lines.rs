@@ -44,13 +44,19 @@ impl Lines {
         self.lines.get(&session).map_or(0, |line| line.waiting.len())
     }
 
-    /// Puts a request at the end of its session's line.
-    pub(super) fn push(&mut self, request: Request) {
-        let line = self.lines.entry(request.session()).or_default();
+    /// Puts a request at the end of its session's line. Says whether one of the `workers` should end early what it
+    /// does for another session: all are at work, none for this one, which has had no more time than one that is served.
+    pub(super) fn push(&mut self, request: Request, workers: usize) -> bool {
+        let session = request.session();
+        let line = self.lines.entry(session).or_default();
         if line.waiting.is_empty() {
             line.served = line.served.max(self.level);
         }
         line.waiting.push_back(request);
+        let (served, idle) = (line.served, line.under_way == 0);
+        let busy = || self.lines.values().filter(|other| other.under_way > 0);
+        let at_work: usize = busy().map(|other| other.under_way).sum();
+        idle && at_work >= workers && busy().any(|other| other.served >= served)
     }
 
     /// Takes the request whose turn it is.
@@ -99,7 +105,7 @@ mod tests {
         for _ in 0..2_000 {
             for session in 0..3 {
                 while lines.waiting(SessionKey(session)) < 4 {
-                    lines.push(request(session));
+                    lines.push(request(session), 1);
                 }
             }
             let cost = |session: u64| [5_000, 100, 900][session as usize];
@@ -113,24 +119,40 @@ mod tests {
     #[test]
     fn who_comes_back_has_saved_nothing_up_and_nothing_is_left_behind() {
         let mut lines = Lines::default();
-        lines.push(request(1));
+        lines.push(request(1), 1);
         assert_eq!(serve(&mut lines, |_| 10), Some(1));
         for _ in 0..50 {
-            lines.push(request(2));
+            lines.push(request(2), 1);
             assert_eq!(serve(&mut lines, |_| 100), Some(2));
         }
         for _ in 0..4 {
-            lines.push(request(1));
-            lines.push(request(2));
+            lines.push(request(1), 1);
+            lines.push(request(2), 1);
         }
         let order: Vec<_> = std::iter::from_fn(|| serve(&mut lines, |_| 100)).collect();
         assert_eq!(order.len(), 8);
         let early = order[..4].iter().filter(|session| **session == 1).count();
         assert!((2..=3).contains(&early), "{order:?}");
         for session in 3..1_000 {
-            lines.push(request(session));
+            lines.push(request(session), 1);
             serve(&mut lines, |_| 0);
         }
         assert!(lines.lines.len() <= 3, "{} lines are kept", lines.lines.len());
+    }
+
+    #[test]
+    fn a_session_that_waits_presses_others_and_never_itself() {
+        let mut lines = Lines::default();
+        assert!(!lines.push(request(1), 1), "a worker is free");
+        lines.pop();
+        assert!(!lines.push(request(1), 1), "it would only hurry itself");
+        assert!(lines.push(request(2), 1));
+        assert!(!lines.push(request(3), 2), "another worker is free");
+        lines.charge(SessionKey(1), Duration::from_micros(500));
+        let second = lines.pop().map(|request| request.session());
+        assert_eq!(second, Some(SessionKey(2)));
+        lines.charge(SessionKey(2), Duration::from_micros(900));
+        lines.pop();
+        assert!(!lines.push(request(2), 1), "it has had more than the one that is served");
     }
 }

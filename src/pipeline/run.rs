@@ -1,6 +1,7 @@
 //! What the pipeline's threads do.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use std::collections::VecDeque;
 use rayon::ThreadPool;
 
 use crate::clock;
+use crate::context::Watcher;
 use crate::hypervisor::{Source, SourceId};
 use crate::limits::TICKS_UNREAD_MAX;
 use crate::logic::{Digested, Encoded, Encoder, EncoderCounters, SessionKey};
 use crate::pipeline::lines::{Lines, Request};
 use crate::pipeline::slot::Slot;
 use crate::pipeline::{Event, inline};
-use crate::scan::{ScanCounters, Scanner, Tick};
+use crate::scan::{ScanCounters, Tick};
 use crate::server::Demand;
 use crate::time::{Instant, micros};
 use lfp_proto::frame::SurfaceState;
@@ -72,6 +74,10 @@ pub(super) struct Pipeline {
     changed: Condvar,
     encoder: Encoder,
     pool: ThreadPool,
+    /// What scans that take long run on: no encode waits behind one, and none behind an encode.
+    scans: ThreadPool,
+    /// Somebody waits whose turn it is: a worker should soon be done. Set and cleared under the lock of `state`.
+    pressed: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -87,7 +93,7 @@ struct State {
 /// A scan that is due.
 struct Scan {
     slot: usize,
-    scanner: Scanner,
+    scanner: Watcher,
     watched: bool,
     slow: bool,
 }
@@ -95,11 +101,11 @@ struct Scan {
 impl Pipeline {
     pub(super) fn new(
         sources: Vec<(SourceId, Box<dyn Source>)>,
-        pool: ThreadPool,
+        [pool, scans]: [ThreadPool; 2],
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         let now = clock::now();
-        let slot = |(id, source)| Slot::new(Scanner::new(id, source), now);
+        let slot = |(id, source)| Slot::new(Watcher::new(id, source), now);
         let state = State {
             slots: sources.into_iter().map(slot).collect(),
             lines: Lines::default(),
@@ -107,7 +113,15 @@ impl Pipeline {
             counters: PipelineCounters::default(),
             stopping: false,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), encoder: Encoder::default(), pool, wake }
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            encoder: Encoder::default(),
+            pool,
+            scans,
+            pressed: AtomicBool::new(false),
+            wake,
+        }
     }
 
     pub(super) fn waiting(&self, session: SessionKey) -> usize {
@@ -116,7 +130,12 @@ impl Pipeline {
 
     /// Puts `request` in its session's line, and has a worker serve whoever is then first.
     pub(super) fn ask(self: &Arc<Self>, request: Request) {
-        self.lock().lines.push(request);
+        let workers = self.pool.current_num_threads();
+        let mut state = self.lock();
+        if state.lines.push(request, workers) {
+            self.pressed.store(true, Ordering::Relaxed);
+        }
+        drop(state);
         let pipeline = Arc::clone(self);
         self.pool.spawn_fifo(move || pipeline.serve());
     }
@@ -177,7 +196,7 @@ impl Pipeline {
                     drop(state);
                     if scan.slow {
                         let pipeline = Arc::clone(&self);
-                        self.pool.spawn_fifo(move || pipeline.scan(scan));
+                        self.scans.spawn_fifo(move || pipeline.scan(scan));
                     } else {
                         self.scan(scan);
                     }
@@ -231,6 +250,7 @@ impl Pipeline {
             return;
         }
         let Some(request) = state.lines.pop() else { return };
+        self.pressed.store(false, Ordering::Relaxed);
         let tick = state.newest(match &request {
             Request::Encode(request) => request.source,
             Request::Digest(request) => request.source,
@@ -259,7 +279,10 @@ impl Pipeline {
 
     fn work(&self, request: &Request, tick: Option<&Tick>) -> Event {
         match request {
-            Request::Encode(request) => Event::Encoded(inline::encode(&self.encoder, request, tick)),
+            Request::Encode(request) => {
+                let pressed = || self.pressed.load(Ordering::Relaxed);
+                Event::Encoded(inline::encode(&self.encoder, request, tick, &pressed))
+            }
             Request::Digest(request) => Event::Digested(inline::digest(&self.encoder, request, tick)),
         }
     }
@@ -279,9 +302,11 @@ impl State {
     }
 
     fn begin(&mut self, slot: usize) -> Option<Scan> {
+        // Where nobody else waits for the thread that keeps the time, no other need be woken.
+        let crowded = self.slots.iter().filter(|slot| slot.is_watched()).count() > 1;
         let source = &mut self.slots[slot];
         let scanner = source.scanner.take()?;
-        Some(Scan { slot, scanner, watched: source.is_watched(), slow: source.is_slow() })
+        Some(Scan { slot, scanner, watched: source.is_watched(), slow: crowded && source.is_slow() })
     }
 
     fn newest(&self, source: SourceId) -> Option<Arc<Tick>> {
@@ -306,7 +331,7 @@ impl PipelineCounters {
 }
 
 /// The last tick of a scanner that has panicked.
-fn retire(mut scanner: Scanner, now: Instant) -> Option<Arc<Tick>> {
+fn retire(mut scanner: Watcher, now: Instant) -> Option<Arc<Tick>> {
     let source = scanner.id();
     tracing::error!(source = source.0, "the source failed and is given up; please report this");
     let text = "reading this source failed inside the server; restart the server and report this".to_owned();

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::context::Watcher;
 use crate::hypervisor::SourceId;
 use crate::limits::{REDISCOVER_INTERVAL, SCAN_INLINE_MAX, SCAN_RATE_MAX_HZ, TICKS_UNREAD_MAX};
 use crate::pipeline::SourceCounters;
-use crate::scan::{Scanner, Tick};
+use crate::scan::Tick;
 use crate::time::Instant;
 
 /// One source.
 pub(super) struct Slot {
     pub(super) id: SourceId,
     /// `None` while a scan is under way, and for good after one has panicked.
-    pub(super) scanner: Option<Scanner>,
+    pub(super) scanner: Option<Watcher>,
     pub(super) newest: Option<Arc<Tick>>,
     /// Ticks that nobody has fetched yet.
     pub(super) unread: usize,
@@ -22,11 +23,13 @@ pub(super) struct Slot {
     /// When the next scan is to begin.
     due: Instant,
     live: bool,
+    /// Scans in a row, up to now, that took long.
+    slow_scans: u32,
     pub(super) counters: SourceCounters,
 }
 
 impl Slot {
-    pub(super) fn new(scanner: Scanner, now: Instant) -> Self {
+    pub(super) fn new(scanner: Watcher, now: Instant) -> Self {
         Self {
             id: scanner.id(),
             scanner: Some(scanner),
@@ -35,6 +38,7 @@ impl Slot {
             rate_hz: 0,
             due: now,
             live: false,
+            slow_scans: 0,
             counters: SourceCounters::default(),
         }
     }
@@ -44,9 +48,10 @@ impl Slot {
         self.rate_hz > 0
     }
 
-    /// Whether its scans are better done by a worker than by the thread that keeps the time.
-    pub(super) fn is_slow(&self) -> bool {
-        self.counters.scan_us_last > SCAN_INLINE_MAX.as_micros() as u64
+    /// Whether its scans are better done elsewhere than by the thread that keeps the time. One that took long says
+    /// little: the thread may have been kept from running.
+    pub(super) const fn is_slow(&self) -> bool {
+        self.slow_scans >= SLOW_SCANS
     }
 
     /// Sets the pace.
@@ -67,7 +72,7 @@ impl Slot {
     /// Returns the tick that is no longer the newest.
     pub(super) fn settle(
         &mut self,
-        scanner: Option<Scanner>,
+        scanner: Option<Watcher>,
         tick: Option<Arc<Tick>>,
         began: Instant,
         ended: Instant,
@@ -79,6 +84,7 @@ impl Slot {
         self.scanner = scanner;
         let took = ended.saturating_since(began);
         self.counters.took(took);
+        self.slow_scans = if took > SCAN_INLINE_MAX { self.slow_scans.saturating_add(1) } else { 0 };
         self.due = self.after(ended, took);
         let tick = tick?;
         self.unread += 1;
@@ -105,3 +111,6 @@ impl Slot {
         }
     }
 }
+
+/// Long scans in a row after which a source counts as slow.
+const SLOW_SCANS: u32 = 2;

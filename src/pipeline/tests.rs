@@ -85,6 +85,9 @@ fn request(session: u64, tick: &Tick) -> EncodeRequest {
         cells: delta.cells.clone(),
         profile: Profile { decoders: decoders(), record_max: 1_100, without: Without::NOTHING },
         budget_bytes: 100_000,
+        base: None,
+        motion: false,
+        kept: CellSet::default(),
     }
 }
 

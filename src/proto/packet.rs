@@ -244,6 +244,12 @@ impl Builder {
         }
     }
 
+    /// Fills what is left of the payload with PADDING.
+    pub fn fill_up(&mut self) {
+        let full = self.limit.max(self.bytes.len());
+        self.bytes.resize(full, 0);
+    }
+
     /// Closes the datagram with its checksum.
     ///
     /// # Panics

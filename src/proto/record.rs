@@ -20,27 +20,63 @@ pub enum Context {
     Unknown = 0,
     /// One colour.
     Flat = 1,
+    /// Writing: a few colours and hard edges.
+    Text = 2,
+    /// Lines, buttons, icons: a few colours, and less on them than on writing.
+    Interface = 3,
+    /// A photograph, or a picture painted like one.
+    Photo = 4,
+    /// Colours that change slowly and evenly.
+    Gradient = 5,
+    /// A moving picture.
+    Video = 6,
+    /// Content that moves inside a frame that stays.
+    Scroll = 7,
+    /// A window or an icon that moves with its frame.
+    Drag = 8,
+    /// Cells that flip between two contents.
+    Blink = 9,
+    /// Pixels without any order.
+    Noise = 10,
 }
 
 impl Context {
-    /// Every context, in the order of its number.
-    pub const ALL: [Self; 2] = [Self::Unknown, Self::Flat];
+    /// Every context, in the order of the numbers.
+    pub const ALL: [Self; 11] = [
+        Self::Unknown,
+        Self::Flat,
+        Self::Text,
+        Self::Interface,
+        Self::Photo,
+        Self::Gradient,
+        Self::Video,
+        Self::Scroll,
+        Self::Drag,
+        Self::Blink,
+        Self::Noise,
+    ];
 
-    /// The name as it stands in JSON.
+    /// A number from the wire; one that this version does not know is [`Context::Unknown`].
+    #[must_use]
+    pub const fn from_wire(value: u8) -> Self {
+        if (value as usize) < Self::ALL.len() { Self::ALL[value as usize] } else { Self::Unknown }
+    }
+
+    /// The name, as SPEC section 6 has it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Flat => "flat",
-        }
-    }
-
-    /// A number from the wire; one that this version does not know is [`Context::Unknown`].
-    #[must_use]
-    pub const fn from_wire(value: u8) -> Self {
-        match value {
-            1 => Self::Flat,
-            _ => Self::Unknown,
+            Self::Text => "text",
+            Self::Interface => "interface",
+            Self::Photo => "photo",
+            Self::Gradient => "gradient",
+            Self::Video => "video",
+            Self::Scroll => "scroll",
+            Self::Drag => "drag",
+            Self::Blink => "blink",
+            Self::Noise => "noise",
         }
     }
 }

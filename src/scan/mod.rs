@@ -1,5 +1,6 @@
 //! Scan: finds what changed, keeps the picture, remembers when.
 
+mod contexts;
 #[cfg(test)]
 pub(crate) mod fake;
 mod picture;
@@ -9,6 +10,7 @@ mod tests;
 mod tick;
 mod time_array;
 
+pub use contexts::{CellContext, Class, Contexts, Move, Region, Trend, Vector};
 pub use picture::{CellRow, Picture, Tile};
 pub use scanner::{ScanCounters, Scanner};
 pub use tick::{Delta, Tick, TickState};

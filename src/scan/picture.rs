@@ -104,6 +104,34 @@ impl Picture {
         }
     }
 
+    /// Takes the cells of `cells` over from `from`, a picture of the same size.
+    pub fn adopt(&mut self, cells: CellRect, from: &Self) {
+        let columns = usize::from(cells.x)..usize::from(cells.x + cells.width);
+        for y in usize::from(cells.y)..usize::from(cells.y + cells.height) {
+            let (row, other) = (&mut self.rows[y], &from.rows[y]);
+            if Arc::ptr_eq(row, other) {
+                continue;
+            }
+            if columns.len() == other.tiles.len() {
+                *row = Arc::clone(other);
+                continue;
+            }
+            let row = Arc::make_mut(row);
+            row.tiles[columns.clone()].clone_from_slice(&other.tiles[columns.clone()]);
+            row.changed_at[columns.clone()].copy_from_slice(&other.changed_at[columns.clone()]);
+            row.detail[columns.clone()].copy_from_slice(&other.detail[columns.clone()]);
+        }
+    }
+
+    /// Shares the rows that are the same in `other`, a picture of the same size of the same epoch.
+    pub fn share(&mut self, other: &Self) {
+        for (row, other) in self.rows.iter_mut().zip(&other.rows) {
+            if !Arc::ptr_eq(row, other) && row.changed_at == other.changed_at {
+                *row = Arc::clone(other);
+            }
+        }
+    }
+
     /// Puts `tile`, which is 0 outside the surface, into the cell at column `x`, row `y`, as changed in tick
     /// `number`; returns the tile that was there. Past pictures that share the row keep what they have.
     pub fn put(&mut self, x: u16, y: u16, tile: Arc<Tile>, number: u64) -> Arc<Tile> {

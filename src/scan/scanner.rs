@@ -7,7 +7,7 @@ use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::{Source, SourceError, SourceId, Surface, View};
 use crate::limits::{CELL, CELL_PIXELS};
 use crate::pixel;
-use crate::scan::{Delta, Entry, Picture, Tick, TickState, Tile, TimeArray};
+use crate::scan::{Contexts, Delta, Entry, Picture, Tick, TickState, Tile, TimeArray};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::frame::SurfaceState;
@@ -174,7 +174,8 @@ impl Scanner {
     fn publish(&mut self, captured: Instant, state: TickState) -> Arc<Tick> {
         self.number += 1;
         self.counters.ticks += 1;
-        Arc::new(Tick { source: self.id, number: self.number, captured, epoch: self.epoch, state })
+        let contexts = Contexts::unknown();
+        Arc::new(Tick { source: self.id, number: self.number, captured, epoch: self.epoch, state, contexts })
     }
 }
 

@@ -1,8 +1,10 @@
 //! The tick: what one scan of one source found.
 
+use std::sync::Arc;
+
 use crate::geometry::CellSet;
 use crate::hypervisor::SourceId;
-use crate::scan::Picture;
+use crate::scan::{Contexts, Picture};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::frame::SurfaceState;
@@ -50,4 +52,6 @@ pub struct Tick {
     pub epoch: Epoch,
     /// What it showed.
     pub state: TickState,
+    /// What later engines say about it; nothing is known where none has looked.
+    pub contexts: Arc<Contexts>,
 }

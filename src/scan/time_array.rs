@@ -104,6 +104,15 @@ impl TimeArray {
         true
     }
 
+    /// Notes what each cell that changed in tick `tick` holds, as `context` says of its row-major index. Says whether
+    /// the tick is remembered.
+    pub fn note_each(&mut self, tick: u64, context: impl Fn(usize) -> Context) -> bool {
+        let Ok(at) = self.entries.binary_search_by_key(&tick, |entry| entry.delta.tick) else { return false };
+        let Entry { delta, contexts } = &mut self.entries[at];
+        delta.cells.iter().zip(contexts).for_each(|(cell, held)| *held = context(cell));
+        true
+    }
+
     fn union(&self, wanted: impl Fn(&Delta) -> bool) -> CellSet {
         let mut cells = CellSet::new(self.grid);
         // Ticks and times ascend, so the wanted ones are the newest.
@@ -165,5 +174,11 @@ mod tests {
         assert!(!array.note(3, &flat, Context::Flat));
         let contexts = [1, 2, 3, 4].map(|cell| array.context(cell));
         assert_eq!(contexts, [Context::Unknown, Context::Unknown, Context::Flat, Context::Unknown]);
+        assert!(array.note_each(1, |cell| if cell == 1 { Context::Text } else { Context::Photo }));
+        assert!(!array.note_each(9, |_| Context::Text));
+        assert_eq!(
+            [1, 2, 3].map(|cell| array.context(cell)),
+            [Context::Text, Context::Unknown, Context::Photo]
+        );
     }
 }

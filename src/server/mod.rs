@@ -17,7 +17,7 @@ use crate::connection::Cookies;
 use crate::connection::machine::{Deed, Event, step};
 use crate::directory::{Directory, InputPolicy, Service};
 use crate::hypervisor::{Action, SourceId};
-use crate::limits::REPLIES_PENDING_MAX;
+use crate::limits::{REPLIES_PENDING_MAX, SEND_BATCH};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, SessionKey};
 use crate::scan::{Tick, TickState};
 use crate::session::{Session, Step, Wish};
@@ -110,6 +110,8 @@ pub struct Server {
     /// Answers to those who have no session.
     replies: VecDeque<(SocketAddr, Vec<u8>)>,
     actions: VecDeque<Action>,
+    /// Buffers of datagrams that were sent.
+    spare: Vec<Vec<u8>>,
     unknown_closed_at: Option<Instant>,
     closing: bool,
     stats: ServerStats,
@@ -126,6 +128,7 @@ impl Server {
             sources: Sources::default(),
             replies: VecDeque::new(),
             actions: VecDeque::new(),
+            spare: Vec::new(),
             unknown_closed_at: None,
             closing: false,
             stats: ServerStats::default(),
@@ -191,11 +194,18 @@ impl Server {
         }
     }
 
+    /// Takes back the buffer of an [`Output::Transmit`] that is done with, so that the next need not be allocated.
+    pub fn recycle(&mut self, bytes: Vec<u8>) {
+        if self.spare.len() < SEND_BATCH {
+            self.spare.push(bytes);
+        }
+    }
+
     /// Gives a session its turn.
     fn turn(&mut self, now: Instant, key: SessionKey) -> Option<Output> {
         let session = self.roster.get_mut(key)?;
         let was_open = session.closing().is_none();
-        let step = session.poll(now);
+        let step = session.poll(now, &mut self.spare);
         let address = session.address();
         let (is_over, closes) = (session.is_over(), was_open && session.closing().is_some());
         self.fetch_releases(now, key);

@@ -66,6 +66,16 @@ pub struct SessionTotals {
     pub cells_repaired: u64,
     /// Records refused.
     pub records_refused: u64,
+    /// Records sent that build on a reference.
+    pub records_based: u64,
+    /// Records dropped unsent because what they built on had moved on, or was lost.
+    pub records_unbased: u64,
+    /// Cells that changed and were again what the client had, so that nothing was sent.
+    pub cells_kept: u64,
+    /// References made, or made anew.
+    pub holds: u64,
+    /// Times that records began to build on what is still on its way, or ceased to.
+    pub base_turns: u64,
     /// Digests that differed.
     pub digests_differing: u64,
     /// Input events given to guests.
@@ -77,6 +87,11 @@ impl SessionTotals {
         self.packets_lost += stats.packets_lost;
         self.cells_repaired += stats.cells_repaired;
         self.records_refused += stats.refused();
+        self.records_based += stats.records_based;
+        self.records_unbased += stats.records_unbased;
+        self.cells_kept += stats.cells_kept;
+        self.holds += stats.holds;
+        self.base_turns += stats.base_turns;
         self.digests_differing += stats.digests_differing;
         self.inputs_applied += stats.inputs_applied;
     }

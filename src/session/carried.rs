@@ -18,6 +18,19 @@ pub(super) enum Item {
         cells: CellRect,
         /// At which content.
         content: ContentNumber,
+        /// It builds on a reference.
+        based: bool,
+    },
+    /// HOLD.
+    Hold {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// Which reference.
+        slot: u8,
+        /// Up to which content.
+        through: ContentNumber,
     },
     /// SURFACE.
     Surface {

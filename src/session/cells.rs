@@ -23,6 +23,10 @@ pub(super) struct Cells {
     content: Vec<u64>,
     /// The client is known to show that content.
     confirmed: CellSet,
+    /// The client is known, or believed, not to show it.
+    lost: CellSet,
+    /// A record of the cell was refused for its base: the next one goes without.
+    plain: CellSet,
     /// To be sent in the next pass.
     wanted: CellSet,
     /// To be sent in this pass, and not handed out yet.
@@ -39,6 +43,8 @@ impl Cells {
             sent_tick: vec![0; grid.cells()],
             content: vec![0; grid.cells()],
             confirmed: CellSet::new(grid),
+            lost: CellSet::new(grid),
+            plain: CellSet::new(grid),
             wanted: CellSet::full(grid),
             round: CellSet::new(grid),
             under_way: CellSet::new(grid),
@@ -113,6 +119,18 @@ impl Cells {
         taken
     }
 
+    /// Hands out the cells of this pass that must go without a base, if there are any.
+    pub(super) fn take_plain(&mut self) -> Option<CellSet> {
+        let mut taken = CellSet::new(self.grid);
+        for index in self.plain.iter() {
+            if self.round.remove(index) {
+                taken.insert(index);
+                self.under_way.insert(index);
+            }
+        }
+        (!taken.is_empty()).then_some(taken)
+    }
+
     /// Cells that were handed out and not encoded go back into this pass.
     pub(super) fn give_back(&mut self, left: &CellSet) {
         if left.grid() != self.grid {
@@ -123,6 +141,22 @@ impl Cells {
                 self.round.insert(index);
             }
         }
+    }
+
+    /// Whether `cells` are handed out: all of them, or some, where others may come `along`.
+    pub(super) fn are_under_way(&self, cells: CellRect, along: bool) -> bool {
+        let mut indices = self.grid.contains(cells).then(|| cells.indices(self.grid)).into_iter().flatten();
+        let is_out = |index| self.under_way.contains(index);
+        if along { indices.any(is_out) } else { self.grid.contains(cells) && indices.all(is_out) }
+    }
+
+    /// Cells that were handed out, and are not in `held`, go back into this pass.
+    pub(super) fn give_back_all_but(&mut self, held: &CellSet) {
+        let mut lost = self.under_way.clone();
+        for index in held.iter() {
+            lost.remove(index);
+        }
+        self.give_back(&lost);
     }
 
     /// Cells that were encoded and not sent in time go back into this pass.
@@ -141,7 +175,10 @@ impl Cells {
             for x in cells.x..cells.x + cells.width {
                 let index = self.grid.index(x, y);
                 self.under_way.remove(index);
+                self.round.remove(index);
                 self.confirmed.remove(index);
+                self.lost.remove(index);
+                self.plain.remove(index);
                 self.sent_tick[index] = tick;
                 self.content[index] = content.0;
                 if picture.changed_at(x, y) <= tick {
@@ -153,6 +190,26 @@ impl Cells {
         }
     }
 
+    /// The cell with row-major `index` was handed out, and has the pixels that the client has been sent again, as of tick
+    /// `tick`: it counts as sent, its content stays. It goes back into the pass if these pixels have been lost since.
+    pub(super) fn on_same(&mut self, index: usize, tick: u64, picture: &Picture) -> bool {
+        if !self.under_way.remove(index) {
+            return false;
+        }
+        if self.lost.contains(index) {
+            self.round.insert(index);
+            return false;
+        }
+        self.sent_tick[index] = tick;
+        let columns = usize::from(self.grid.columns);
+        if picture.changed_at((index % columns) as u16, (index / columns) as u16) <= tick {
+            self.wanted.remove(index);
+        } else {
+            self.wanted.insert(index);
+        }
+        true
+    }
+
     /// A record of `cells` at `content` came and was not refused. Cells that went out again since are not concerned.
     pub(super) fn on_confirmed(&mut self, cells: CellRect, content: ContentNumber, picture: &Picture) {
         for y in cells.y..cells.y + cells.height {
@@ -162,6 +219,7 @@ impl Cells {
                     continue;
                 }
                 self.confirmed.insert(index);
+                self.lost.remove(index);
                 // It counted as lost before.
                 if picture.changed_at(x, y) <= self.sent_tick[index] {
                     self.wanted.remove(index);
@@ -177,15 +235,31 @@ impl Cells {
         let mut missing = 0;
         for index in cells.indices(self.grid) {
             if self.content[index] == content.0 && !self.confirmed.contains(index) {
+                self.lost.insert(index);
                 missing += u64::from(self.want(index));
             }
         }
         missing
     }
 
+    /// A record of `cells` at `content` was refused for its base: those of its cells that did not go out again since go
+    /// without one next time.
+    pub(super) fn go_plain(&mut self, cells: CellRect, content: ContentNumber) {
+        for index in cells.indices(self.grid) {
+            if self.content[index] == content.0 {
+                self.plain.insert(index);
+            }
+        }
+    }
+
     /// Everything in `cells` is wanted, whatever the client is believed to have. Returns how many cells were not.
     pub(super) fn distrust(&mut self, cells: CellRect) -> u64 {
-        cells.indices(self.grid).map(|index| u64::from(self.want(index))).sum()
+        let mut distrusted = 0;
+        for index in cells.indices(self.grid) {
+            self.lost.insert(index);
+            distrusted += u64::from(self.want(index));
+        }
+        distrusted
     }
 
     /// Whether the client is known to show the newest known pixels of every cell in `cells`.
@@ -196,6 +270,21 @@ impl Cells {
                 && !self.round.contains(index)
                 && !self.under_way.contains(index)
         })
+    }
+
+    /// The content number that each cell was sent with last; 0: none.
+    pub(super) fn contents(&self) -> &[u64] {
+        &self.content
+    }
+
+    /// Cells that the client is known to show as they were sent last.
+    pub(super) const fn confirmed(&self) -> &CellSet {
+        &self.confirmed
+    }
+
+    /// Cells that the client is known, or believed, not to show as they were sent last.
+    pub(super) const fn lost(&self) -> &CellSet {
+        &self.lost
     }
 
     /// CRC-32 over the content numbers of `cells`, as a digest has it.
@@ -218,7 +307,7 @@ impl Cells {
 
     /// Bytes that this takes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.grid.cells() * 2 * size_of::<u64>() + 4 * self.grid.cells().div_ceil(8)
+        self.grid.cells() * 2 * size_of::<u64>() + 6 * self.grid.cells().div_ceil(8)
     }
 
     fn want(&mut self, index: usize) -> bool {

@@ -136,7 +136,7 @@ impl Digests {
         // SPEC [LFP-11.2]: A server MUST answer *differs*, and make the cells wanted, if nothing is under way for the
         // cells, their contents are those that it counts as shown, and the pixels differ; or if nothing is under way
         // and the contents differ.
-        stats.cells_repaired += live.cells_mut().distrust(digest.cells);
+        stats.cells_repaired += live.distrust(digest.cells);
         self.reply(digest.id, Verdict::Differs, stats);
     }
 

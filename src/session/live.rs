@@ -4,23 +4,29 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::geometry::{CellRect, CellSet, Size};
-use crate::limits::{ENCODE_CELLS_MAX, ENCODE_RETRY, ENCODES_PENDING_MAX, RECORD_AGE_MAX, RECORDS_MAX};
-use crate::logic::{Encoded, EncodedRecord};
+use crate::kernel::pack;
+use crate::limits::{
+    ENCODE_CELLS_MAX, ENCODE_PATIENCE, ENCODE_RETRY, ENCODES_PENDING_MAX, FILL_WAIT, RECORD_AGE_MAX,
+    RECORDS_MAX, REFUSED_INTERVAL,
+};
+use crate::logic::{Base, Encoded, EncodedRecord};
 use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
+use crate::session::reference::References;
+use crate::session::refusals::Credit;
 use crate::session::stats::SessionStats;
 use crate::time::{Instant, micros};
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Frame, Mark, Pixels};
 use lfp_proto::packet::Builder;
-use lfp_proto::record::Record;
+use lfp_proto::record;
 use lfp_proto::wire::varint_len;
 
 /// Bytes that a cell is taken to need before anything was encoded.
 const CELL_BYTES_GUESS: usize = 64;
-/// Records of the queue that are tried on what is left of a packet.
-const FIT_TRIALS: usize = 32;
+/// Records at the head of the queue that a packet is filled from.
+const FILL_FROM: usize = pack::ITEMS_MAX;
 
 /// The pixels of an epoch.
 #[derive(Debug)]
@@ -30,6 +36,7 @@ pub(super) struct Live {
     /// The newest tick; it is live.
     tick: Arc<Tick>,
     cells: Cells,
+    references: References,
     /// Encoded, in the order in which it goes out.
     queue: VecDeque<Queued>,
     queued_bytes: usize,
@@ -37,6 +44,9 @@ pub(super) struct Live {
     requests: VecDeque<(usize, Instant)>,
     /// No request before this: the last answer brought nothing.
     retry_at: Option<Instant>,
+    credit: Credit,
+    /// No request before this: the client has refused too much.
+    trickle_at: Option<Instant>,
     /// Bytes that a cell took lately, in sixteenths.
     cell_bytes_16: usize,
     pass: Option<Pass>,
@@ -45,10 +55,21 @@ pub(super) struct Live {
     mark_due: bool,
 }
 
+/// What to have encoded: see [`crate::logic::EncodeRequest`].
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) cells: CellSet,
+    pub(super) base: Option<Arc<Base>>,
+    pub(super) motion: bool,
+    pub(super) kept: CellSet,
+}
+
 #[derive(Debug)]
 struct Queued {
     record: EncodedRecord,
     tick: u64,
+    /// What was encoded, if that is to be remembered.
+    picture: Option<Arc<Picture>>,
     since: Instant,
     len: usize,
 }
@@ -60,20 +81,25 @@ struct Pass {
     captured: Instant,
     /// The first and the last packet that carried some of it.
     packets: Option<(PacketNumber, PacketNumber)>,
+    /// All of it was looked at for what the client has already.
+    searched: bool,
 }
 
 impl Live {
-    /// Everything is wanted.
-    pub(super) fn new(surface: SurfaceId, tick: Arc<Tick>, size: Size) -> Self {
+    /// Everything is wanted. The client keeps so many references.
+    pub(super) fn new(surface: SurfaceId, tick: Arc<Tick>, size: Size, references: u8) -> Self {
         Self {
             surface,
             epoch: tick.epoch,
+            references: References::new(surface, tick.epoch, references, size),
             tick,
             cells: Cells::new(size.grid()),
             queue: VecDeque::new(),
             queued_bytes: 0,
             requests: VecDeque::new(),
             retry_at: None,
+            credit: Credit::new(size.grid().cells()),
+            trickle_at: None,
             cell_bytes_16: CELL_BYTES_GUESS * 16,
             pass: None,
             mark: None,
@@ -89,8 +115,20 @@ impl Live {
         &self.cells
     }
 
-    pub(super) const fn cells_mut(&mut self) -> &mut Cells {
-        &mut self.cells
+    pub(super) const fn references_mut(&mut self) -> &mut References {
+        &mut self.references
+    }
+
+    /// A record of `cells` at `content` was lost or refused. Returns how many cells are wanted for that.
+    pub(super) fn on_missing(&mut self, cells: CellRect, content: ContentNumber) -> u64 {
+        self.references.on_missing(cells, content);
+        self.cells.on_missing(cells, content)
+    }
+
+    /// Everything in `cells` is wanted, whatever the client is believed to have. Returns how many cells were not.
+    pub(super) fn distrust(&mut self, cells: CellRect) -> u64 {
+        self.references.distrust(cells);
+        self.cells.distrust(cells)
     }
 
     /// A newer tick of the epoch.
@@ -124,6 +162,14 @@ impl Live {
         self.queued_bytes
     }
 
+    /// When the next packet of pixels may go, of up to `datagram` bytes: at once if it will be full or nothing more is
+    /// being encoded, else a moment later, as what is being encoded may fill it.
+    pub(super) fn packet_at(&self, datagram: usize) -> Option<Instant> {
+        let since = self.queue.front()?.since;
+        let more = self.queued_bytes < datagram && !self.requests.is_empty();
+        Some(if more { since + FILL_WAIT } else { since })
+    }
+
     /// Whether some pixels are not on their way yet.
     pub(super) fn has_work(&self) -> bool {
         self.cells.wants() || !self.cells.pass_is_over()
@@ -134,14 +180,21 @@ impl Live {
         self.mark_due
     }
 
-    /// When encoders may be asked again that had nothing.
-    pub(super) const fn retry_at(&self) -> Option<Instant> {
-        self.retry_at
+    /// When encoders may be asked again though nothing happens.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        let patience = self.requests.front().map(|(_, at)| *at + ENCODE_PATIENCE);
+        [self.retry_at, self.trickle_at, patience].into_iter().flatten().min()
     }
 
     /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it.
-    pub(super) fn request(&mut self, now: Instant, budget_bytes: usize) -> Option<CellSet> {
-        if self.requests.len() >= ENCODES_PENDING_MAX || self.retry_at.is_some() {
+    pub(super) fn request(
+        &mut self,
+        now: Instant,
+        budget_bytes: usize,
+        stats: &mut SessionStats,
+    ) -> Option<Wanted> {
+        let waits = self.retry_at.is_some() || self.trickle_at.is_some();
+        if self.requests.len() >= ENCODES_PENDING_MAX || waits {
             return None;
         }
         if self.cells.pass_is_over() {
@@ -150,41 +203,96 @@ impl Live {
                 return None;
             }
             self.cells.begin_pass();
-            self.pass = Some(Pass { tick: self.tick.number, captured: self.tick.captured, packets: None });
+            stats.holds += u64::from(self.references.advance(&self.cells, picture(&self.tick)));
+            let Tick { number: tick, captured, .. } = *self.tick;
+            self.pass = Some(Pass { tick, captured, packets: None, searched: false });
         }
         if !self.cells.has_round() {
             return None;
         }
-        let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
         self.requests.push_back((budget_bytes, now));
-        Some(self.cells.take(least, ENCODE_CELLS_MAX))
+        Some(self.take(now, budget_bytes))
+    }
+
+    /// Cells of this pass, which has some, to have encoded: those that go without a base, then all of them, so that it
+    /// can be seen what of them the client has already, then what is left.
+    fn take(&mut self, now: Instant, budget_bytes: usize) -> Wanted {
+        let kept = CellSet::default();
+        if self.credit.is_spent() {
+            self.trickle_at = Some(now + REFUSED_INTERVAL);
+            return Wanted { cells: self.cells.take(1, 1), base: None, motion: false, kept };
+        }
+        if let Some(cells) = self.cells.take_plain() {
+            return Wanted { cells, base: None, motion: false, kept };
+        }
+        let base = self.references.base();
+        let searched = self.pass.as_mut().is_none_or(|pass| std::mem::replace(&mut pass.searched, true));
+        if base.is_some() && !searched {
+            let kept = self.references.kept(&self.cells);
+            return Wanted { cells: self.cells.take(usize::MAX, usize::MAX), base, motion: true, kept };
+        }
+        let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
+        Wanted { cells: self.cells.take(least, ENCODE_CELLS_MAX), base, motion: false, kept }
     }
 
     /// A request is answered. Returns how long that took, in microseconds.
     pub(super) fn on_encoded(&mut self, now: Instant, encoded: Encoded, stats: &mut SessionStats) -> u64 {
         let asked_at = self.requests.pop_front().map_or(now, |(_, at)| at);
-        if encoded.records.is_empty() {
+        if encoded.records.is_empty() && encoded.same.is_empty() {
             self.retry_at = Some(now + ENCODE_RETRY);
         }
         self.cells.give_back(&encoded.left);
+        self.keep(&encoded, stats);
         let (mut bytes, mut cells) = (0, 0);
         for record in encoded.records {
-            let len = wire_record(&record).encoded_len();
-            bytes += len;
-            cells += record.cells.cells();
+            // The request had been given up, and its cells have gone another way.
+            if !self.cells.are_under_way(record.cells, record.base.is_some()) {
+                continue;
+            }
+            if !record.base.is_none_or(|used| self.references.holds(used)) {
+                self.cells.give_back_rect(record.cells);
+                stats.records_unbased += 1;
+                continue;
+            }
+            let len = record.wire_len();
+            self.queued_bytes += len;
+            if record.base.is_none() {
+                bytes += len;
+                cells += record.cells.cells();
+            }
             stats.records_encoded += 1;
-            self.queue.push_back(Queued { record, tick: encoded.tick, since: now, len });
+            let picture = encoded.picture.clone();
+            self.queue.push_back(Queued { record, tick: encoded.tick, picture, since: now, len });
         }
-        self.queued_bytes += bytes;
         if let Some(now_16) = (bytes * 16).checked_div(cells) {
             self.cell_bytes_16 = (self.cell_bytes_16 * 7 + now_16) / 8;
         }
         micros(now.saturating_since(asked_at))
     }
 
+    /// Takes note of the cells that an encoder found to be as the client has them.
+    fn keep(&mut self, encoded: &Encoded, stats: &mut SessionStats) {
+        let Some(newest) = picture(&self.tick) else { return };
+        let columns = usize::from(self.cells.grid().columns);
+        for index in encoded.same.iter() {
+            if self.cells.on_same(index, encoded.tick, newest) {
+                let (x, y) = ((index % columns) as u16, (index / columns) as u16);
+                let cell = CellRect { x, y, width: 1, height: 1 };
+                self.references.on_same(cell, encoded.picture.as_deref());
+                stats.cells_kept += 1;
+            }
+        }
+    }
+
     /// Takes note of the time: drops what has waited too long, which will be encoded anew, from a newer picture.
     pub(super) fn on_time(&mut self, now: Instant, stats: &mut SessionStats) {
         self.retry_at = self.retry_at.filter(|at| *at > now);
+        stats.base_turns += self.references.take_turns();
+        self.drop_unbased(stats);
+        self.trickle_at = self.trickle_at.filter(|at| *at > now);
+        if self.requests.front().is_some_and(|(_, at)| *at + ENCODE_PATIENCE <= now) {
+            self.give_up_requests(stats);
+        }
         while let Some(front) = self.queue.front() {
             if now.saturating_since(front.since) <= RECORD_AGE_MAX {
                 return;
@@ -202,10 +310,14 @@ impl Live {
         builder: &mut Builder,
         number: PacketNumber,
         scratch: &mut Vec<u8>,
+        pack: &mut pack::Scratch,
         items: &mut Vec<Item>,
         stats: &mut SessionStats,
     ) {
         let Some(picture) = picture(&self.tick) else { return };
+        if self.queue.is_empty() || !self.references.announce(builder, number, items) {
+            return;
+        }
         let head = 1 + varint_len(u64::from(self.surface.0)) + varint_len(u64::from(self.epoch.0));
         let room = builder.room().saturating_sub(head + varint_len(builder.room() as u64));
         let before = items.iter().filter(|item| matches!(item, Item::Pixels { .. })).count();
@@ -213,25 +325,34 @@ impl Live {
         // packet that first carries them; the same pixels sent again MUST keep it.
         let content = ContentNumber(number.0);
         scratch.clear();
-        let (mut at, mut sent) = (0, 0);
-        while at < self.queue.len().min(FIT_TRIALS) && before + sent < RECORDS_MAX {
-            if scratch.len() + self.queue[at].len > room {
-                at += 1;
-                continue;
+        let mut sent = 0;
+        loop {
+            let most = RECORDS_MAX.saturating_sub(before + sent);
+            let chosen = choose(&self.queue, most, room - scratch.len(), pack);
+            if chosen == 0 {
+                break;
             }
-            let Some(Queued { record, tick, len, .. }) = self.queue.remove(at) else { break };
-            wire_record(&record).emit(scratch);
-            stats.records_sent += 1;
-            stats.sent.add(record.technique as u8, record.context as u8, record.cells.cells(), len);
-            self.queued_bytes -= len;
-            self.cells.on_sent(record.cells, tick, content, picture);
-            items.push(Item::Pixels {
-                surface: self.surface,
-                epoch: self.epoch,
-                cells: record.cells,
-                content,
-            });
-            sent += 1;
+            for at in 0..FILL_FROM - chosen.leading_zeros() as usize {
+                if chosen >> at & 1 == 0 {
+                    continue;
+                }
+                let gone = (chosen & ((1 << at) - 1)).count_ones() as usize;
+                let Some(queued) = self.queue.remove(at - gone) else { break };
+                let Queued { record, tick, picture: encoded, len, .. } = queued;
+                let base = record.base.map_or(Some(record::Base::None), |used| self.references.wire(used));
+                let base = base.expect("what has lost its base is not in the queue");
+                record.wire(base).emit(scratch);
+                self.queued_bytes -= len;
+                self.cells.on_sent(record.cells, tick, content, picture);
+                self.references.on_sent(record.cells, content, encoded.as_deref());
+                let based = record.base.is_some();
+                stats.records_sent += 1;
+                stats.records_based += u64::from(based);
+                stats.sent.add(record.technique as u8, record.context as u8, record.cells.cells(), len);
+                let (surface, epoch, cells) = (self.surface, self.epoch, record.cells);
+                items.push(Item::Pixels { surface, epoch, cells, content, based });
+                sent += 1;
+            }
         }
         if sent > 0 {
             let frame = Pixels { surface: self.surface, epoch: self.epoch, records: scratch };
@@ -247,10 +368,33 @@ impl Live {
         }
     }
 
+    /// Drops the records that build on what has moved on or is not to be trusted any more: they are encoded anew.
+    fn drop_unbased(&mut self, stats: &mut SessionStats) {
+        let Self { queue, references, cells, queued_bytes, .. } = self;
+        if !references.take_doubt() {
+            return;
+        }
+        queue.retain(|queued| {
+            let sound = queued.record.base.is_none_or(|used| references.holds(used));
+            if !sound {
+                cells.give_back_rect(queued.record.cells);
+                *queued_bytes -= queued.len;
+                stats.records_unbased += 1;
+            }
+            sound
+        });
+    }
+
     /// Puts the MARK of a pass that is over into a packet.
-    pub(super) fn put_mark(&mut self, builder: &mut Builder, items: &mut Vec<Item>) {
+    pub(super) fn put_mark(
+        &mut self,
+        builder: &mut Builder,
+        items: &mut Vec<Item>,
+        stats: &mut SessionStats,
+    ) {
         if self.cells.pass_is_over() {
             self.end_pass();
+            stats.holds += u64::from(self.references.advance(&self.cells, picture(&self.tick)));
         }
         let Some(mark) = self.mark.filter(|_| self.mark_due) else { return };
         if builder.push(&Frame::Mark(mark)) {
@@ -264,28 +408,80 @@ impl Live {
         self.mark_due |= self.mark.is_some_and(|mark| mark.tick == tick);
     }
 
-    pub(super) fn on_confirmed(&mut self, cells: CellRect, content: ContentNumber) {
+    pub(super) fn on_confirmed(&mut self, cells: CellRect, content: ContentNumber, based: bool) {
         // SPEC [LFP-9.9]: A server MUST count a cell as shown by the client at a content only when a packet that
         // carried a record of that content is acked and the record is not refused.
         if let Some(picture) = picture(&self.tick) {
             self.cells.on_confirmed(cells, content, picture);
+            self.credit.on_confirmed(cells.cells());
         }
+        self.references.on_confirmed(cells, content, based);
+    }
+
+    /// A record of `cells` at `content` was refused; for what it builds on, if `unbased`. Returns how many cells are
+    /// wanted again.
+    pub(super) fn on_refused(&mut self, cells: CellRect, content: ContentNumber, unbased: bool) -> u64 {
+        if unbased {
+            // That is what may happen to a guess. It is no guess next time.
+            self.references.on_base_refused();
+            self.cells.go_plain(cells, content);
+        } else {
+            self.credit.on_refused(cells.cells());
+        }
+        self.on_missing(cells, content)
     }
 
     /// Bytes that this takes.
     pub(super) fn memory_bytes(&self) -> usize {
         let queue = self.queue.capacity() * size_of::<Queued>() + self.queued_bytes;
-        size_of::<Self>() + self.cells.memory_bytes() + queue
+        size_of::<Self>() + self.cells.memory_bytes() + self.references.memory_bytes() + queue
+    }
+
+    /// No answer is waited for any more: what was asked for is asked for again.
+    fn give_up_requests(&mut self, stats: &mut SessionStats) {
+        stats.encodes_lost += self.requests.len() as u64;
+        tracing::warn!(surface = self.surface.0, requests = self.requests.len(), "encoders do not answer");
+        self.requests.clear();
+        let mut queued = CellSet::new(self.cells.grid());
+        for waiting in &self.queue {
+            for index in waiting.record.cells.indices(self.cells.grid()) {
+                queued.insert(index);
+            }
+        }
+        self.cells.give_back_all_but(&queued);
     }
 
     fn end_pass(&mut self) {
         // SPEC [LFP-13.1]: A server MUST send a MARK for a tick only when each cell that changed up to it has been
         // sent with the pixels of that tick or newer ones.
-        let Some(Pass { tick, captured, packets: Some((first, last)) }) = self.pass.take() else { return };
+        let Some(Pass { tick, captured, packets, .. }) = self.pass.take() else { return };
         let captured_us = captured.as_micros();
-        self.mark = Some(Mark { surface: self.surface, epoch: self.epoch, tick, captured_us, first, last });
-        self.mark_due = true;
+        let (surface, epoch) = (self.surface, self.epoch);
+        self.mark = match packets {
+            Some((first, last)) => Some(Mark { surface, epoch, tick, captured_us, first, last }),
+            // The client had all of it already.
+            None => self.mark.map(|mark| Mark { tick, captured_us, ..mark }),
+        };
+        self.mark_due = self.mark.is_some();
     }
+}
+
+/// Which of the records at the head of `queue` to put into `room` bytes, at most `most`, as a bit each: the oldest
+/// that fits, so that none waits for ever, and with it what fills the packet best. A packet costs the network the same
+/// time full or half empty.
+fn choose(queue: &VecDeque<Queued>, most: usize, room: usize, scratch: &mut pack::Scratch) -> u32 {
+    let mut lens = [0; FILL_FROM];
+    let count = queue.len().min(FILL_FROM).min(most);
+    for (len, queued) in lens.iter_mut().zip(queue.iter().take(count)) {
+        *len = queued.len;
+    }
+    let lens = &mut lens[..count];
+    if lens.iter().sum::<usize>() <= room {
+        return ((1_u64 << count) - 1) as u32;
+    }
+    let Some(oldest) = lens.iter().position(|len| *len <= room) else { return 0 };
+    let rest = room - std::mem::take(&mut lens[oldest]);
+    1 << oldest | pack::fullest(lens, rest, scratch)
 }
 
 fn picture(tick: &Tick) -> Option<&Picture> {
@@ -293,8 +489,4 @@ fn picture(tick: &Tick) -> Option<&Picture> {
         TickState::Live { picture, .. } => Some(picture),
         TickState::Dark { .. } => None,
     }
-}
-
-fn wire_record(record: &EncodedRecord) -> Record<'_> {
-    Record::new(record.technique, record.context, record.cells, &record.payload)
 }

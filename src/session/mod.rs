@@ -9,6 +9,9 @@ mod digest;
 mod input;
 mod live;
 mod packets;
+mod path;
+mod reference;
+mod refusals;
 mod stats;
 mod surface;
 mod timers;
@@ -21,6 +24,7 @@ use crate::ablation::Without;
 use crate::directory::{Service, ServiceSource};
 use crate::geometry::Size;
 use crate::hypervisor::SourceId;
+use crate::kernel::pack;
 use crate::limits::{
     CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX,
     ENCODES_PENDING_MAX, RECORD_OVERHEAD, RTT_GUESS,
@@ -31,11 +35,13 @@ use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::hello::Hello;
+use lfp_proto::technique;
 use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
 use self::digest::Digests;
 use self::input::{Fresh, InputState};
+use self::live::Wanted;
 pub use self::packets::Brought;
 pub use self::stats::SessionStats;
 use self::surface::Surface;
@@ -58,6 +64,8 @@ pub struct Terms {
     pub displays: usize,
     /// What is not to be done for it.
     pub without: Without,
+    /// References that it keeps and that one of these techniques builds on.
+    pub references: u8,
     /// Fastest of its displays, in hertz.
     pub refresh_hz: u32,
     /// Silence after which the session ends.
@@ -76,6 +84,11 @@ impl Terms {
             decoders: without.decoders(hello.decoders),
             displays: hello.displays.len(),
             without,
+            references: if without.decoders(hello.decoders) & technique::based() == 0 {
+                0
+            } else {
+                hello.references
+            },
             refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
         }
@@ -143,6 +156,7 @@ pub struct Session {
     closing: Option<Closing>,
     stats: SessionStats,
     scratch: Vec<u8>,
+    pack: pack::Scratch,
 }
 
 impl Session {
@@ -169,7 +183,7 @@ impl Session {
             window: SendWindow::new(rtt_guess),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
             rate,
-            surfaces: surfaces.map(|(id, source)| Surface::new(id, *source)).collect(),
+            surfaces: surfaces.map(|(id, source)| Surface::new(id, *source, terms.references)).collect(),
             turn: 0,
             digests: Digests::default(),
             input: InputState::default(),
@@ -183,6 +197,7 @@ impl Session {
             closing: None,
             stats: SessionStats::default(),
             scratch: Vec::new(),
+            pack: pack::Scratch::default(),
             terms,
         }
     }
@@ -300,14 +315,15 @@ impl Session {
         self.repace();
     }
 
-    /// The next thing to do at `now`, if there is one. Call it until there is none.
-    pub fn poll(&mut self, now: Instant) -> Option<Step> {
+    /// The next thing to do at `now`, if there is one. Call it until there is none. A datagram is built in one of the
+    /// `spare` buffers, if there is one.
+    pub fn poll(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Step> {
         if self.closing.is_some() {
             return self.close_datagram(now).map(Step::Transmit);
         }
         self.on_time(now);
         if self.closing.is_some() {
-            return self.poll(now);
+            return self.poll(now, spare);
         }
         if let Some(request) = self.request(now) {
             self.stats.encodes_requested += 1;
@@ -316,7 +332,7 @@ impl Session {
         if let Some(request) = self.digests.request() {
             return Some(Step::Digest(request));
         }
-        self.packet(now).map(Step::Transmit)
+        self.packet(now, spare).map(Step::Transmit)
     }
 
     /// Ends the session: the client is told, repeatedly, and then it is over. What is held is released.
@@ -419,7 +435,9 @@ impl Session {
             let index = (self.turn + at) % self.surfaces.len();
             let surface = &mut self.surfaces[index];
             let (source, epoch) = (surface.watched().source, surface.epoch());
-            let Some(cells) = surface.live_mut().and_then(|live| live.request(now, budget_bytes)) else {
+            let Some(live) = surface.live_mut() else { continue };
+            let Some(Wanted { cells, base, motion, kept }) = live.request(now, budget_bytes, &mut self.stats)
+            else {
                 continue;
             };
             self.turn = (index + 1) % self.surfaces.len();
@@ -428,13 +446,30 @@ impl Session {
                 record_max: datagram - RECORD_OVERHEAD,
                 without: self.terms.without,
             };
-            return Some(EncodeRequest { session: self.key, source, epoch, cells, profile, budget_bytes });
+            let session = self.key;
+            return Some(EncodeRequest {
+                session,
+                source,
+                epoch,
+                cells,
+                profile,
+                budget_bytes,
+                base,
+                motion,
+                kept,
+            });
         }
         None
     }
 
     fn has_records(&self) -> bool {
         self.surfaces.iter().filter_map(Surface::live).any(|live| live.queued_bytes() > 0)
+    }
+
+    /// When a packet of what is encoded may go, as far as it is not for the path to say.
+    fn packet_at(&self) -> Option<Instant> {
+        let datagram = self.terms.datagram;
+        self.surfaces.iter().filter_map(|surface| surface.live()?.packet_at(datagram)).min()
     }
 
     /// Whether another packet with pixels may be in flight.

@@ -1,7 +1,7 @@
 //! Packets of a session, in and out.
 
 use crate::geometry::CellRect;
-use crate::limits::FLOOR_STEP;
+use crate::limits::{FLOOR_STEP, PADDING_MAX};
 use crate::session::carried::Item;
 use crate::session::digest::Digests;
 use crate::session::input::InputState;
@@ -118,7 +118,7 @@ impl Session {
     }
 
     /// The packet to send at `now`, if there is a reason for one.
-    pub(super) fn packet(&mut self, now: Instant) -> Option<Vec<u8>> {
+    pub(super) fn packet(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
         let pixels = self.may_send_pixels(now);
         let alive = self.is_due(Timer::KeepAlive, now);
         if !pixels && !alive && !self.must_send(now) {
@@ -127,7 +127,7 @@ impl Session {
         let number = self.window.next();
         // SPEC [LFP-4.7]: A server MUST NOT send a datagram longer than the HELLO's datagram size.
         let mut builder = Builder::new(
-            Vec::with_capacity(self.terms.datagram),
+            spare.pop().unwrap_or_else(|| Vec::with_capacity(self.terms.datagram)),
             self.terms.datagram,
             Kind::Data,
             self.connection,
@@ -142,7 +142,12 @@ impl Session {
         // SPEC [LFP-14.4]: A side MUST send something at least every 5 seconds.
         let ping = (self.probe_due || alive) && items.is_empty() && builder.push(&Frame::Ping);
         if builder.is_empty() {
+            spare.push(builder.finish());
             return None;
+        }
+        // Datagrams of one length go to the kernel together, which is worth a few bytes where more are to follow.
+        if pixels && builder.room() <= PADDING_MAX && self.has_records() {
+            builder.fill_up();
         }
         self.probe_due = false;
         Some(self.sent(now, builder.finish(), ping, items))
@@ -152,8 +157,9 @@ impl Session {
     /// must not think that the path gives no more. (Waiting for an encoder is not that: it is a bottleneck like another.)
     fn may_send_pixels(&mut self, now: Instant) -> bool {
         let free = self.window_is_open() && self.pacer.may_send(now);
-        let ready = self.has_records();
-        if free && !ready && !self.surfaces.iter().filter_map(Surface::live).any(Live::has_work) {
+        let ready = self.packet_at().is_some_and(|at| at <= now);
+        if free && !self.has_records() && !self.surfaces.iter().filter_map(Surface::live).any(Live::has_work)
+        {
             self.rate.on_app_limited(self.window.in_flight());
         }
         free && ready
@@ -203,7 +209,7 @@ impl Session {
                 continue;
             }
             if let Some(live) = surface.live_mut() {
-                live.fill(builder, number, &mut self.scratch, items, &mut self.stats);
+                live.fill(builder, number, &mut self.scratch, &mut self.pack, items, &mut self.stats);
             }
         }
     }
@@ -213,7 +219,7 @@ impl Session {
             if surface.may_have_pixels(items) {
                 if let Some(live) = surface.live_mut() {
                     let before = items.len();
-                    live.put_mark(builder, items);
+                    live.put_mark(builder, items, &mut self.stats);
                     self.stats.marks_sent += (items.len() - before) as u64;
                 }
             }
@@ -274,15 +280,24 @@ impl Knowledge<'_> {
         let mut index = 0;
         for item in items {
             match *item {
-                Item::Pixels { surface, epoch, cells, content } => {
+                Item::Pixels { surface, epoch, cells, content, based } => {
                     let refusal = refused.iter().find(|(record, _)| *record == index);
                     index += 1;
                     if let Some((_, reason)) = refusal {
                         self.stats.records_refused[*reason as usize - 1] += 1;
-                        self.on_missing(surface, epoch, cells, content);
+                        // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again
+                        let unbased = based && *reason == Refusal::Base;
+                        let live = self.live(surface, epoch);
+                        let wanted = live.map_or(0, |live| live.on_refused(cells, content, unbased));
+                        self.stats.cells_repaired += wanted;
                     } else if let Some(live) = self.live(surface, epoch) {
-                        live.on_confirmed(cells, content);
+                        live.on_confirmed(cells, content, based);
                         self.digests.on_confirmed(by);
+                    }
+                }
+                Item::Hold { surface, epoch, slot, through } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.references_mut().on_announced(slot, through);
                     }
                 }
                 Item::Surface { surface, epoch } => {
@@ -299,9 +314,14 @@ impl Knowledge<'_> {
     fn on_lost(&mut self, items: &[Item]) {
         for item in items {
             match *item {
-                Item::Pixels { surface, epoch, cells, content } => {
+                Item::Pixels { surface, epoch, cells, content, .. } => {
                     self.on_missing(surface, epoch, cells, content);
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.references_mut().on_lost();
+                    }
                 }
+                // Every packet with pixels repeats it.
+                Item::Hold { .. } => {}
                 Item::Surface { surface, epoch } => {
                     if let Some(surface) = self.surfaces.get_mut(usize::from(surface.0)) {
                         surface.on_announcement_lost(epoch);
@@ -318,12 +338,12 @@ impl Knowledge<'_> {
         }
     }
 
-    /// A record was lost or refused.
+    /// A record was lost.
     fn on_missing(&mut self, surface: SurfaceId, epoch: Epoch, cells: CellRect, content: ContentNumber) {
         // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again, except
         // those for which a larger content has been sent since or that the epoch has left behind; they are encoded
         // from the newest picture.
-        let wanted = self.live(surface, epoch).map_or(0, |live| live.cells_mut().on_missing(cells, content));
+        let wanted = self.live(surface, epoch).map_or(0, |live| live.on_missing(cells, content));
         self.stats.cells_repaired += wanted;
     }
 

@@ -20,6 +20,8 @@ pub struct SessionStats {
     pub datagrams_malformed: u64,
     /// Encode requests made.
     pub encodes_requested: u64,
+    /// Encode requests that were not answered in time, and made again.
+    pub encodes_lost: u64,
     /// Records that came back.
     pub records_encoded: u64,
     /// Records sent.
@@ -28,6 +30,16 @@ pub struct SessionStats {
     pub sent: Tallies,
     /// Records dropped unsent because they had waited too long.
     pub records_expired: u64,
+    /// Records dropped unsent because what they built on had moved on, or was lost.
+    pub records_unbased: u64,
+    /// Records sent that build on a reference.
+    pub records_based: u64,
+    /// Cells that changed and were again what the client had, so that nothing was sent.
+    pub cells_kept: u64,
+    /// References made, or made anew.
+    pub holds: u64,
+    /// Times that records began to build on what is still on its way, or ceased to.
+    pub base_turns: u64,
     /// Records refused by the client, by [`Refusal`] in the order of its number.
     pub records_refused: [u64; Refusal::ALL.len()],
     /// Packets that counted as lost.

@@ -35,11 +35,13 @@ pub(super) struct Surface {
     /// The size that the surface had last.
     size: Option<Size>,
     live: Option<Live>,
+    /// References that the client keeps.
+    references: u8,
 }
 
 impl Surface {
-    /// Of a source that nothing is known of yet.
-    pub(super) const fn new(id: SurfaceId, watched: ServiceSource) -> Self {
+    /// Of a source that nothing is known of yet; the client keeps so many references.
+    pub(super) const fn new(id: SurfaceId, watched: ServiceSource, references: u8) -> Self {
         Self {
             id,
             watched,
@@ -49,6 +51,7 @@ impl Surface {
             text: String::new(),
             size: None,
             live: None,
+            references,
         }
     }
 
@@ -153,7 +156,7 @@ impl Surface {
                 self.state = SurfaceState::Live;
                 self.text.clear();
                 self.size = Some(picture.size);
-                self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size));
+                self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size, self.references));
             }
             TickState::Dark { state, text } => {
                 self.state = *state;

@@ -9,6 +9,7 @@ use client_lfp::machine as client_machine;
 use lfp::connection::machine as server_machine;
 use lfp_proto::frame::Refusal;
 use lfp_proto::limits;
+use lfp_proto::record::Context;
 use lfp_proto::technique::Technique;
 use serde_json::Value;
 
@@ -202,6 +203,15 @@ fn the_tables_of_states_are_the_code_s() {
         }
     }
     assert_eq!(stated("Server, per connection id."), server);
+}
+
+#[test]
+fn the_table_of_contexts_is_the_code_s() {
+    let specification = specification();
+    let rows = table(&specification, "| context | name |");
+    let stated: Vec<_> = rows.iter().map(|row| (row[0].to_owned(), row[1])).collect();
+    let coded: Vec<_> = Context::ALL.iter().map(|one| ((*one as u8).to_string(), one.name())).collect();
+    assert_eq!(stated, coded);
 }
 
 fn cargo(arguments: &[&str]) -> String {

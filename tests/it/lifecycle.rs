@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lfp::clock;
+
 use crate::harness::{Bench, Client, Display, Guest, PATIENCE, Server};
 
 /// A client knows within this time what became of its guest.
@@ -43,6 +45,20 @@ fn a_guest_dies_and_another_takes_its_place() {
     let (_, report) = client.end();
     assert_eq!(report.json["surface"], "gone", "{}", report.json);
     server.close();
+}
+
+#[test]
+fn a_client_whose_server_was_killed_ends_soon() {
+    let bench = Bench::alone();
+    let server = Server::of(&bench, "synthetic:idle");
+    let mut client = Client::start(&bench, "client", server.address(), &["--seconds", "120"]);
+    client.wait_picture();
+    server.kill();
+    // At the latest it speaks after five seconds of rest, and hears for two that nobody listens.
+    let ended = clock::poll_for(Duration::from_secs(10), || client.ended().then_some(()));
+    assert!(ended.is_some(), "the client waits for a server that is gone");
+    let (code, report) = client.end();
+    assert_eq!((code, &report.json["state"]), (Some(3), &"unreachable".into()));
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use lfp::geometry::Size;
-use lfp::units::{Epoch, PacketNumber};
-use lfp_proto::record::Record;
+use lfp::geometry::{CellRect, Size};
+use lfp::units::{ContentNumber, Epoch, PacketNumber};
+use lfp_proto::record::{Base, Record};
+use lfp_proto::technique::base::{BaseView, Vector};
 use lfp_proto::technique::{self, Technique};
+use lfp_proto::wire::Reader;
 
+use crate::held::{Holds, Throughs, checksum, held, source_cells};
 use crate::totals::Totals;
-use crate::truth::Truth;
+use crate::truth::{Truth, put_cell};
 
 /// What was sent of one epoch.
 #[derive(Debug)]
@@ -20,9 +23,67 @@ pub(crate) struct EpochLedger {
     pub(crate) confirmed: bool,
     /// (cell, content) that the network has painted over.
     pub(crate) poisoned: BTreeSet<(usize, u64)>,
+    pub(crate) holds: Holds,
 }
 
 impl EpochLedger {
+    /// The base cells of a record, and the slot; `None` if it has no base.
+    pub(crate) fn base_of(&self, record: &Record<'_>) -> Option<(CellRect, usize)> {
+        let Base::Reference { slot, .. } = record.base else { return None };
+        let vector = Vector::parse(&mut Reader::new(record.payload)).ok()?;
+        let (dx, dy) = (i64::from(vector.dx), i64::from(vector.dy));
+        let cells = source_cells(record.cells, dx, dy, self.size.width, self.size.height)?;
+        Some((cells, usize::from(slot)))
+    }
+
+    /// The pixels of a record, on what the server may think that the client has.
+    fn decode(&self, technique: Technique, record: &Record<'_>, truth: &Truth) -> Vec<u32> {
+        let (size, area) = (self.size, self.size.clip(record.cells));
+        let mut known = Vec::new();
+        if let Some((cells, slot)) = self.base_of(record) {
+            // What is not of the base cells is not to be read.
+            known = vec![0xdead_beef; size.pixels()];
+            let mut contents = Vec::new();
+            for index in cells.indices(size.grid()) {
+                let held = held(&self.cells[index], self.holds.throughs[slot]);
+                let (content, tick) = held.expect("LFP-8.5: a base cell that was never sent");
+                assert!(
+                    !self.holds.refused.contains(&(index, content)),
+                    "LFP-8.5: base cell {index} was refused at content {content}"
+                );
+                contents.push(ContentNumber(content));
+                let picture = truth.picture(tick).expect("it was live");
+                put_cell(picture, index, &mut known);
+            }
+            let check = checksum(contents.into_iter());
+            assert_eq!(record.base, Base::Reference { slot: slot as u8, check }, "{record:?}");
+        } else {
+            assert_eq!(record.base, Base::None);
+        }
+        let base = BaseView { pixels: &known, stride: size.width.into(), size, area };
+        let base = (record.base != Base::None).then_some(base);
+        let (mut scratch, mut pixels) = (technique::Scratch::default(), Vec::new());
+        technique::decode(technique, record.payload, area, base, &mut scratch, &mut pixels)
+            .expect("the server's records decode");
+        pixels
+    }
+
+    /// Takes note that a record of the epoch comes: what builds on wrong pixels is wrong.
+    pub(crate) fn on_delivered(&mut self, record: &Record<'_>, number: PacketNumber, throughs: &Throughs) {
+        let Some((cells, slot)) = self.base_of(record) else { return };
+        let (grid, Some(content)) = (self.size.grid(), record.content(number)) else { return };
+        if !grid.contains(record.cells) {
+            return;
+        }
+        let poisoned = cells.indices(grid).any(|index| {
+            held(&self.cells[index], throughs[slot])
+                .is_some_and(|(content, _)| self.poisoned.contains(&(index, content)))
+        });
+        if poisoned {
+            self.poisoned.extend(record.cells.indices(grid).map(|index| (index, content.0)));
+        }
+    }
+
     /// A record of the epoch is sent, in packet `number`.
     pub(crate) fn on_record(
         &mut self,
@@ -37,16 +98,7 @@ impl EpochLedger {
         let content = record.content(number).expect("a content above 0");
         let technique = Technique::from_wire(record.technique).expect("a technique that the client knows");
         totals.one(&format!("records: {}", technique.name()));
-        let (mut scratch, mut pixels) = (technique::Scratch::default(), Vec::new());
-        technique::decode(
-            technique,
-            record.payload,
-            self.size.clip(record.cells),
-            None,
-            &mut scratch,
-            &mut pixels,
-        )
-        .expect("the server's records decode");
+        let pixels = self.decode(technique, record, truth);
         let tick = truth.newest_match(epoch, record.cells, &pixels);
         let tick = tick.unwrap_or_else(|| panic!("{:?} was sent with pixels that no tick had", record.cells));
         if content.0 < number.0 {

@@ -11,12 +11,13 @@ use lfp::scan::Picture;
 use lfp::time::Instant;
 use lfp::units::{ContentNumber, Epoch, PacketNumber};
 use lfp_proto::frame::{
-    Ack, Digest, DigestReply, Frame, Mark, Pixels, Refusal, Surface, SurfaceState, Verdict,
+    Ack, Digest, DigestReply, Frame, Hold, Mark, Pixels, Refusal, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::packet::{Kind, View};
-use lfp_proto::record::Record;
+use lfp_proto::record::{Base, Record};
 
 use crate::epoch::EpochLedger;
+use crate::held::{Holds, Throughs};
 use crate::totals::Totals;
 use crate::truth::{Truth, cell_equals, checksum};
 
@@ -33,6 +34,7 @@ pub(crate) struct Ledger {
     /// What the client said of itself.
     datagram_max: usize,
     burst_max: usize,
+    references: u8,
     /// Addresses that the server has accepted the session from.
     accepted: BTreeSet<SocketAddr>,
     /// Bytes of packets with pixels that the server has sent at one instant.
@@ -81,6 +83,11 @@ struct Asked {
 struct Sent {
     /// The epochs whose SURFACE it carries.
     surfaces: Vec<Epoch>,
+    /// The HOLDs that it carries, as slot and through, with their epoch.
+    holds: Vec<(u8, u64)>,
+    epoch: Epoch,
+    /// What the references of that epoch were when it was sent.
+    throughs: Throughs,
 }
 
 /// A packet of the server's that came.
@@ -95,6 +102,8 @@ struct Part {
     epoch: Epoch,
     cells: CellRect,
     content: Option<ContentNumber>,
+    /// It builds on a reference.
+    based: bool,
 }
 
 impl Ledger {
@@ -104,6 +113,7 @@ impl Ledger {
             source,
             datagram_max: usize::from(config.datagram_size),
             burst_max: (config.receive_buffer as usize).max(usize::from(config.datagram_size)),
+            references: config.references,
             accepted: BTreeSet::new(),
             burst: (Instant::ZERO, 0),
             open: false,
@@ -180,6 +190,7 @@ impl Ledger {
         for frame in &frames {
             match frame {
                 Frame::Surface(surface) => self.on_surface(surface, &mut sent, totals),
+                Frame::Hold(hold) => self.on_hold(number, hold, &mut sent, totals),
                 Frame::Pixels(pixels) => self.on_pixels(number, pixels, &sent, truth, totals),
                 Frame::Mark(mark) => self.on_mark(mark, truth, totals),
                 Frame::DigestReply(reply) => self.on_reply(*reply, truth, totals),
@@ -192,7 +203,16 @@ impl Ledger {
                 _ => {}
             }
         }
+        sent.epoch = self.epoch;
+        sent.throughs = self.epochs.get(&self.epoch.0).map_or([0; 2], |epoch| epoch.holds.throughs);
         self.sent.insert(number.0, sent);
+    }
+
+    fn on_hold(&mut self, number: PacketNumber, hold: &Hold, sent: &mut Sent, totals: &mut Totals) {
+        assert_eq!(hold.epoch, self.epoch, "LFP-10.3: references are of the newest epoch");
+        let epoch = self.epochs.get_mut(&hold.epoch.0).expect("SURFACE precedes HOLD");
+        totals.one(if epoch.holds.on_hold(hold, number) { "holds" } else { "holds repeated" });
+        sent.holds.push((hold.slot, hold.through(number).map_or(0, |through| through.0)));
     }
 
     fn on_surface(&mut self, surface: &Surface<'_>, sent: &mut Sent, totals: &mut Totals) {
@@ -219,8 +239,8 @@ impl Ledger {
             totals.one("epochs after the first");
         }
         let cells = vec![Vec::new(); size.grid().cells()];
-        let poisoned = BTreeSet::new();
-        self.epochs.insert(surface.epoch.0, EpochLedger { size, cells, confirmed: false, poisoned });
+        let (poisoned, holds) = (BTreeSet::new(), Holds::new(self.references));
+        self.epochs.insert(surface.epoch.0, EpochLedger { size, cells, confirmed: false, poisoned, holds });
     }
 
     fn on_pixels(
@@ -237,6 +257,7 @@ impl Ledger {
             epoch.confirmed || sent.surfaces.contains(&pixels.epoch),
             "LFP-7.4: SURFACE rides along until it is acked"
         );
+        epoch.holds.assert_told(&sent.holds);
         for record in pixels.records() {
             epoch.on_record(pixels.epoch, number, &record, truth, totals);
         }
@@ -254,8 +275,18 @@ impl Ledger {
             for x in 0..grid.columns {
                 let sent = cells[grid.index(x, y)].last().map_or(0, |(_, tick)| *tick);
                 let changed = picture.changed_at(x, y);
+                // What is again, in that tick or a newer one, what was sent need not be sent again.
+                let newest = truth.newest().map_or(0, |tick| tick.number);
+                let shows = |number: u64| {
+                    let pictures = truth.picture(number).zip(truth.picture(sent));
+                    pictures.is_some_and(|(now, sent)| now.tile(x, y) == sent.tile(x, y))
+                };
+                let again = || {
+                    truth.tick(sent).is_some_and(|tick| tick.epoch == mark.epoch)
+                        && (mark.tick..=newest).any(shows)
+                };
                 assert!(
-                    sent >= changed,
+                    sent >= changed || again(),
                     "LFP-13.1: {mark:?}, but the cell {x}, {y} of tick {changed} has been sent as of tick {sent} only"
                 );
             }
@@ -314,12 +345,19 @@ impl Ledger {
             return;
         }
         let mut records = Vec::new();
+        let throughs = self.sent.get(&number).map_or([0; 2], |sent| sent.throughs);
         for frame in &frames {
             if let Frame::Pixels(pixels) = frame {
+                if let Some(epoch) = self.epochs.get_mut(&pixels.epoch.0) {
+                    for record in pixels.records() {
+                        epoch.on_delivered(&record, PacketNumber(number), &throughs);
+                    }
+                }
                 let part = |record: Record<'_>| Part {
                     epoch: pixels.epoch,
                     cells: record.cells,
                     content: record.content(PacketNumber(number)),
+                    based: matches!(record.base, Base::Reference { .. }),
                 };
                 records.extend(pixels.records().map(part));
             }
@@ -393,6 +431,8 @@ impl Ledger {
                         .delivered
                         .get(&refused.packet.0)
                         .and_then(|came| came.records.get(usize::from(*index)));
+                    let based = part.is_some_and(|part| part.based);
+                    totals.many("bases refused", u64::from(based && *reason == Refusal::Base));
                     if *reason == Refusal::Epoch && part.is_some_and(|part| part.epoch < self.epoch) {
                         totals.one("records that an epoch overtook");
                     }
@@ -435,13 +475,33 @@ impl Ledger {
                 }
             }
             let Frame::Ack(ack) = frame else { continue };
+            self.on_refusals_delivered(ack);
             for range in &ack.ranges {
                 for (_, sent) in self.sent.range(range.first.0..=range.last.0) {
+                    if let Some(epoch) = self.epochs.get_mut(&sent.epoch.0) {
+                        epoch.holds.on_acked(&sent.holds);
+                    }
                     for epoch in &sent.surfaces {
                         if let Some(epoch) = self.epochs.get_mut(&epoch.0) {
                             epoch.confirmed = true;
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// The server is told what was refused.
+    fn on_refusals_delivered(&mut self, ack: &Ack) {
+        for refused in &ack.refused {
+            let Some(came) = self.delivered.get(&refused.packet.0) else { continue };
+            for (index, _) in &refused.records {
+                let Some(part) = came.records.get(usize::from(*index)) else { continue };
+                let epoch = self.epochs.get_mut(&part.epoch.0);
+                let Some((epoch, content)) = epoch.zip(part.content) else { continue };
+                let grid = epoch.size.grid();
+                if grid.contains(part.cells) {
+                    epoch.holds.refused.extend(part.cells.indices(grid).map(|cell| (cell, content.0)));
                 }
             }
         }

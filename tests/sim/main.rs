@@ -7,6 +7,7 @@ mod deed;
 mod epoch;
 mod gate;
 mod guest;
+mod held;
 mod ledger;
 mod named;
 mod peer;
@@ -53,6 +54,14 @@ const REQUIRED: &[&str] = &[
     "records: bitmap",
     "records: dictionary",
     "records: raw",
+    "records: copy",
+    "holds",
+    "holds repeated",
+    "bases refused",
+    "server: records unbased",
+    "server: cells kept",
+    "server: turns of bases",
+    "client: holds",
     "records tampered with",
     "refused: surface",
     "refused: epoch",

@@ -68,6 +68,7 @@ fn build(random: &mut Random, trace: bool) -> World {
                 receive_buffer: pick(random, &[1_000, 16_384, 65_536, 262_144]),
                 refresh_hz: pick(random, &[10, 30, 60]),
                 decoders: pick(random, &[decoders(), decoders(), decoders() & !Technique::Dictionary.bit()]),
+                references: pick(random, &[0, 1, 2, 2, 2]),
                 ..Config::default()
             };
             let params = (any_params(random), any_params(random));
@@ -318,6 +319,9 @@ fn collect(world: &mut World) {
         ("server: packets lost", stats.ended.packets_lost),
         ("server: cells repaired", stats.ended.cells_repaired),
         ("server: records refused", stats.ended.records_refused),
+        ("server: records unbased", stats.ended.records_unbased),
+        ("server: cells kept", stats.ended.cells_kept),
+        ("server: turns of bases", stats.ended.base_turns),
     ] {
         world.totals.many(name, count);
     }

@@ -95,7 +95,7 @@ fn changed<'a>(record: &Record<'a>, change: Change, number: PacketNumber) -> Rec
         Change::Content => record.age = number.0,
         Change::Technique => record.technique = 31,
         Change::Base => record.base = Base::Current { check: 1 },
-        Change::Pixels => record.technique = Technique::Colour as u8,
+        Change::Pixels => (record.technique, record.base) = (Technique::Colour as u8, Base::None),
         Change::Surface | Change::Epoch | Change::Payload => {}
     }
     record

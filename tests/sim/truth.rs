@@ -82,6 +82,19 @@ pub(crate) fn cell_equals(picture: &Picture, x: u16, y: u16, pixels: &[u32]) -> 
     })
 }
 
+/// Puts the cell with row-major `index` of `picture` to where it belongs in `pixels`, rows of the picture's width.
+pub(crate) fn put_cell(picture: &Picture, index: usize, pixels: &mut [u32]) {
+    let columns = usize::from(picture.size.grid().columns);
+    let (x, y) = ((index % columns) as u16, (index / columns) as u16);
+    let area = picture.size.clip(CellRect { x, y, width: 1, height: 1 });
+    let (tile, stride, width) =
+        (picture.tile(x, y), usize::from(picture.size.width), usize::from(area.width));
+    for row in 0..usize::from(area.height) {
+        let start = (usize::from(area.y) + row) * stride + usize::from(area.x);
+        pixels[start..start + width].copy_from_slice(&tile[row * 16..row * 16 + width]);
+    }
+}
+
 fn assert_cell(picture: &Picture, screen: &Screen, x: u16, y: u16) {
     let area = picture.size.clip(CellRect { x, y, width: 1, height: 1 });
     let tile = picture.tile(x, y);

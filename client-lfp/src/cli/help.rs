@@ -44,7 +44,7 @@ Exit codes
   0  done
   1  no session: no answer, refused, no such host
   2  wrong usage
-  3  the session ended early: closed by the server, or it fell silent
+  3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more
   4  the picture did not settle in time, or there was none to write
   5  a file, or standard output, could not be written
   6  not all input reached the guest: another session holds its keyboard, the service takes none, or time ran out

@@ -126,8 +126,10 @@ impl<'a> Run<'a> {
         let captured = self.capture.as_mut().map_or(Ok(()), Capture::finish);
         let finished = {
             // A picture whose server was lost is not one to be served on as if it still held.
-            let keep =
-                !matches!(self.client.state(), State::TimedOut | State::Closed { .. } | State::NoAnswer);
+            let keep = !matches!(
+                self.client.state(),
+                State::TimedOut | State::Unreachable | State::Closed { .. } | State::NoAnswer
+            );
             self.mirror.take().map_or(Ok(()), |mirror| mirror.finish(keep))
         };
         result.and(captured).and(finished)
@@ -152,6 +154,9 @@ impl<'a> Run<'a> {
                 if let Some(capture) = &mut self.capture {
                     capture.note(self.clock.now(), Way::Down, bytes)?;
                 }
+            }
+            if self.socket.take_refusal() {
+                self.client.handle_refused(self.clock.now());
             }
         }
     }
@@ -245,6 +250,10 @@ impl<'a> Run<'a> {
             State::Closed { reason, text } => Failure::Ended(format!(
                 "the session with {server} was closed: {}",
                 explained(close_text(*reason), text)
+            )),
+            State::Unreachable => Failure::Ended(format!(
+                "the session with {server} ended: nothing listens on that port any more; start `lfp-server serve` \
+                 there again"
             )),
             State::TimedOut => Failure::Ended(format!(
                 "the session with {server} ended: the server has fallen silent; check that it runs and can be reached"

@@ -18,8 +18,9 @@ pub(crate) struct Socket {
     receive_buffer: u32,
     /// The read time-out that is set.
     wait: Option<Duration>,
-    /// The server's host has said that nobody listens there.
+    /// The server's host has said that nobody listens there: ever, and since that was last asked.
     refused: bool,
+    newly_refused: bool,
     /// One byte longer than any datagram, so that a longer one shows.
     buffer: Box<[u8; DATAGRAM_MAX + 1]>,
 }
@@ -43,6 +44,7 @@ impl Socket {
             receive_buffer,
             wait: None,
             refused: false,
+            newly_refused: false,
             buffer: Box::new([0; DATAGRAM_MAX + 1]),
         })
     }
@@ -62,10 +64,15 @@ impl Socket {
         self.refused
     }
 
+    /// Whether it has said so since the last call.
+    pub(crate) fn take_refusal(&mut self) -> bool {
+        std::mem::take(&mut self.newly_refused)
+    }
+
     /// Sends a datagram. One that cannot be sent is lost, as it may be anywhere on the path.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         if let Err(error) = self.udp.send(bytes) {
-            self.refused |= error.kind() == ErrorKind::ConnectionRefused;
+            self.on_error(&error);
         }
     }
 
@@ -78,10 +85,16 @@ impl Socket {
         match self.udp.recv(&mut self.buffer[..]) {
             Ok(len) => Some(&self.buffer[..len]),
             Err(error) => {
-                self.refused |= error.kind() == ErrorKind::ConnectionRefused;
+                self.on_error(&error);
                 None
             }
         }
+    }
+
+    fn on_error(&mut self, error: &io::Error) {
+        let refused = error.kind() == ErrorKind::ConnectionRefused;
+        self.refused |= refused;
+        self.newly_refused |= refused;
     }
 }
 

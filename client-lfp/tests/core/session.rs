@@ -1,6 +1,6 @@
 //! Handshake, keep-alive, close, silence.
 
-use client_lfp::limits::{CLOSE_INTERVAL, CLOSE_REPEATS, KEEP_ALIVE};
+use client_lfp::limits::{CLOSE_INTERVAL, CLOSE_REPEATS, KEEP_ALIVE, REFUSED_SILENCE};
 use client_lfp::{Config, State};
 use lfp_proto::frame::{Close, CloseReason, Frame, InputKind};
 use lfp_proto::hello::{Refuse, RefuseReason};
@@ -93,6 +93,48 @@ fn a_quiet_session_is_kept_known_and_a_silent_server_ends_it() {
     assert_eq!(*session.client.state(), State::TimedOut);
     assert_eq!(session.now.saturating_since(heard), ms(30_000));
     assert!(session.now.saturating_since(start) < ms(36_000));
+}
+
+#[test]
+fn a_host_that_refuses_everything_ends_the_session_soon() {
+    let mut session = Session::established();
+    session.client.handle_refused(session.now);
+    let first = session.now;
+    while *session.client.state() == State::Established {
+        session.step(ms(60_000));
+        for bytes in session.sends() {
+            assert!(!bytes.is_empty());
+            session.client.handle_refused(session.now);
+        }
+    }
+    assert_eq!(*session.client.state(), State::Unreachable);
+    assert_eq!(session.now.saturating_since(first), REFUSED_SILENCE);
+    assert!(session.sends().is_empty() && session.client.poll_timeout().is_none());
+}
+
+#[test]
+fn refusals_end_no_session_whose_server_is_heard() {
+    let mut session = Session::established();
+    let mut asked = 0;
+    for _ in 0..200 {
+        // Forged: the server answers all the same.
+        session.client.handle_refused(session.now);
+        session.step(ms(1_000));
+        for (number, frame) in session.hears() {
+            if matches!(frame, Frame::Ping) {
+                asked += 1;
+                session.say(&[ack_of(number)]);
+            }
+        }
+        assert_eq!(*session.client.state(), State::Established);
+    }
+    assert!(asked >= 190, "{asked} times");
+    // Once it is heard, nothing more is asked.
+    let at = session.now;
+    while session.hears().is_empty() {
+        session.step(ms(60_000));
+    }
+    assert!(session.now.saturating_since(at) > KEEP_ALIVE - ms(1_000));
 }
 
 #[test]

@@ -12,6 +12,11 @@ use crate::scan::Picture;
 const CELLS_MIN: usize = 4;
 /// Weight of the votes that a vector needs: two anchors that each have one place.
 const VOTES_MIN: u32 = 2 * WEIGHT;
+/// A vector needs at least this part of the votes of the first one, so that chance does not fill the list.
+const VOTES_PART: u32 = 64;
+/// Searches in a row in which a cell changed and had not moved after which it is taken for one that does not move, as
+/// in a video: one in so many of these is looked at, another one each time, and the others only if that one moved.
+const BARREN: u8 = 8;
 /// Detail that a rectangle needs: a record that copies takes about as many bytes.
 const DETAIL_MIN: u32 = 24;
 /// Rectangles of one vector that are looked at before the largest are chosen.
@@ -34,7 +39,12 @@ pub struct Search {
     /// Per cell: what was learned about it under the vector tried last, see [`Search::holds`].
     tried: Vec<u32>,
     trial: u32,
+    /// Per cell: searches in a row in which it changed and had not moved, up to [`BARREN`].
+    barren: Vec<u8>,
+    round: u32,
+    /// Cells that changed: those that are looked at first, and the others.
     changed: Vec<u32>,
+    resting: Vec<u32>,
     /// Cells that did not change and lie in a rectangle all the same.
     bridged: Vec<u32>,
     rects: Vec<Move>,
@@ -64,7 +74,10 @@ impl Search {
             vectors: Vec::with_capacity(2 * MOTION_VECTORS_MAX),
             tried: vec![0; cells],
             trial: 0,
+            barren: vec![0; cells],
+            round: 0,
             changed: Vec::with_capacity(cells),
+            resting: Vec::with_capacity(cells),
             bridged: Vec::with_capacity(cells),
             rects: Vec::with_capacity(RECTS_MAX),
             moves: Vec::with_capacity(MOTION_MOVES_MAX),
@@ -81,19 +94,41 @@ impl Search {
         assert!(grids.iter().all(|grid| *grid == self.grid), "{grids:?} are not {:?}", self.grid);
         self.moves.clear();
         self.vectors.clear();
-        for index in self.changed.drain(..).chain(self.bridged.drain(..)) {
-            self.explained[index as usize] = 0;
-        }
-        self.changed.extend(changed.iter().map(|index| index as u32));
+        self.take_up(changed);
         if self.changed.len() < CELLS_MIN || old.size != new.size {
             self.recent.clear();
             return &[];
         }
         self.poll(old, new);
         self.votes.elect(VOTES_MIN, &mut self.best);
+        let least = self.best.first().map_or(0, |(votes, _)| votes / VOTES_PART);
+        self.best.retain(|(votes, _)| *votes >= least);
         self.try_all(old, new);
         self.choose();
+        self.remember();
         &self.moves
+    }
+
+    /// Forgets the last search, and sorts what changed by whether it is likely to have moved.
+    fn take_up(&mut self, changed: &CellSet) {
+        self.round = self.round.wrapping_add(1);
+        let last = self.changed.drain(..).chain(self.resting.drain(..)).chain(self.bridged.drain(..));
+        for index in last {
+            self.explained[index as usize] = 0;
+        }
+        for index in changed.iter().map(|index| index as u32) {
+            let rests = self.barren[index as usize] >= BARREN
+                && spread(index.wrapping_add(self.round << 16)) % u32::from(BARREN) != 0;
+            if rests { self.resting.push(index) } else { self.changed.push(index) }
+        }
+    }
+
+    /// Notes which cells had moved and which had not.
+    fn remember(&mut self) {
+        for index in self.changed.iter().chain(&self.resting).map(|index| *index as usize) {
+            let barren = &mut self.barren[index];
+            *barren = if self.explained[index] == 0 { (*barren + 1).min(BARREN) } else { 0 };
+        }
     }
 
     /// What the last search found.
@@ -175,9 +210,12 @@ impl Search {
 
     /// Marks the cells that vector number `at` explains and no earlier one did; says whether there are any.
     fn explain(&mut self, old: &Picture, new: &Picture, at: usize) -> bool {
-        let (vector, mut any) = (self.vectors[at], false);
-        for position in 0..self.changed.len() {
+        let vector = self.vectors[at];
+        let (mut any, mut woken) = (false, false);
+        let mut position = 0;
+        while position < self.changed.len() {
             let index = self.changed[position];
+            position += 1;
             if self.explained[index as usize] == 0 {
                 let (x, y) = self.place(index);
                 let moved = came_from(old, new, x, y, vector);
@@ -185,8 +223,16 @@ impl Search {
                 if moved {
                     self.explained[index as usize] = at as u8 + 1;
                     any = true;
+                    if self.barren[index as usize] >= BARREN && !self.resting.is_empty() {
+                        woken = true;
+                        self.changed.append(&mut self.resting);
+                    }
                 }
             }
+        }
+        if woken {
+            // Rectangles are begun in the order of reading.
+            self.changed.sort_unstable();
         }
         any
     }

@@ -26,39 +26,54 @@ pub(super) fn source(picture: &Picture, cells: CellRect, vector: Vector) -> Opti
 pub(super) fn came_from(old: &Picture, new: &Picture, x: u16, y: u16, vector: Vector) -> bool {
     let Some(from) = source(old, CellRect { x, y, width: 1, height: 1 }, vector) else { return false };
     let tile = new.tile(x, y);
-    let (column, row) = (from.x / CELL, from.y / CELL);
+    let (column, line) = (from.x / CELL, from.y / CELL);
     let (right, down) = (usize::from(from.x % CELL), usize::from(from.y % CELL));
     let (width, height) = (usize::from(from.width), usize::from(from.height));
     let (across, below) = (right + width > SIDE, down + height > SIDE);
-    let tiles = |row: u16| {
-        let left = old.tile(column, row);
-        (left, if across { old.tile(column + 1, row) } else { left })
+    let tiles = |line: u16| {
+        let left = old.tile(column, line);
+        (left, if across { old.tile(column + 1, line) } else { left })
     };
-    let upper = tiles(row);
-    let lower = if below { tiles(row + 1) } else { upper };
+    let upper = tiles(line);
+    let lower = if below { tiles(line + 1) } else { upper };
     let equal = |y: usize| {
         let at = down + y;
         let ((left, next), at) = if at < SIDE { (upper, at) } else { (lower, at - SIDE) };
-        row_equal(&tile[y * SIDE..][..SIDE], left, next, at * SIDE, right, width)
+        let (left, next) = (row(left, at), row(next, at));
+        if width == SIDE {
+            row_equal(row(tile, y), left, next, right)
+        } else {
+            edge_equal(row(tile, y), left, next, right, width)
+        }
     };
     // The middle differs more often than the edge, and most cells differ.
     equal(height / 2) && (0..height).all(equal)
 }
 
-/// Whether the first `width` pixels of `row` are those that begin `right` pixels into the row at `at` of `left`, and
-/// go on in `next`.
+fn row(tile: &Tile, y: usize) -> &[u32; SIDE] {
+    tile[y * SIDE..][..SIDE].try_into().expect("a row of a cell")
+}
+
+/// Whether `wanted` are the pixels that begin `right` pixels into `left` and go on in `next`.
 #[inline]
-fn row_equal(row: &[u32], left: &Tile, next: &Tile, at: usize, right: usize, width: usize) -> bool {
+fn row_equal(wanted: &[u32; SIDE], left: &[u32; SIDE], next: &[u32; SIDE], right: usize) -> bool {
+    let differ = |pixels: &[u32; SIDE]| wanted.iter().zip(pixels).fold(0, |differ, (a, b)| differ | (a ^ b));
     if right == 0 {
-        return row[..width] == left[at..at + width];
+        return differ(left) == 0;
     }
-    let mut both = [0_u32; 2 * SIDE];
-    both[..SIDE].copy_from_slice(&left[at..at + SIDE]);
-    both[SIDE..].copy_from_slice(&next[at..at + SIDE]);
-    if width == SIDE {
-        let (row, both): (&[u32; SIDE], &[u32; SIDE]) =
-            (row.try_into().expect("a row of a cell"), both[right..right + SIDE].try_into().expect("a row"));
-        return row.iter().zip(both).fold(0, |differ, (row, both)| differ | (row ^ both)) == 0;
-    }
-    row[..width] == both[right..right + width]
+    let mut both = [0; 2 * SIDE];
+    both[..SIDE].copy_from_slice(left);
+    both[SIDE..].copy_from_slice(next);
+    differ(both[right..][..SIDE].try_into().expect("as many as a row has")) == 0
+}
+
+/// The same for the first `width` pixels, where a surface ends inside a cell.
+fn edge_equal(
+    wanted: &[u32; SIDE],
+    left: &[u32; SIDE],
+    next: &[u32; SIDE],
+    right: usize,
+    width: usize,
+) -> bool {
+    left[right..].iter().chain(next).zip(&wanted[..width]).all(|(a, b)| a == b)
 }

@@ -5,20 +5,20 @@ use crate::geometry::Size;
 
 /// A rectangle in pixels that may lie anywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Area {
-    pub(super) x: i32,
-    pub(super) y: i32,
-    pub(super) width: i32,
-    pub(super) height: i32,
+pub(crate) struct Area {
+    pub(crate) x: i32,
+    pub(crate) y: i32,
+    pub(crate) width: i32,
+    pub(crate) height: i32,
 }
 
 impl Area {
-    pub(super) const fn new(x: i32, y: i32, width: i32, height: i32) -> Self {
+    pub(crate) const fn new(x: i32, y: i32, width: i32, height: i32) -> Self {
         Self { x, y, width, height }
     }
 
     /// This without `margin` pixels at each side.
-    pub(super) const fn inset(self, margin: i32) -> Self {
+    pub(crate) const fn inset(self, margin: i32) -> Self {
         Self::new(self.x + margin, self.y + margin, self.width - 2 * margin, self.height - 2 * margin)
     }
 
@@ -32,35 +32,35 @@ impl Area {
 
 /// A picture of `0x00RRGGBB` pixels, and the area that drawing is confined to.
 #[derive(Clone, Debug)]
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     size: Size,
     pixels: Vec<u32>,
     clip: Area,
 }
 
 impl Canvas {
-    pub(super) fn new(size: Size) -> Self {
+    pub(crate) fn new(size: Size) -> Self {
         let clip = Area::new(0, 0, i32::from(size.width), i32::from(size.height));
         Self { size, pixels: vec![0; size.pixels()], clip }
     }
 
-    pub(super) fn pixels(&self) -> &[u32] {
+    pub(crate) fn pixels(&self) -> &[u32] {
         &self.pixels
     }
 
     /// The whole picture.
-    pub(super) fn area(&self) -> Area {
+    pub(crate) fn area(&self) -> Area {
         Area::new(0, 0, i32::from(self.size.width), i32::from(self.size.height))
     }
 
     /// Starts over from another picture of this size.
-    pub(super) fn copy_from(&mut self, other: &Self) {
+    pub(crate) fn copy_from(&mut self, other: &Self) {
         self.pixels.copy_from_slice(&other.pixels);
         self.clip = self.area();
     }
 
     /// Confines what `draw` draws to `area` too.
-    pub(super) fn clipped(&mut self, area: Area, draw: impl FnOnce(&mut Self)) {
+    pub(crate) fn clipped(&mut self, area: Area, draw: impl FnOnce(&mut Self)) {
         let outer = self.clip;
         self.clip = outer.intersection(area);
         draw(self);
@@ -68,7 +68,7 @@ impl Canvas {
     }
 
     /// Paints each pixel of `area` with what `colour` says of its place in it.
-    pub(super) fn paint(&mut self, area: Area, mut colour: impl FnMut(i32, i32) -> u32) {
+    pub(crate) fn paint(&mut self, area: Area, mut colour: impl FnMut(i32, i32) -> u32) {
         let seen = self.clip.intersection(area);
         for y in seen.y..seen.y + seen.height {
             let row = &mut self.pixels[row_range(self.size, seen, y)];
@@ -79,7 +79,7 @@ impl Canvas {
     }
 
     /// Fills `area` with one colour.
-    pub(super) fn fill(&mut self, area: Area, colour: u32) {
+    pub(crate) fn fill(&mut self, area: Area, colour: u32) {
         let seen = self.clip.intersection(area);
         for y in seen.y..seen.y + seen.height {
             self.pixels[row_range(self.size, seen, y)].fill(colour);
@@ -87,7 +87,7 @@ impl Canvas {
     }
 
     /// Draws `text`, its first box with the top left corner at (x, y), each font pixel `scale` pixels large.
-    pub(super) fn text(&mut self, x: i32, y: i32, scale: i32, colour: u32, text: &str) {
+    pub(crate) fn text(&mut self, x: i32, y: i32, scale: i32, colour: u32, text: &str) {
         for (index, character) in text.bytes().enumerate() {
             let left = x + index as i32 * ADVANCE * scale;
             let seen = self.clip.intersection(Area::new(left, y, ADVANCE * scale, LINE * scale));
@@ -117,7 +117,7 @@ fn row_range(size: Size, seen: Area, y: i32) -> std::ops::Range<usize> {
 }
 
 /// A colour between `from` (at 0) and `to` (at `of`).
-pub(super) fn blend(from: u32, to: u32, at: i32, of: i32) -> u32 {
+pub(crate) fn blend(from: u32, to: u32, at: i32, of: i32) -> u32 {
     let channel = |shift: u32| {
         let (from, to) = ((from >> shift & 0xff) as i32, (to >> shift & 0xff) as i32);
         ((from + (to - from) * at.clamp(0, of) / of.max(1)) as u32) << shift

@@ -6,6 +6,7 @@ mod noise;
 mod scene;
 mod source;
 
+pub(crate) use canvas::{Area, Canvas};
 pub use scene::Scene;
 pub use source::SyntheticSource;
 

@@ -104,6 +104,13 @@ pub fn decoders() -> u32 {
     Technique::ALL.into_iter().fold(0, |bits, technique| bits | technique.bit())
 }
 
+/// The techniques that read a base, as a Hello states decoders.
+#[must_use]
+pub fn based() -> u32 {
+    let based = Technique::ALL.into_iter().filter(|technique| technique.base_use() != BaseUse::Never);
+    based.fold(0, |bits, technique| bits | technique.bit())
+}
+
 /// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `base` is what the record
 /// names, if its technique [takes one](Technique::base_use).
 ///

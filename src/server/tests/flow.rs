@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::world::{Link, World, config, paint_noise, service};
-use crate::limits::{ACK_RANGES_MAX, CELL};
+use crate::limits::{ACK_RANGES_MAX, CELL, ENCODE_PATIENCE};
 use crate::server::Input;
 use crate::units::PacketNumber;
 use lfp_proto::frame::{Ack, AckRange, Frame, Refusal};
@@ -147,7 +147,7 @@ fn encodes_in_flight_are_bounded_and_nothing_waits_long() {
     let used = status.stats.records_sent;
     assert!(requested <= used + used / 10 + 64, "{requested} records encoded, {used} sent");
     // And the path is used all the same.
-    assert!(world.clients[0].bytes >= 3 * 3_000_000 / 8 * 7 / 10, "{} bytes", world.clients[0].bytes);
+    assert!(world.clients[0].bytes >= 3 * 3_000_000 / 8 * 13 / 20, "{} bytes", world.clients[0].bytes);
 }
 
 #[test]
@@ -210,4 +210,31 @@ fn flooding_a_session_with_pings_grows_nothing() {
     }
     let status = world.server.status().next().unwrap();
     assert!(status.memory_bytes < 4_000_000, "{} bytes", status.memory_bytes);
+}
+
+#[test]
+fn a_client_that_refuses_everything_gets_a_trickle_until_it_takes_something() {
+    let mut world = World::with(config(1), 800, 600, 1, 1);
+    world.painter = Some(Box::new(|rng, screens| paint_noise(rng, &mut screens[0].lock().unwrap(), 20_000)));
+    world.clients[0].refuse_every = Some(1);
+    world.run(ms(5_000));
+    let before: usize = world.sent.iter().map(|(.., len)| len).sum();
+    world.run(ms(10_000));
+    let after: usize = world.sent.iter().map(|(.., len)| len).sum();
+    assert!(after - before <= 10 * 10_000, "{} bytes in 10 s for nothing", after - before);
+    world.clients[0].refuse_every = None;
+    world.painter = None;
+    world.run_till(ms(5_000), |world| world.is_exact(0, 0));
+}
+
+#[test]
+fn encoders_that_do_not_answer_are_asked_again() {
+    let mut world = World::new(1, 1);
+    world.paint(0, 3_000);
+    world.answers_lost = true;
+    world.run(ms(1_000));
+    world.answers_lost = false;
+    world.run_till(ENCODE_PATIENCE, |world| world.is_exact(0, 0));
+    let stats = world.server.status().next().unwrap().stats;
+    assert!(stats.encodes_lost > 0);
 }

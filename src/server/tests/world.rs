@@ -62,6 +62,8 @@ pub(super) struct World {
     pub(super) demands: BTreeMap<SourceId, u32>,
     /// What encoding takes.
     pub(super) encode_time: Duration,
+    /// Encode requests are answered no more.
+    pub(super) answers_lost: bool,
     /// Paints before each scan.
     pub(super) painter: Option<Painter>,
     /// Every datagram that the server sent.
@@ -110,6 +112,7 @@ impl World {
             actions: Vec::new(),
             demands: BTreeMap::new(),
             encode_time: Duration::ZERO,
+            answers_lost: false,
             painter: None,
             sent: Vec::new(),
             next_scan: BTreeMap::new(),
@@ -196,6 +199,7 @@ impl World {
                     self.sent.push((self.now, to, bytes.len()));
                     self.deliver(to, &bytes, false);
                 }
+                Output::Encode(_) if self.answers_lost => {}
                 Output::Encode(request) => {
                     let encoded = self.pipeline.encode(&request);
                     if self.encode_time.is_zero() {

@@ -61,6 +61,11 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
+    /// Ends it without a word.
+    pub(crate) fn kill(mut self) {
+        self.process.kill();
+    }
+
     /// Ends it as Ctrl-C does.
     ///
     /// # Panics

@@ -1,0 +1,173 @@
+//! What the engines see, in figures.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::ablation::Without;
+use crate::geometry::{CellRect, CellSet};
+use crate::hypervisor::SourceId;
+use crate::limits::{DATAGRAM_MIN, RECORD_OVERHEAD};
+use crate::logic::{EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use crate::scan::{Class, Delta, Tick, TickState};
+use lfp_proto::record::{Context, Record};
+use lfp_proto::technique::decoders;
+
+/// Sums over what was explained.
+#[derive(Default)]
+pub(super) struct Report {
+    encoder: Encoder,
+    ticks: u64,
+    totals: Sums,
+    contexts: BTreeMap<&'static str, Sums>,
+    moved: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    records: u64,
+    cells: u64,
+    bytes: u64,
+}
+
+impl Sums {
+    fn add(&mut self, cells: u64, bytes: u64) {
+        self.records += 1;
+        self.cells += cells;
+        self.bytes += bytes;
+    }
+
+    fn json(self) -> Value {
+        json!({"records": self.records, "cells": self.cells, "bytes": self.bytes})
+    }
+}
+
+impl Report {
+    /// One tick as JSON: its regions, and what the encoder makes of the cells that changed.
+    pub(super) fn take_in(&mut self, tick: &Tick, at_ms: u64) -> Value {
+        let TickState::Live { delta, .. } = &tick.state else { return Value::Null };
+        self.ticks += 1;
+        let records = self.encode(tick, delta);
+        let mut techniques = BTreeMap::<&str, Sums>::new();
+        let mut bytes = 0;
+        for (cells, technique, context, len) in &records {
+            techniques.entry(technique).or_default().add(cells.cells() as u64, *len);
+            self.contexts.entry(context.name()).or_default().add(cells.cells() as u64, *len);
+            self.totals.add(cells.cells() as u64, *len);
+            bytes += len;
+        }
+        let grid = delta.cells.grid();
+        let mut moved = CellSet::new(grid);
+        for one in tick.contexts.moves() {
+            one.cells.indices(grid).filter(|index| delta.cells.contains(*index)).for_each(|index| {
+                moved.insert(index);
+            });
+        }
+        self.moved += moved.len() as u64;
+        let heat = |class: Class| {
+            (0..grid.cells()).filter(|index| tick.contexts.cell(*index).class == class).count()
+        };
+        let moves = tick.contexts.moves().iter().map(|one| {
+            json!({"cells": rect(one.cells), "from": [one.source.x, one.source.y], "by": [one.vector.dx, one.vector.dy]})
+        });
+        json!({
+            "at_ms": at_ms,
+            "tick": tick.number,
+            "cells_changed": delta.cells.len(),
+            "cells_moved": moved.len(),
+            "bytes": bytes,
+            "techniques": techniques.into_iter().map(|(name, sums)| (name.to_owned(), sums.json())).collect::<serde_json::Map<_, _>>(),
+            "heat": {"cool": heat(Class::Cool), "warm": heat(Class::Warm), "hot": heat(Class::Hot)},
+            "moves": moves.collect::<Vec<_>>(),
+            "regions": self.regions(tick, delta, &records),
+        })
+    }
+
+    fn regions(&self, tick: &Tick, delta: &Delta, records: &[Coded]) -> Vec<Value> {
+        let grid = delta.cells.grid();
+        let of = |region: &crate::scan::Region| {
+            let changed = region.cells.indices(grid).filter(|index| delta.cells.contains(*index)).count();
+            // A record counts for the region that its first cell lies in, by the rectangles alone.
+            let inside = |cells: &CellRect| {
+                let (x, y) = (cells.x.wrapping_sub(region.cells.x), cells.y.wrapping_sub(region.cells.y));
+                x < region.cells.width && y < region.cells.height
+            };
+            let mut techniques = BTreeMap::<&str, u64>::new();
+            for (_, technique, _, len) in records.iter().filter(|(cells, ..)| inside(cells)) {
+                *techniques.entry(technique).or_default() += len;
+            }
+            json!({
+                "cells": rect(region.cells),
+                "count": region.count,
+                "context": region.context.name(),
+                "rule": region.rule,
+                "rate_hz": region.rate_hz,
+                "trend": format!("{:?}", region.trend).to_lowercase(),
+                "persistence_ms": region.persistence_ms,
+                "by": region.vector.map(|vector| [vector.dx, vector.dy]),
+                "changed": changed,
+                "bytes": techniques,
+            })
+        };
+        tick.contexts.regions().iter().map(of).collect()
+    }
+
+    /// What the encoder sends of what changed, as one session would ask.
+    fn encode(&self, tick: &Tick, delta: &Delta) -> Vec<Coded> {
+        let mut request = EncodeRequest {
+            session: SessionKey(0),
+            source: SourceId(0),
+            epoch: tick.epoch,
+            cells: delta.cells.clone(),
+            profile: Profile {
+                decoders: decoders(),
+                record_max: DATAGRAM_MIN - RECORD_OVERHEAD,
+                without: Without::NOTHING,
+            },
+            budget_bytes: usize::MAX,
+            base: None,
+            motion: false,
+            kept: CellSet::default(),
+        };
+        let mut records = Vec::new();
+        while !request.cells.is_empty() {
+            let Encoded { left, records: made, .. } = self.encoder.encode(&request, tick);
+            if made.is_empty() {
+                break;
+            }
+            request.cells = left;
+            records.extend(made.iter().map(|made| {
+                let len = Record::new(made.technique, made.context, made.cells, &made.payload).encoded_len();
+                (made.cells, made.technique.name(), made.context, len as u64)
+            }));
+        }
+        records
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let contexts: serde_json::Map<_, _> =
+            self.contexts.iter().map(|(name, sums)| ((*name).to_owned(), sums.json())).collect();
+        json!({"ticks": self.ticks, "total": self.totals.json(), "cells_moved": self.moved, "contexts": contexts})
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{:<10} {:>8} {:>9} {:>11}\n", "context", "records", "cells", "bytes");
+        let mut line = |name: &str, sums: Sums| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name:<10} {:>8} {:>9} {:>11}", sums.records, sums.cells, sums.bytes);
+        };
+        self.contexts.iter().for_each(|(name, sums)| line(name, *sums));
+        line("all", self.totals);
+        let share = self.moved * 100 / self.totals.cells.max(1);
+        let _ = writeln!(text, "{} ticks; {share} % of the cells had moved", self.ticks);
+        text
+    }
+}
+
+/// A record: its cells, technique, context and length.
+type Coded = (CellRect, &'static str, Context, u64);
+
+fn rect(cells: CellRect) -> [u16; 4] {
+    [cells.x, cells.y, cells.width, cells.height]
+}

@@ -1,0 +1,145 @@
+//! Union: cells that changed lately become regions.
+
+use super::cell::Cell;
+use super::rules::{Rule, Shape, judge};
+use crate::geometry::CellRect;
+use crate::heat::around;
+use crate::scan::{Class, Region, Trend, Vector};
+use crate::time::Instant;
+use lfp_proto::record::Context;
+
+/// What cells of one region have in common beside touching each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Kind {
+    /// They moved by one vector.
+    Moved(Vector),
+    /// They flip between two contents.
+    Flipping,
+    /// They change all the time.
+    Busy,
+    /// They look like a picture.
+    Picture,
+    /// They look like anything else.
+    #[default]
+    Graphic,
+}
+
+/// What is added up about a region.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    pub(super) kind: Kind,
+    pub(super) cells: CellRect,
+    pub(super) count: u32,
+    rate: u64,
+    hits: u64,
+    warming: u32,
+    cooling: u32,
+    age_ms: u64,
+    looks: [u32; Context::ALL.len()],
+    pub(super) rule: Option<&'static Rule>,
+    pub(super) context: Context,
+}
+
+/// What heat says about a cell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Warmth {
+    pub(super) rate: u32,
+    pub(super) hits: u32,
+    pub(super) trend: Trend,
+    pub(super) class: Class,
+}
+
+/// Longest time that is foretold.
+const PERSISTENCE_MAX_MS: u64 = 60_000;
+
+impl Group {
+    pub(super) fn new(kind: Kind, x: u16, y: u16) -> Self {
+        Self {
+            kind,
+            cells: CellRect { x, y, width: 1, height: 1 },
+            count: 0,
+            rate: 0,
+            hits: 0,
+            warming: 0,
+            cooling: 0,
+            age_ms: 0,
+            looks: [0; Context::ALL.len()],
+            rule: None,
+            context: Context::Unknown,
+        }
+    }
+
+    pub(super) fn add(&mut self, x: u16, y: u16, cell: &Cell, warmth: Warmth, now: Instant) {
+        self.cells = around(self.cells, CellRect { x, y, width: 1, height: 1 });
+        self.count += 1;
+        self.rate += u64::from(warmth.rate);
+        self.hits += u64::from(warmth.hits);
+        self.warming += u32::from(warmth.trend == Trend::Warming);
+        self.cooling += u32::from(warmth.trend == Trend::Cooling);
+        self.age_ms += cell.age_ms(now);
+        self.looks[usize::from(cell.look as u8)] += 1;
+    }
+
+    /// Asks the rules; `dragging` says whether something near is being dragged, `is_edge` whether these cells are what
+    /// a scroll uncovers.
+    pub(super) fn judge(&mut self, dragging: bool, is_edge: bool) {
+        let shape = self.shape(dragging, is_edge);
+        let rule = judge(&shape);
+        self.rule = Some(rule);
+        self.context = rule.context;
+    }
+
+    fn shape(&self, dragging: bool, is_edge: bool) -> Shape {
+        let count = self.count.max(1);
+        let share = |context: Context| self.looks[usize::from(context as u8)] * 100 / count;
+        let vector = self.vector();
+        let all = |holds: bool| if holds { 100 } else { 0 };
+        Shape {
+            sides: (self.cells.width, self.cells.height),
+            cells: self.count,
+            fill: self.count * 100 / self.cells.cells().max(1) as u32,
+            rate_hz: self.rate_hz(),
+            hits: (self.hits * 10 / u64::from(count)) as u32,
+            flat: share(Context::Flat),
+            text: share(Context::Text),
+            interface: share(Context::Interface),
+            photo: share(Context::Photo),
+            gradient: share(Context::Gradient),
+            noise: share(Context::Noise),
+            moved: all(vector.is_some()),
+            straight: vector.is_some_and(Vector::is_straight),
+            dragging,
+            uncovered: is_edge,
+            flipping: all(self.kind == Kind::Flipping),
+        }
+    }
+
+    pub(super) const fn vector(&self) -> Option<Vector> {
+        match self.kind {
+            Kind::Moved(vector) => Some(vector),
+            Kind::Flipping | Kind::Busy | Kind::Picture | Kind::Graphic => None,
+        }
+    }
+
+    fn rate_hz(&self) -> u32 {
+        (self.rate / u64::from(self.count.max(1))) as u32
+    }
+
+    pub(super) fn region(&self) -> Region {
+        let trend = match (self.warming * 2 > self.count, self.cooling * 2 > self.count) {
+            (true, _) => Trend::Warming,
+            (_, true) => Trend::Cooling,
+            (false, false) => Trend::Steady,
+        };
+        Region {
+            cells: self.cells,
+            count: self.count,
+            context: self.context,
+            rule: self.rule.map_or("anything", |rule| rule.name),
+            rate_hz: self.rate_hz(),
+            trend,
+            persistence_ms: (self.age_ms / u64::from(self.count.max(1))).min(PERSISTENCE_MAX_MS) as u32,
+            vector: self.vector(),
+        }
+    }
+}
