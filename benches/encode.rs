@@ -57,6 +57,7 @@ impl First {
             base: None,
             motion: false,
             kept: CellSet::default(),
+            ways: Vec::new(),
         }
     }
 

@@ -14,21 +14,26 @@ use crate::logic::base::Base;
 use crate::logic::cache::{BoundedCache, CacheCounters, Content};
 use crate::logic::copies::{self, Copied, Question, Searches};
 use crate::logic::record::{self, Coded, Scratch};
+use crate::logic::ways::{self, Class};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, region};
 use crate::scan::{Contexts, Picture, Tick, TickState};
 use lfp_proto::check;
 use lfp_proto::record::Context;
+use lfp_proto::technique::base::Vector;
+use lfp_proto::technique::dictionary::Place;
 use lfp_proto::technique::{Technique, copy, raw};
 
 /// Side, in cells, of the aligned blocks that no rectangle crosses, so that sessions that want overlapping
 /// cells arrive at the same rectangles.
 const BLOCK: u16 = 16;
+/// Vectors to bases that are tried on cells which are no copies.
+const WAYS_MAX: usize = 4;
 /// Fewest cells of one colour that are worth a record of their own.
 const FLAT_CELLS_MIN: usize = 8;
 
 /// Encodes for all sessions, and keeps what it made for the next one that wants the same.
 pub struct Encoder {
-    records: BoundedCache<(Content, Profile), Option<Coded>>,
+    records: BoundedCache<Key, Option<Coded>>,
     digests: BoundedCache<Content, u32>,
     motions: BoundedCache<Question, Arc<[Copied]>>,
     searches: Searches,
@@ -36,6 +41,9 @@ pub struct Encoder {
     trials: AtomicU64,
     misfits: AtomicU64,
 }
+
+/// Names the bytes of a rectangle for clients of a profile, on a base that lies there and has that identity.
+type Key = (Content, Profile, Option<(Place, u64)>);
 
 /// What an encoder has done so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -110,6 +118,7 @@ impl Encoder {
             picture,
             contexts: &tick.contexts,
             wanted: &mut encoded.left,
+            ways: &mut encoded.ways,
             same: &mut encoded.same,
             records: &mut encoded.records,
             scratch,
@@ -123,13 +132,7 @@ impl Encoder {
                 job.cover_copies(base, tick.number);
             }
         }
-        for block in blocks(grid) {
-            if job.is_over() {
-                break;
-            }
-            job.cover_flat(block);
-            job.cover(block);
-        }
+        job.cover_rest();
         let scratch = job.scratch;
         self.lock_scratch().push(scratch);
         encoded
@@ -164,21 +167,30 @@ impl Encoder {
         content: Content,
         profile: Profile,
         picture: &Picture,
+        base: Option<(&Base, Place)>,
         scratch: &mut Scratch,
     ) -> Option<Coded> {
-        let key = (content, profile);
-        if let Some(coded) = self.records.find(&key) {
+        let key = |content: Content| {
+            let area = picture.size.clip(content.cells);
+            let base = base.and_then(|(base, place)| {
+                let source = place.source(area, picture.size)?;
+                Some((place, base.identity(source.cells_touched())))
+            });
+            (content, profile, base)
+        };
+        let asked = key(content);
+        if let Some(coded) = self.records.find(&asked) {
             return coded;
         }
-        let coded = record::encode(picture, content.cells, profile, scratch);
+        let coded = record::encode(picture, content.cells, profile, base, scratch);
         self.trials.fetch_add(1, Ordering::Relaxed);
         self.misfits.fetch_add(u64::from(coded.is_none()), Ordering::Relaxed);
-        self.records.keep(key, coded.clone(), coded.as_ref().map_or(0, |coded| coded.payload.len()));
+        self.records.keep(asked, coded.clone(), coded.as_ref().map_or(0, |coded| coded.payload.len()));
         if let Some(cut) = coded.as_ref().filter(|coded| coded.rows < content.cells.height) {
             // Whoever wants what is in it, to repair it, asks for just that.
             let cells = CellRect { height: cut.rows, ..content.cells };
             let content = Content { cells, changed_at: picture.newest_change(cells), ..content };
-            self.records.keep((content, profile), coded.clone(), 0);
+            self.records.keep(key(content), coded.clone(), 0);
         }
         coded
     }
@@ -210,6 +222,8 @@ struct Job<'a> {
     contexts: &'a Contexts,
     /// What no record holds yet.
     wanted: &'a mut CellSet,
+    /// Vectors that lead to where moved cells were.
+    ways: &'a mut Vec<Vector>,
     /// What the client has already.
     same: &'a mut CellSet,
     records: &'a mut Vec<EncodedRecord>,
@@ -247,6 +261,12 @@ impl Job<'_> {
         let question = Question::new(source, epoch, tick, base, self.wanted);
         let found = self.encoder.copies(question, base, self.picture, self.wanted);
         for copied in found.iter() {
+            if self.ways.len() < WAYS_MAX
+                && copied.vector != Vector::default()
+                && !self.ways.contains(&copied.vector)
+            {
+                self.ways.push(copied.vector);
+            }
             let context = self.context(copied.cells);
             let payload = Arc::from(copy::encode(copied.vector));
             let used = Some(base.using(copied.base));
@@ -292,27 +312,55 @@ impl Job<'_> {
                 }
                 let flat = region::flat_from(self.picture, self.wanted, x, y, block);
                 if flat.cells() >= FLAT_CELLS_MIN && !self.is_over() {
-                    self.attempt(flat);
+                    self.attempt(flat, None);
                 }
             }
         }
     }
 
-    /// Makes records of everything wanted in `area`, as few as fit.
-    fn cover(&mut self, area: CellRect) {
+    /// Makes records of all that is wanted, block by block, until there is enough.
+    fn cover_rest(&mut self) {
+        let grid = self.wanted.grid();
+        let builds = self.request.profile.decoders & Technique::Dictionary.bit() != 0;
+        let base = self.request.base.clone().filter(|base| builds && base.picture.size == self.picture.size);
+        let mut classes = match base.as_deref() {
+            Some(base) => ways::divide(base, self.picture, self.wanted, self.ways),
+            None => vec![Class { vector: None, cells: self.wanted.clone() }],
+        };
+        for block in blocks(grid) {
+            if self.is_over() {
+                break;
+            }
+            self.cover_flat(block);
+            for class in &mut classes {
+                let way = base.as_deref().zip(class.vector);
+                self.cover(block, &mut class.cells, way);
+            }
+        }
+    }
+
+    /// Makes records of everything of `class` that is wanted in `area`, as few as fit.
+    fn cover(&mut self, area: CellRect, class: &mut CellSet, way: Option<(&Base, Vector)>) {
         if self.is_over() {
             return;
         }
-        let Some(bounds) = region::bounds(self.wanted, area) else { return };
-        let whole = region::holds_all(self.wanted, bounds);
-        if whole && (bounds.cells() == 1 || self.may_fit(bounds)) && self.attempt(bounds) {
+        class.intersect(self.wanted);
+        let Some(bounds) = region::bounds(class, area) else { return };
+        let base =
+            way.and_then(|(base, vector)| Some((base, ways::place(base, self.picture, bounds, vector)?)));
+        let dense = match base {
+            // What lies between costs next to nothing.
+            Some(_) => region::holds_half(class, bounds),
+            None => region::holds_all(class, bounds),
+        };
+        if dense && (bounds.cells() == 1 || self.may_fit(bounds)) && self.attempt(bounds, base) {
             // A record may hold just the first rows.
-            return self.cover(bounds);
+            return self.cover(bounds, class, way);
         }
         if bounds.cells() > 1 {
             let (first, second) = region::split(bounds);
-            self.cover(first);
-            self.cover(second);
+            self.cover(first, class, way);
+            self.cover(second, class, way);
         }
     }
 
@@ -329,16 +377,20 @@ impl Job<'_> {
         estimate(self.picture, cells) <= payload_max
     }
 
-    /// Makes a record of `cells`, all of them wanted, or of their first rows; says whether it could.
-    fn attempt(&mut self, cells: CellRect) -> bool {
+    /// Makes a record of `cells`, or of their first rows, that may build on a base; says whether it could.
+    fn attempt(&mut self, cells: CellRect, base: Option<(&Base, Place)>) -> bool {
         let request = self.request;
         let changed_at = self.picture.newest_change(cells);
         let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
-        let coded = self.encoder.obtain(content, request.profile, self.picture, &mut self.scratch);
-        let Some(Coded { technique, rows, payload }) = coded else { return false };
+        let coded = self.encoder.obtain(content, request.profile, self.picture, base, &mut self.scratch);
+        let Some(Coded { technique, place, rows, payload }) = coded else { return false };
         let cells = CellRect { height: rows, ..cells };
+        let used = base.zip(place).and_then(|((base, _), place)| {
+            let source = place.source(self.picture.size.clip(cells), self.picture.size)?;
+            Some(base.using(source.cells_touched()))
+        });
         let context = self.context(cells);
-        self.push(EncodedRecord { technique, context, cells, payload, base: None });
+        self.push(EncodedRecord { technique, context, cells, payload, base: used });
         true
     }
 }

@@ -9,6 +9,7 @@ mod region;
 mod request;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 pub use base::{Base, BaseUse};
 pub use cache::CacheCounters;

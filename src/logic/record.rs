@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use crate::context;
-use crate::geometry::CellRect;
+use crate::geometry::{CellRect, PixelRect};
 use crate::limits::CELL;
 use crate::logic::Profile;
+use crate::logic::base::Base;
 use crate::scan::Picture;
 use lfp_proto::record::RECORD_HEADER_MAX;
+use lfp_proto::technique::dictionary::Place;
 use lfp_proto::technique::{Technique, bitmap, colour, dictionary, raw};
 
 /// A rectangle's technique and bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Coded {
     pub(super) technique: Technique,
+    /// Where its base lies, if it has one.
+    pub(super) place: Option<Place>,
     /// Rows of cells that it holds: of what was to be encoded, those from the top that fit.
     pub(super) rows: u16,
     pub(super) payload: Arc<[u8]>,
@@ -25,6 +29,7 @@ pub(super) struct Scratch {
     pub(super) pixels: Vec<u32>,
     bitmap: bitmap::Encoder,
     dictionary: dictionary::Encoder,
+    base: Vec<u32>,
     bytes: Vec<u8>,
 }
 
@@ -33,12 +38,13 @@ pub(super) fn payload_max(profile: Profile) -> usize {
     profile.record_max.saturating_sub(RECORD_HEADER_MAX)
 }
 
-/// Puts `cells`, or as many rows of them as fit, into bytes with the technique of `profile` that takes the fewest; `None`
+/// Puts `cells`, or as many rows of them as fit, into bytes, building on `base` where that is of use, with the technique of `profile` that takes the fewest; `None`
 /// if no record that the client takes holds them.
 pub(super) fn encode(
     picture: &Picture,
     cells: CellRect,
     profile: Profile,
+    base: Option<(&Base, Place)>,
     scratch: &mut Scratch,
 ) -> Option<Coded> {
     // SPEC [LFP-4.8]: A server MUST NOT send a record in a technique or with a reference that the HELLO does not state.
@@ -46,13 +52,14 @@ pub(super) fn encode(
     let payload_max = payload_max(profile);
     let area = picture.size.clip(cells);
     let coded = |technique: Technique, rows: u16, payload: &[u8]| {
-        Some(Coded { technique, rows, payload: Arc::from(payload) })
+        let place = base.map(|(_, place)| place).filter(|_| technique == Technique::Dictionary);
+        Some(Coded { technique, place, rows, payload: Arc::from(payload) })
     };
     if context::is_flat(picture, cells) && decodes(Technique::Colour) {
         let payload = colour::encode(&[picture.tile(cells.x, cells.y)[0]])?;
         return coded(Technique::Colour, cells.height, &payload);
     }
-    let Scratch { pixels, bitmap, dictionary, bytes } = scratch;
+    let Scratch { pixels, bitmap, dictionary, base: base_pixels, bytes } = scratch;
     picture.read(cells, pixels);
     bytes.clear();
     let raw_len = area.pixels() * raw::PIXEL_LEN;
@@ -61,7 +68,16 @@ pub(super) fn encode(
     if decodes(Technique::Dictionary) {
         // It is told of no smaller bound, so that the rows which fit give the same bytes when they are asked for alone.
         let width = usize::from(area.width);
-        let pixel_rows = dictionary.encode(pixels, width, None, payload_max, bytes);
+        let known = base.and_then(|(base, place)| {
+            let source = place.source(area, picture.size)?;
+            base_pixels.clear();
+            for y in source.y..source.y + source.height {
+                base.picture.read_row(PixelRect { y, height: 1, ..source }, base_pixels);
+            }
+            place.emit(bytes);
+            Some(place.base(area, source, base_pixels, width))
+        });
+        let pixel_rows = dictionary.encode(pixels, width, known, payload_max - bytes.len(), bytes);
         let rows = pixel_rows.div_ceil(usize::from(CELL)) as u16;
         if pixel_rows > 0 && (bytes.len() < pixel_rows * width * raw::PIXEL_LEN || !decodes(Technique::Raw)) {
             return coded(Technique::Dictionary, rows, bytes);

@@ -23,6 +23,11 @@ pub(super) fn holds_all(cells: &CellSet, area: CellRect) -> bool {
     area.indices(cells.grid()).all(|index| cells.contains(index))
 }
 
+/// Whether at least every other cell of `area` is in `cells`.
+pub(super) fn holds_half(cells: &CellSet, area: CellRect) -> bool {
+    2 * area.indices(cells.grid()).filter(|index| cells.contains(*index)).count() >= area.cells()
+}
+
 /// Halves `area`, which has more than one cell, across its longer side: at the most aligned place, so that
 /// cells that are wanted again by someone else fall into the same rectangles, and of those the middlemost.
 pub(super) fn split(area: CellRect) -> (CellRect, CellRect) {

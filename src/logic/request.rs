@@ -11,6 +11,7 @@ use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::record::{Base as WireBase, Context, Record};
 use lfp_proto::technique::Technique;
+use lfp_proto::technique::base::Vector;
 
 /// Names a session within one server run; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -46,6 +47,8 @@ pub struct EncodeRequest {
     pub base: Option<Arc<Base>>,
     /// Look first for what is in the base already, here or elsewhere: so many cells are asked for that it can be seen.
     pub motion: bool,
+    /// Vectors along which much was found to have moved, for cells that are no copies.
+    pub ways: Vec<Vector>,
     /// The cells, asked for or not, that the client shows as they are in the base: nothing need be sent for those that
     /// have the same pixels again.
     pub kept: CellSet,
@@ -96,8 +99,10 @@ pub struct Encoded {
     pub captured: Instant,
     /// That picture, if there was one.
     pub picture: Option<Arc<Picture>>,
-    /// Records for some or all of the cells asked for. A copy may bring others with it, as they are in the picture.
+    /// Records for some or all of the cells asked for. A record with a base may bring others with it, as they are in the picture.
     pub records: Vec<EncodedRecord>,
+    /// The request's [`EncodeRequest::ways`], and those found.
+    pub ways: Vec<Vector>,
     /// The cells asked for that are kept, and have the pixels of the base: there is nothing to send.
     pub same: CellSet,
     /// The cells asked for that no record holds, because the budget ran out or the epoch is over.
@@ -142,6 +147,7 @@ impl Encoded {
             captured: Instant::ZERO,
             picture: None,
             records: Vec::new(),
+            ways: request.ways.clone(),
             same: CellSet::new(request.cells.grid()),
             left: request.cells.clone(),
         }

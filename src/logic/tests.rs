@@ -89,6 +89,7 @@ fn request(cells: CellSet) -> EncodeRequest {
         base: None,
         motion: false,
         kept: CellSet::default(),
+        ways: Vec::new(),
     }
 }
 

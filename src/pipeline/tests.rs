@@ -88,6 +88,7 @@ fn request(session: u64, tick: &Tick) -> EncodeRequest {
         base: None,
         motion: false,
         kept: CellSet::default(),
+        ways: Vec::new(),
     }
 }
 

@@ -220,6 +220,17 @@ impl CellSet {
         }
     }
 
+    /// Removes what is not in `other`.
+    ///
+    /// # Panics
+    /// If the grids differ.
+    pub fn intersect(&mut self, other: &Self) {
+        assert_eq!(self.grid, other.grid, "cell sets of different grids");
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= other;
+        }
+    }
+
     /// Removes every cell.
     pub fn clear(&mut self) {
         self.words.fill(0);

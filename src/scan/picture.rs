@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::geometry::{CellRect, Size};
+use crate::geometry::{CellRect, PixelRect, Size};
 use crate::kernel::detail::detail;
 use crate::limits::{CELL, CELL_PIXELS};
 
@@ -101,6 +101,21 @@ impl Picture {
             if rest > 0 {
                 out.extend_from_slice(&tiles[whole][at..at + rest]);
             }
+        }
+    }
+
+    /// Appends the pixels of `area`, which is one row high and lies inside the picture, to `out`.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn read_row(&self, area: PixelRect, out: &mut Vec<u32>) {
+        let tiles = &self.rows[usize::from(area.y) / SIDE].tiles;
+        let row = usize::from(area.y) % SIDE * SIDE;
+        let (mut x, end) = (usize::from(area.x), usize::from(area.x + area.width));
+        while x < end {
+            let (from, to) = (x % SIDE, SIDE.min(x % SIDE + end - x));
+            out.extend_from_slice(&tiles[x / SIDE][row + from..row + to]);
+            x += to - from;
         }
     }
 

@@ -21,6 +21,8 @@ use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Frame, Mark, Pixels};
 use lfp_proto::packet::Builder;
 use lfp_proto::record;
+use lfp_proto::technique::Technique;
+use lfp_proto::technique::base::Vector;
 use lfp_proto::wire::varint_len;
 
 /// Bytes that a cell is taken to need before anything was encoded.
@@ -53,6 +55,8 @@ pub(super) struct Live {
     /// The newest MARK.
     mark: Option<Mark>,
     mark_due: bool,
+    /// Along which much has moved lately.
+    ways: Vec<Vector>,
 }
 
 /// What to have encoded: see [`crate::logic::EncodeRequest`].
@@ -62,6 +66,7 @@ pub(super) struct Wanted {
     pub(super) base: Option<Arc<Base>>,
     pub(super) motion: bool,
     pub(super) kept: CellSet,
+    pub(super) ways: Vec<Vector>,
 }
 
 #[derive(Debug)]
@@ -104,6 +109,7 @@ impl Live {
             pass: None,
             mark: None,
             mark_due: false,
+            ways: Vec::new(),
         }
     }
 
@@ -217,22 +223,23 @@ impl Live {
     /// Cells of this pass, which has some, to have encoded: those that go without a base, then all of them, so that it
     /// can be seen what of them the client has already, then what is left.
     fn take(&mut self, now: Instant, budget_bytes: usize) -> Wanted {
-        let kept = CellSet::default();
+        let (kept, ways) = (CellSet::default(), Vec::new());
         if self.credit.is_spent() {
             self.trickle_at = Some(now + REFUSED_INTERVAL);
-            return Wanted { cells: self.cells.take(1, 1), base: None, motion: false, kept };
+            return Wanted { cells: self.cells.take(1, 1), base: None, motion: false, kept, ways };
         }
         if let Some(cells) = self.cells.take_plain() {
-            return Wanted { cells, base: None, motion: false, kept };
+            return Wanted { cells, base: None, motion: false, kept, ways };
         }
         let base = self.references.base();
         let searched = self.pass.as_mut().is_none_or(|pass| std::mem::replace(&mut pass.searched, true));
         if base.is_some() && !searched {
             let kept = self.references.kept(&self.cells);
-            return Wanted { cells: self.cells.take(usize::MAX, usize::MAX), base, motion: true, kept };
+            return Wanted { cells: self.cells.take(usize::MAX, usize::MAX), base, motion: true, kept, ways };
         }
         let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
-        Wanted { cells: self.cells.take(least, ENCODE_CELLS_MAX), base, motion: false, kept }
+        let (cells, ways) = (self.cells.take(least, ENCODE_CELLS_MAX), self.ways.clone());
+        Wanted { cells, base, motion: false, kept, ways }
     }
 
     /// A request is answered. Returns how long that took, in microseconds.
@@ -242,6 +249,7 @@ impl Live {
             self.retry_at = Some(now + ENCODE_RETRY);
         }
         self.cells.give_back(&encoded.left);
+        self.ways.clone_from(&encoded.ways);
         self.keep(&encoded, stats);
         let (mut bytes, mut cells) = (0, 0);
         for record in encoded.records {
@@ -256,7 +264,7 @@ impl Live {
             }
             let len = record.wire_len();
             self.queued_bytes += len;
-            if record.base.is_none() {
+            if record.technique != Technique::Copy {
                 bytes += len;
                 cells += record.cells.cells();
             }

@@ -436,10 +436,8 @@ impl Session {
             let surface = &mut self.surfaces[index];
             let (source, epoch) = (surface.watched().source, surface.epoch());
             let Some(live) = surface.live_mut() else { continue };
-            let Some(Wanted { cells, base, motion, kept }) = live.request(now, budget_bytes, &mut self.stats)
-            else {
-                continue;
-            };
+            let Some(wanted) = live.request(now, budget_bytes, &mut self.stats) else { continue };
+            let Wanted { cells, base, motion, kept, ways } = wanted;
             self.turn = (index + 1) % self.surfaces.len();
             let profile = Profile {
                 decoders: self.terms.decoders,
@@ -457,6 +455,7 @@ impl Session {
                 base,
                 motion,
                 kept,
+                ways,
             });
         }
         None

@@ -129,6 +129,7 @@ impl Report {
             base: None,
             motion: false,
             kept: CellSet::default(),
+            ways: Vec::new(),
         };
         let mut records = Vec::new();
         while !request.cells.is_empty() {
