@@ -55,6 +55,8 @@ pub struct Engine {
 struct Slide {
     /// From where and to where.
     cells: CellRect,
+    /// Cells that moved.
+    count: usize,
     vector: Vector,
     at: Instant,
 }
@@ -129,11 +131,16 @@ impl Engine {
                 width: one.source.width.div_ceil(CELL),
                 height: one.source.height.div_ceil(CELL),
             };
-            let slide = Slide { cells: around(one.cells, from), vector: one.vector, at: now };
+            let count = one.cells.cells();
+            let slide = Slide { cells: around(one.cells, from), count, vector: one.vector, at: now };
             // Of many pieces the first ones, which have most on them, are enough.
             let known = self.slides.iter().position(|known| known.at == now && known.vector == slide.vector);
             match known {
-                Some(place) => self.slides[place].cells = around(self.slides[place].cells, slide.cells),
+                Some(place) => {
+                    let known = &mut self.slides[place];
+                    known.cells = around(known.cells, slide.cells);
+                    known.count += slide.count;
+                }
                 None if self.slides.len() < SLIDES_MAX => self.slides.push(slide),
                 None => {}
             }
@@ -159,7 +166,7 @@ impl Engine {
             self.warmths[index] =
                 Warmth { rate, hits, trend: heat.trend(index, now), class: heat.class(index, now) };
             self.kinds[index] = match cell.vector(now) {
-                Some(vector) => Kind::Moved(vector),
+                Some(_) => Kind::Moved,
                 None if cell.blinks() => Kind::Flipping,
                 None if rate >= BUSY_HZ && hits >= BUSY_HITS => Kind::Busy,
                 None if is_picture(cell.look) => Kind::Picture,
@@ -191,11 +198,14 @@ impl Engine {
     /// Asks the rules about each group, and follows the videos.
     fn judge(&mut self, now: Instant) {
         for group in &mut self.groups {
-            let dragging = self
-                .slides
-                .iter()
-                .any(|slide| !slide.vector.is_straight() && common(slide.cells, group.cells) > 0);
-            let is_edge = group.vector().is_none()
+            let near = self.slides.iter().filter(|slide| common(slide.cells, group.cells) > 0);
+            let (straight, oblique) = near.fold((0, 0), |(straight, oblique), slide| {
+                let counts = if slide.vector.is_straight() { (slide.count, 0) } else { (0, slide.count) };
+                (straight.max(counts.0), oblique.max(counts.1))
+            });
+            // A hand moves along an axis now and then; chance makes small oblique pieces in any page.
+            let dragging = oblique * 2 >= straight.max(1);
+            let is_edge = group.kind != Kind::Moved
                 && self
                     .slides
                     .iter()
@@ -206,10 +216,12 @@ impl Engine {
             }
         }
         let (cells, active, grid) = (&self.cells, &self.active, self.grid);
-        self.videos.settle(grid, now, |x, y| {
-            let index = grid.index(x, y);
-            cells[index].look == Context::Photo || active.contains(index)
-        });
+        self.videos.settle(
+            grid,
+            now,
+            |x, y| active.contains(grid.index(x, y)),
+            |x, y| cells[grid.index(x, y)].look == Context::Photo || active.contains(grid.index(x, y)),
+        );
     }
 
     /// Says of each cell what it is taken for, and lists the regions.

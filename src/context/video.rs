@@ -14,8 +14,10 @@ const REST: Duration = Duration::from_secs(2);
 const CORE: Duration = Duration::from_secs(2);
 /// The whole picture is at most so many times its core: a photograph beyond that is what the video stands on.
 const GROWTH_MAX: usize = 4;
-/// Of the cells along a side, percent that must be part of the picture for it to reach further.
-const LINE_PERCENT: usize = 80;
+/// Of the next line of cells along a side, percent that must have changed for the picture to reach there, and percent
+/// that must look as if they belonged to it if they have not.
+const CHANGED_PERCENT: usize = 25;
+const ALIKE_PERCENT: usize = 80;
 
 /// A video.
 #[derive(Clone, Copy, Debug)]
@@ -71,12 +73,20 @@ impl Videos {
         }
     }
 
-    /// Lets those go that are over, and finds the boundary of the others: `is_part` says of a column and a row whether
-    /// that cell may be of a picture.
-    pub(super) fn settle(&mut self, grid: Grid, now: Instant, is_part: impl Fn(u16, u16) -> bool) {
+    /// Lets those go that are over, and finds the boundary of the others: `changed` says of a column and a row whether
+    /// that cell changed lately, `alike` whether it may be of a picture.
+    pub(super) fn settle(
+        &mut self,
+        grid: Grid,
+        now: Instant,
+        changed: impl Fn(u16, u16) -> bool,
+        alike: impl Fn(u16, u16) -> bool,
+    ) {
         self.0.retain(|video| now.saturating_since(video.last) <= REST);
         for video in &mut self.0 {
-            video.cells = boundary(around(video.core, video.before), grid, &is_part);
+            // What changes beside a video is the video's edge, of which there may be a few pixels in a cell.
+            let core = boundary(around(video.core, video.before), grid, CHANGED_PERCENT, &changed);
+            video.cells = boundary(core, grid, ALIKE_PERCENT, &alike);
         }
     }
 }
@@ -86,11 +96,11 @@ fn shares(a: CellRect, b: CellRect) -> bool {
     common(a, b) * 2 >= a.cells().min(b.cells()).max(1)
 }
 
-/// The rectangle around `core` that is part of the same picture: each side reaches on for as long as nearly all of the
-/// next line of cells is.
-fn boundary(core: CellRect, grid: Grid, is_part: &impl Fn(u16, u16) -> bool) -> CellRect {
+/// The rectangle around `core` that is part of the same picture: each side reaches on for as long as `percent` of the
+/// next line of cells is. `core` itself if that leads too far.
+fn boundary(core: CellRect, grid: Grid, percent: usize, is_part: &impl Fn(u16, u16) -> bool) -> CellRect {
     let mut cells = core;
-    let enough = |parts: usize, all: u16| parts * 100 >= usize::from(all) * LINE_PERCENT;
+    let enough = |parts: usize, all: u16| parts * 100 >= usize::from(all) * percent;
     let column = |cells: CellRect, x: u16| {
         enough((cells.y..cells.y + cells.height).filter(|y| is_part(x, *y)).count(), cells.height)
     };
@@ -143,20 +153,20 @@ mod tests {
     fn a_face_that_speaks_in_a_still_picture_gives_the_whole_picture() {
         let mut videos = Videos::default();
         videos.note(CellRect { x: 15, y: 8, width: 10, height: 8 }, at(0));
-        videos.settle(grid(), at(0), in_window);
+        videos.settle(grid(), at(0), |_, _| false, in_window);
         assert_eq!(videos.iter().map(|video| video.cells).collect::<Vec<_>>(), [WINDOW]);
         videos.note(CellRect { x: 16, y: 9, width: 4, height: 4 }, at(500));
-        videos.settle(grid(), at(1_500), in_window);
+        videos.settle(grid(), at(1_500), |_, _| false, in_window);
         let video = videos.iter().next().expect("it goes on");
         assert_eq!((video.cells, video.age_ms()), (WINDOW, 500));
-        videos.settle(grid(), at(2_501), in_window);
+        videos.settle(grid(), at(2_501), |_, _| false, in_window);
         assert_eq!(videos.iter().count(), 0);
     }
 
     #[test]
     fn a_photograph_under_the_window_is_not_the_video() {
         let core = CellRect { x: 15, y: 8, width: 10, height: 8 };
-        assert_eq!(boundary(core, grid(), &|_, _| true), core);
+        assert_eq!(boundary(core, grid(), 80, &|_, _| true), core);
     }
 
     #[test]
@@ -166,7 +176,7 @@ mod tests {
             let x = 10 + step.min(8);
             videos.note(CellRect { x, ..WINDOW }, at(u64::from(step) * 100));
         }
-        videos.settle(grid(), at(8_000), |_, _| false);
+        videos.settle(grid(), at(8_000), |_, _| false, |_, _| false);
         assert_eq!(videos.iter().map(|video| video.cells.x).collect::<Vec<_>>(), [18]);
     }
 }
