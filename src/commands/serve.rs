@@ -1,10 +1,12 @@
 //! `lfp-server serve`.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigError};
+use super::support::print;
+use crate::ablation::{Part, Without};
+use crate::config::{Config, ConfigError, parse_listen};
 use crate::directory::Directory;
 use crate::hypervisor::{self, Control, SourceId, SourceSpec};
 use crate::output::{Network, NetworkError, StopSignals, Waker};
@@ -22,11 +24,24 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SOURCE", requires = "listen")]
     source: Option<SourceSpec>,
     /// UDP address to listen on; overrides the configuration's
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
     /// Take sessions that are not encrypted (this version has no others)
     #[arg(long)]
     plain: bool,
+    /// Send nothing that does not give the exact pixels
+    #[arg(long)]
+    lossless: bool,
+    /// Leave a technique or another part of the engines out, for benches to tell what it saves; may be repeated
+    #[arg(long, value_name = "NAME", hide = true)]
+    without: Vec<Part>,
+}
+
+impl ServeArgs {
+    fn without(&self) -> Without {
+        let lossy = self.lossless.then_some(Part::Lossy);
+        self.without.iter().copied().chain(lossy).collect()
+    }
 }
 
 /// Why serving could not start or go on.
@@ -62,14 +77,15 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     }
     let mut stop = StopSignals::install()?;
     let control = Control::start()?;
-    let sources = (0..).map(SourceId).zip(&config.services);
-    let opened = sources.map(|(id, service)| (id, hypervisor::open(&service.source, id, &control))).collect();
+    let sources = config.services.iter().flat_map(|service| &service.sources);
+    let sources = (0..).map(SourceId).zip(sources);
+    let opened = sources.map(|(id, source)| (id, hypervisor::open(source, id, &control))).collect();
     let waker = Waker::new()?;
     let wake = waker.clone();
     let pipeline = PipelineHandle::start(opened, move || wake.wake())?;
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
-    let server = Server::new(server_config(&config), random);
+    let server = Server::new(server_config(args, &config), random);
     let network = Network::bind(config.listen, server, pipeline, waker, control)?;
     announce(&config, network.local_addr()?)?;
     network.run(&mut stop)?;
@@ -88,25 +104,29 @@ fn configuration(args: &ServeArgs) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn server_config(config: &Config) -> server::Config {
+fn server_config(args: &ServeArgs, config: &Config) -> server::Config {
     let mut directory = Directory::default();
-    for (id, service) in (0..).map(SourceId).zip(&config.services) {
-        directory.insert(&service.name, id, service.rate_hz, service.input);
+    // In the order in which they were opened.
+    let mut ids = (0..).map(SourceId);
+    for service in &config.services {
+        let ids = ids.by_ref().take(service.sources.len());
+        directory.insert(&service.name, ids, service.rate_hz, service.input);
     }
     server::Config {
         directory,
         plain: config.plain,
         sessions_max: usize::from(config.sessions_max),
         idle_timeout: config.idle_timeout(),
+        without: args.without(),
     }
 }
 
 /// Standard output gets one line that programs can wait for; it ends in the address.
 fn announce(config: &Config, listen: SocketAddr) -> io::Result<()> {
     for service in &config.services {
-        tracing::info!(service = service.name, source = %service.source, "serving");
+        for source in &service.sources {
+            tracing::info!(service = service.name, %source, "serving");
+        }
     }
-    let mut out = io::stdout().lock();
-    writeln!(out, "listening on {listen}")?;
-    out.flush()
+    print(&format!("listening on {listen}\n"))
 }

@@ -40,7 +40,7 @@ fn excerpts_are_cut() {
         let size = Size { width: area.width, height: area.height };
         let out = File::create(folder().join(name).with_extension("lfptrace")).expect("a file");
         let mut writer = TraceWriter::new(out, name, size, reader.header().fps, 19).expect("begun");
-        let begin = (0..first).map(|_| reader.advance().expect("a frame")).all(|more| more);
+        let begin = (0..first).all(|_| reader.advance().expect("a frame"));
         assert!(begin, "{trace} has frame {first}");
         let mut origin = None;
         for _ in 0..frames {

@@ -203,8 +203,9 @@ impl Live {
         number: PacketNumber,
         scratch: &mut Vec<u8>,
         items: &mut Vec<Item>,
-    ) -> u64 {
-        let Some(picture) = picture(&self.tick) else { return 0 };
+        stats: &mut SessionStats,
+    ) {
+        let Some(picture) = picture(&self.tick) else { return };
         let head = 1 + varint_len(u64::from(self.surface.0)) + varint_len(u64::from(self.epoch.0));
         let room = builder.room().saturating_sub(head + varint_len(builder.room() as u64));
         let before = items.iter().filter(|item| matches!(item, Item::Pixels { .. })).count();
@@ -220,6 +221,8 @@ impl Live {
             }
             let Some(Queued { record, tick, len, .. }) = self.queue.remove(at) else { break };
             wire_record(&record).emit(scratch);
+            stats.records_sent += 1;
+            stats.sent.add(record.technique as u8, record.context as u8, record.cells.cells(), len);
             self.queued_bytes -= len;
             self.cells.on_sent(record.cells, tick, content, picture);
             items.push(Item::Pixels {
@@ -242,7 +245,6 @@ impl Live {
                 pass.packets = Some((first, number));
             }
         }
-        sent as u64
     }
 
     /// Puts the MARK of a pass that is over into a packet.

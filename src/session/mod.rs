@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ablation::Without;
 use crate::directory::{Service, ServiceSource};
 use crate::geometry::Size;
 use crate::hypervisor::SourceId;
@@ -51,8 +52,12 @@ pub struct Terms {
     pub datagram: usize,
     /// Bytes that the client takes in one burst.
     pub receive_buffer: u64,
-    /// Techniques that it decodes, as in Hello.
+    /// Techniques that it decodes and that may be used, as in Hello.
     pub decoders: u32,
+    /// Displays that it has: most surfaces that it is shown.
+    pub displays: usize,
+    /// What is not to be done for it.
+    pub without: Without,
     /// Fastest of its displays, in hertz.
     pub refresh_hz: u32,
     /// Silence after which the session ends.
@@ -60,15 +65,17 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// What `hello` asks for, as far as this server gives it.
+    /// What `hello` asks for, as far as this server, which leaves `without` out, gives it.
     #[must_use]
-    pub fn of(hello: &Hello, idle_timeout: Duration) -> Self {
+    pub fn of(hello: &Hello, idle_timeout: Duration, without: Without) -> Self {
         Self {
             service: hello.service.clone(),
             place: hello.place.clone(),
             datagram: usize::from(hello.datagram_size).min(DATAGRAM_MAX),
             receive_buffer: u64::from(hello.receive_buffer),
-            decoders: hello.decoders,
+            decoders: without.decoders(hello.decoders),
+            displays: hello.displays.len(),
+            without,
             refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
         }
@@ -152,7 +159,8 @@ impl Session {
     ) -> Self {
         let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
         let rate = RateController::new(now, terms.datagram as u64, terms.receive_buffer, rtt_guess);
-        let surfaces = (0..).map(SurfaceId).zip(&service.sources);
+        // SPEC [LFP-7.8]: A server MUST NOT give a session more surfaces than the HELLO has displays.
+        let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().take(terms.displays));
         Self {
             key,
             connection,
@@ -415,7 +423,11 @@ impl Session {
                 continue;
             };
             self.turn = (index + 1) % self.surfaces.len();
-            let profile = Profile { decoders: self.terms.decoders, record_max: datagram - RECORD_OVERHEAD };
+            let profile = Profile {
+                decoders: self.terms.decoders,
+                record_max: datagram - RECORD_OVERHEAD,
+                without: self.terms.without,
+            };
             return Some(EncodeRequest { session: self.key, source, epoch, cells, profile, budget_bytes });
         }
         None

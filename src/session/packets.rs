@@ -202,7 +202,7 @@ impl Session {
                 continue;
             }
             if let Some(live) = surface.live_mut() {
-                self.stats.records_sent += live.fill(builder, number, &mut self.scratch, items);
+                live.fill(builder, number, &mut self.scratch, items, &mut self.stats);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::client::TestClient;
+use crate::ablation::Without;
 use crate::directory::{Directory, InputPolicy};
 use crate::hypervisor::{Action, Source, SourceId, View};
 use crate::limits::IDLE_TIMEOUT;
@@ -79,9 +80,9 @@ pub(super) fn service(index: u16) -> String {
 pub(super) fn config(sources: u16) -> Config {
     let mut directory = Directory::default();
     for index in 0..sources {
-        directory.insert(&service(index), SourceId(index), 60, InputPolicy::Exclusive);
+        directory.insert(&service(index), [SourceId(index)], 60, InputPolicy::Exclusive);
     }
-    Config { directory, plain: true, sessions_max: 8, idle_timeout: IDLE_TIMEOUT }
+    Config { directory, plain: true, sessions_max: 8, idle_timeout: IDLE_TIMEOUT, without: Without::NOTHING }
 }
 
 impl World {
