@@ -19,6 +19,8 @@ use lfp_proto::record::Context;
 /// Changes per second, and buckets in which they fell, from which a cell is busy.
 const BUSY_HZ: u32 = 6;
 const BUSY_HITS: u32 = 3;
+/// Changes per second of a cell in which a video has a few pixels.
+const EDGE_HZ: u32 = 2;
 /// Changes per second beyond which a cell does not blink: nobody makes a cursor that fast.
 const BLINK_HZ_MAX: u32 = 8;
 /// Time for which a slide says what its surroundings are.
@@ -168,6 +170,7 @@ impl Engine {
             self.kinds[index] = match cell.vector(now) {
                 Some(_) => Kind::Moved,
                 None if cell.blinks() => Kind::Flipping,
+                None if rate >= BUSY_HZ && hits >= BUSY_HITS && is_picture(cell.look) => Kind::Film,
                 None if rate >= BUSY_HZ && hits >= BUSY_HITS => Kind::Busy,
                 None if is_picture(cell.look) => Kind::Picture,
                 None => Kind::Graphic,
@@ -215,13 +218,21 @@ impl Engine {
                 self.videos.note(group.cells, now);
             }
         }
-        let (cells, active, grid) = (&self.cells, &self.active, self.grid);
-        self.videos.settle(
-            grid,
-            now,
-            |x, y| active.contains(grid.index(x, y)),
-            |x, y| cells[grid.index(x, y)].look == Context::Photo || active.contains(grid.index(x, y)),
-        );
+        let Self { cells, active, kinds, warmths, grid, .. } = self;
+        let slides = |index: usize| active.contains(index) && kinds[index] == Kind::Moved;
+        let changes = |x: u16, y: u16| {
+            let index = grid.index(x, y);
+            active.contains(index) && warmths[index].rate >= EDGE_HZ && !slides(index)
+        };
+        let busy = |x: u16, y: u16| {
+            let index = grid.index(x, y);
+            active.contains(index) && [Kind::Film, Kind::Busy].contains(&kinds[index])
+        };
+        let alike = |x: u16, y: u16| {
+            let index = grid.index(x, y);
+            cells[index].look == Context::Photo && !slides(index)
+        };
+        self.videos.settle(*grid, now, busy, changes, alike);
     }
 
     /// Says of each cell what it is taken for, and lists the regions.

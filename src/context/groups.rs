@@ -15,7 +15,9 @@ pub(super) enum Kind {
     Moved,
     /// They flip between two contents.
     Flipping,
-    /// They change all the time.
+    /// They change all the time and look like a picture.
+    Film,
+    /// They change all the time and look like anything else.
     Busy,
     /// They look like a picture.
     Picture,
