@@ -24,7 +24,7 @@ fn folder() -> PathBuf {
 const EXCERPTS: [(&str, &str, u64, u64, PixelRect); 4] = [
     ("video", "6_video", 0, 16, PixelRect { x: 512, y: 240, width: 368, height: 240 }),
     ("terminal", "5_terminal", 86, 12, PixelRect { x: 32, y: 160, width: 480, height: 240 }),
-    ("drag", "4_windows", 48, 6, PixelRect { x: 160, y: 96, width: 384, height: 256 }),
+    ("drag", "4_windows", 48, 7, PixelRect { x: 160, y: 96, width: 384, height: 256 }),
     ("web", "2_web", 99, 5, PixelRect { x: 16, y: 96, width: 448, height: 192 }),
 ];
 
