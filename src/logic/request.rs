@@ -99,7 +99,7 @@ pub struct Encoded {
     pub captured: Instant,
     /// That picture, if there was one.
     pub picture: Option<Arc<Picture>>,
-    /// Records for some or all of the cells asked for. A record with a base may bring others with it, as they are in the picture.
+    /// Records for some or all of the cells asked for. A record may bring others with it, as they are in the picture.
     pub records: Vec<EncodedRecord>,
     /// The request's [`EncodeRequest::ways`], and those found.
     pub ways: Vec<Vector>,

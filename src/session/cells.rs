@@ -143,11 +143,9 @@ impl Cells {
         }
     }
 
-    /// Whether `cells` are handed out: all of them, or some, where others may come `along`.
-    pub(super) fn are_under_way(&self, cells: CellRect, along: bool) -> bool {
-        let mut indices = self.grid.contains(cells).then(|| cells.indices(self.grid)).into_iter().flatten();
-        let is_out = |index| self.under_way.contains(index);
-        if along { indices.any(is_out) } else { self.grid.contains(cells) && indices.all(is_out) }
+    /// Whether any of `cells` is handed out. Others may come along.
+    pub(super) fn are_under_way(&self, cells: CellRect) -> bool {
+        self.grid.contains(cells) && cells.indices(self.grid).any(|index| self.under_way.contains(index))
     }
 
     /// Cells that were handed out, and are not in `held`, go back into this pass.

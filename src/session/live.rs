@@ -254,7 +254,7 @@ impl Live {
         let (mut bytes, mut cells) = (0, 0);
         for record in encoded.records {
             // The request had been given up, and its cells have gone another way.
-            if !self.cells.are_under_way(record.cells, record.base.is_some()) {
+            if !self.cells.are_under_way(record.cells) {
                 continue;
             }
             if !record.base.is_none_or(|used| self.references.holds(used)) {
