@@ -6,10 +6,13 @@
 
 pub mod base;
 pub mod bitmap;
+mod bits;
 pub mod colour;
 pub mod copy;
 pub mod dictionary;
 pub mod raw;
+pub mod scan;
+pub mod trixel;
 
 use alloc::vec::Vec;
 
@@ -27,6 +30,10 @@ pub enum Technique {
     Raw = 2,
     /// Lossless bitmap, PNG's filters and deflate: [`bitmap`].
     Bitmap = 3,
+    /// Some pixels of the base anew: [`scan`].
+    PixelScan = 4,
+    /// Groups of pixels of few colours: [`trixel`].
+    Trixel = 5,
     /// Pixels of the base, moved: [`copy`].
     Copy = 9,
     /// Lossless, with the base for a dictionary: [`dictionary`].
@@ -46,7 +53,8 @@ pub enum BaseUse {
 
 impl Technique {
     /// Every technique, in the order of its number.
-    pub const ALL: [Self; 5] = [Self::Colour, Self::Raw, Self::Bitmap, Self::Copy, Self::Dictionary];
+    pub const ALL: [Self; 7] =
+        [Self::Colour, Self::Raw, Self::Bitmap, Self::PixelScan, Self::Trixel, Self::Copy, Self::Dictionary];
 
     /// A number from the wire.
     #[must_use]
@@ -67,6 +75,8 @@ impl Technique {
             Self::Colour => "colour",
             Self::Raw => "raw",
             Self::Bitmap => "bitmap",
+            Self::PixelScan => "pixel scan",
+            Self::Trixel => "trixel",
             Self::Copy => "copy",
             Self::Dictionary => "dictionary",
         }
@@ -76,8 +86,8 @@ impl Technique {
     #[must_use]
     pub const fn base_use(self) -> BaseUse {
         match self {
-            Self::Colour | Self::Raw | Self::Bitmap => BaseUse::Never,
-            Self::Copy => BaseUse::Must,
+            Self::Colour | Self::Raw | Self::Bitmap | Self::Trixel => BaseUse::Never,
+            Self::PixelScan | Self::Copy => BaseUse::Must,
             Self::Dictionary => BaseUse::May,
         }
     }
@@ -135,6 +145,8 @@ pub fn decode(
         Technique::Colour => colour::decode(payload, area, out),
         Technique::Raw => raw::decode(payload, area, out),
         Technique::Bitmap => bitmap::decode(payload, area, &mut scratch.inflated, out),
+        Technique::PixelScan => scan::decode(payload, area, base, out),
+        Technique::Trixel => trixel::decode(payload, area, out),
         Technique::Copy => copy::decode(payload, area, base, out),
         Technique::Dictionary => dictionary::decode(payload, area, base, &mut scratch.dictionary, out),
     }
