@@ -1,5 +1,6 @@
-//! What it takes to put pictures into records: the first whole picture, the same for a second session, a small
-//! change, and a digest of everything.
+//! What it takes to put pictures into records and to read them: each technique alone, the first whole picture, the same
+//! for a second session, a small change, and a digest of everything. For techniques, elements are pixels: `thrpt` of
+//! 0.5 Gelem/s is 2 ns a pixel.
 //!
 //! `cargo bench --bench encode` prints bytes and records of first pictures, then measures. `LFP_TRACES=DIR` adds the
 //! first picture of each `*.lfptrace` in a directory to the synthetic one.
@@ -14,12 +15,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
+use lfp::ablation::Without;
 use lfp::geometry::{CellRect, CellSet};
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
-use lfp::logic::{DigestRequest, EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use lfp::logic::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Profile, SessionKey};
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
-use lfp_proto::technique::{Technique, decoders};
+use lfp_proto::technique::{self, Technique, decoders};
 
 /// Datagram payloads, and what of each a record may take.
 const DATAGRAMS: [(usize, usize); 2] = [(1_200, 1_120), (8_900, 8_820)];
@@ -50,7 +52,7 @@ impl First {
             source: SourceId(0),
             epoch: self.tick.epoch,
             cells,
-            profile: Profile { decoders: decoders(), record_max },
+            profile: Profile { decoders: decoders(), record_max, without: Without::NOTHING },
             budget_bytes: usize::MAX,
             base: None,
             motion: false,
@@ -138,6 +140,71 @@ fn first_picture(criterion: &mut Criterion) {
     }
 }
 
+/// Each technique on its own: what a whole picture costs to encode with nothing else but raw pixels at hand, and what the
+/// records that came of it cost to decode. Elements are pixels, so that the time of one is the inverse of the rate.
+fn techniques(criterion: &mut Criterion) {
+    for first in &firsts() {
+        for technique in Technique::ALL {
+            let encoder = Encoder::new(0);
+            let profile = Profile {
+                decoders: technique.bit() | Technique::Raw.bit(),
+                record_max: DATAGRAMS[0].1,
+                without: Without::NOTHING,
+            };
+            let encode = || {
+                let mut request =
+                    first.request(CellSet::full(first.picture().size.grid()), profile.record_max);
+                request.profile = profile;
+                let mut records = Vec::new();
+                while !request.cells.is_empty() {
+                    let encoded = encoder.encode(&request, &first.tick);
+                    request.cells = encoded.left;
+                    records.extend(encoded.records);
+                }
+                records
+            };
+            let mut records = encode();
+            let all = first.picture().size.pixels() as u64;
+            let mut group = criterion.benchmark_group("technique/encode");
+            group.throughput(Throughput::Elements(all));
+            group.bench_function(BenchmarkId::new(technique.name(), &first.name), |b| b.iter(encode));
+            group.finish();
+            records.retain(|record| record.technique == technique);
+            decode(criterion, first, technique, &records);
+        }
+    }
+}
+
+fn decode(criterion: &mut Criterion, first: &First, technique: Technique, records: &[EncodedRecord]) {
+    let size = first.picture().size;
+    let pixels: usize = records.iter().map(|record| size.clip(record.cells).pixels()).sum();
+    let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+    println!(
+        "{} of {}: {} records, {pixels} pixels, {bytes} bytes of payload",
+        technique.name(),
+        first.name,
+        records.len()
+    );
+    if records.is_empty() {
+        return;
+    }
+    let mut group = criterion.benchmark_group("technique/decode");
+    group.throughput(Throughput::Elements(pixels as u64));
+    let (mut scratch, mut out) = (Vec::new(), Vec::new());
+    group.bench_function(BenchmarkId::new(technique.name(), &first.name), |b| {
+        b.iter(|| {
+            for record in records {
+                let area = size.clip(record.cells);
+                let decoded =
+                    technique::decode(technique, &record.payload, area, None, &mut scratch, &mut out);
+                decoded.expect("what was encoded is decoded");
+                black_box(&out);
+            }
+        });
+    });
+    group.finish();
+}
+
 /// A few cells, as when somebody types.
 fn small_change(criterion: &mut Criterion) {
     let first = &firsts()[0];
@@ -181,7 +248,7 @@ fn digest(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, first_picture, small_change, digest);
+criterion_group!(benches, techniques, first_picture, small_change, digest);
 
 fn main() {
     benches();

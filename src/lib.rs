@@ -6,6 +6,8 @@ pub use lfp_proto::{geometry, time, units};
 
 pub mod limits;
 
+pub mod ablation;
+
 pub mod clock;
 
 pub mod kernel;

@@ -396,6 +396,7 @@ impl Client {
         refused: &mut Vec<(u16, Refusal)>,
     ) {
         for record in pixels.records() {
+            self.stats.came.add(record.technique, record.context, record.cells.cells(), record.encoded_len());
             match self.applier.apply(self.surface.as_mut(), pixels, &record, number) {
                 Outcome::Applied(cells, painted) => {
                     self.stats.records_applied += 1;

@@ -1,6 +1,7 @@
 //! What a client counts.
 
 use lfp_proto::frame::Refusal;
+use lfp_proto::tally::Tallies;
 
 use crate::histogram::Histogram;
 use crate::limits::UDP_OVERHEAD;
@@ -32,6 +33,8 @@ pub struct Stats {
     pub records_superseded: u64,
     /// Records refused, by reason, in the order of [`Refusal::ALL`].
     pub records_refused: [u64; Refusal::ALL.len()],
+    /// The records that came, whatever became of them, by technique and by context.
+    pub came: Tallies,
     /// Cells applied.
     pub cells_applied: u64,
     /// Cells applied as a repair: the cell was in a refused record or in a digest that differed, or packets had been

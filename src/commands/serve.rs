@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::ablation::{Part, Without};
 use crate::config::{Config, ConfigError};
 use crate::directory::Directory;
 use crate::hypervisor::{self, Control, SourceId, SourceSpec};
@@ -27,6 +28,19 @@ pub struct ServeArgs {
     /// Take sessions that are not encrypted (this version has no others)
     #[arg(long)]
     plain: bool,
+    /// Send nothing that does not give the exact pixels
+    #[arg(long)]
+    lossless: bool,
+    /// Leave a technique or another part of the engines out, for benches to tell what it saves; may be repeated
+    #[arg(long, value_name = "NAME", hide = true)]
+    without: Vec<Part>,
+}
+
+impl ServeArgs {
+    fn without(&self) -> Without {
+        let lossy = self.lossless.then_some(Part::Lossy);
+        self.without.iter().copied().chain(lossy).collect()
+    }
 }
 
 /// Why serving could not start or go on.
@@ -69,7 +83,7 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let pipeline = PipelineHandle::start(opened, move || wake.wake())?;
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
-    let server = Server::new(server_config(&config), random);
+    let server = Server::new(server_config(args, &config), random);
     let network = Network::bind(config.listen, server, pipeline, waker, control)?;
     announce(&config, network.local_addr()?)?;
     network.run(&mut stop)?;
@@ -88,7 +102,7 @@ fn configuration(args: &ServeArgs) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-fn server_config(config: &Config) -> server::Config {
+fn server_config(args: &ServeArgs, config: &Config) -> server::Config {
     let mut directory = Directory::default();
     for (id, service) in (0..).map(SourceId).zip(&config.services) {
         directory.insert(&service.name, id, service.rate_hz, service.input);
@@ -98,6 +112,7 @@ fn server_config(config: &Config) -> server::Config {
         plain: config.plain,
         sessions_max: usize::from(config.sessions_max),
         idle_timeout: config.idle_timeout(),
+        without: args.without(),
     }
 }
 

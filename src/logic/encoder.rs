@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::ablation::Part;
 use crate::context;
 use crate::geometry::{CellRect, CellSet, Grid};
 use crate::limits::{
@@ -272,7 +273,9 @@ impl Job<'_> {
 
     /// Makes records of what is wanted of `block` and has one colour over a good many cells.
     fn cover_flat(&mut self, block: CellRect) {
-        if self.request.profile.decoders & Technique::Colour.bit() == 0 {
+        let profile = self.request.profile;
+        let is_out = profile.without.contains(Part::FlatRegions);
+        if is_out || profile.decoders & Technique::Colour.bit() == 0 {
             return;
         }
         for y in block.y..block.y + block.height {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::logic::base::{Base, BaseUse};
@@ -22,6 +23,8 @@ pub struct Profile {
     pub decoders: u32,
     /// Most bytes of one record with its header.
     pub record_max: usize,
+    /// What is not to be done for them.
+    pub without: Without,
 }
 
 /// Put these cells into bytes, from the newest picture.

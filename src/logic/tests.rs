@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{DigestRequest, EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::SourceId;
 use crate::limits::{CELL, ENCODE_BYTES_MAX};
@@ -83,7 +84,7 @@ fn request(cells: CellSet) -> EncodeRequest {
         source: SourceId(1),
         epoch: Epoch(1),
         cells,
-        profile: Profile { decoders: decoders(), record_max: 1_100 },
+        profile: Profile { decoders: decoders(), record_max: 1_100, without: Without::NOTHING },
         budget_bytes: usize::MAX,
         base: None,
         motion: false,
@@ -173,7 +174,7 @@ fn only_what_the_client_decodes_is_sent() {
     for decoders in [raw, raw | colour, raw | bitmap, raw | colour | bitmap] {
         for record_max in [1_100, 8_800] {
             let mut request = request(CellSet::full(Size { width: 200, height: 120 }.grid()));
-            request.profile = Profile { decoders, record_max };
+            request.profile = Profile { decoders, record_max, ..request.profile };
             encode_all(&encoder, request, &tick);
         }
     }

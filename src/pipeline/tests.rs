@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Event, Inline, PipelineHandle};
+use crate::ablation::Without;
 use crate::clock;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::{Source, SourceId, View};
@@ -82,7 +83,7 @@ fn request(session: u64, tick: &Tick) -> EncodeRequest {
         source: tick.source,
         epoch: tick.epoch,
         cells: delta.cells.clone(),
-        profile: Profile { decoders: decoders(), record_max: 1_100 },
+        profile: Profile { decoders: decoders(), record_max: 1_100, without: Without::NOTHING },
         budget_bytes: 100_000,
         base: None,
         motion: false,

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod packet;
 pub mod record;
 pub mod shm;
+pub mod tally;
 pub mod technique;
 pub mod time;
 pub mod units;

@@ -79,7 +79,7 @@ impl Server {
         };
         match Admission::decide(hello, &self.config.directory, policy) {
             Ok(Admission { service }) => {
-                let terms = Terms::of(hello, self.config.idle_timeout);
+                let terms = Terms::of(hello, self.config.idle_timeout, self.config.without);
                 let datagram = terms.datagram;
                 let key = self.roster.next_key();
                 let session = Session::new(now, key, asked.connection, asked.from, service, terms, Some(age));

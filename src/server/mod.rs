@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ablation::Without;
 use crate::connection::Cookies;
 use crate::directory::{Directory, InputPolicy, Service};
 use crate::hypervisor::{Action, SourceId};
@@ -92,6 +93,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// Silence after which a session ends.
     pub idle_timeout: Duration,
+    /// What is left out; nothing, but for benches.
+    pub without: Without,
 }
 
 /// A whole server, without its sockets, clock and threads.

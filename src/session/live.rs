@@ -313,10 +313,10 @@ impl Live {
         pack: &mut pack::Scratch,
         items: &mut Vec<Item>,
         stats: &mut SessionStats,
-    ) -> u64 {
-        let Some(picture) = picture(&self.tick) else { return 0 };
+    ) {
+        let Some(picture) = picture(&self.tick) else { return };
         if self.queue.is_empty() || !self.references.announce(builder, number, items) {
-            return 0;
+            return;
         }
         let head = 1 + varint_len(u64::from(self.surface.0)) + varint_len(u64::from(self.epoch.0));
         let room = builder.room().saturating_sub(head + varint_len(builder.room() as u64));
@@ -347,6 +347,8 @@ impl Live {
                 self.references.on_sent(record.cells, content, encoded.as_deref());
                 let based = record.base.is_some();
                 stats.records_based += u64::from(based);
+                stats.records_sent += 1;
+                stats.sent.add(record.technique as u8, record.context as u8, record.cells.cells(), len);
                 let (surface, epoch, cells) = (self.surface, self.epoch, record.cells);
                 items.push(Item::Pixels { surface, epoch, cells, content, based });
                 sent += 1;
@@ -364,7 +366,6 @@ impl Live {
                 pass.packets = Some((first, number));
             }
         }
-        sent as u64
     }
 
     /// Drops the records that build on what has moved on or is not to be trusted any more: they are encoded anew.

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ablation::Without;
 use crate::directory::{Service, ServiceSource};
 use crate::geometry::Size;
 use crate::hypervisor::SourceId;
@@ -57,10 +58,12 @@ pub struct Terms {
     pub datagram: usize,
     /// Bytes that the client takes in one burst.
     pub receive_buffer: u64,
-    /// Techniques that it decodes, as in Hello.
+    /// Techniques that it decodes and that may be used, as in Hello.
     pub decoders: u32,
     /// References that it keeps and that one of these techniques builds on.
     pub references: u8,
+    /// What is not to be done for it.
+    pub without: Without,
     /// Fastest of its displays, in hertz.
     pub refresh_hz: u32,
     /// Silence after which the session ends.
@@ -68,16 +71,18 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// What `hello` asks for, as far as this server gives it.
+    /// What `hello` asks for, as far as this server, which leaves `without` out, gives it.
     #[must_use]
-    pub fn of(hello: &Hello, idle_timeout: Duration) -> Self {
+    pub fn of(hello: &Hello, idle_timeout: Duration, without: Without) -> Self {
+        let decoders = without.decoders(hello.decoders);
         Self {
             service: hello.service.clone(),
             place: hello.place.clone(),
             datagram: usize::from(hello.datagram_size).min(DATAGRAM_MAX),
             receive_buffer: u64::from(hello.receive_buffer),
-            decoders: hello.decoders,
-            references: if hello.decoders & technique::based() == 0 { 0 } else { hello.references },
+            references: if decoders & technique::based() == 0 { 0 } else { hello.references },
+            decoders,
+            without,
             refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
         }
@@ -429,7 +434,11 @@ impl Session {
                 continue;
             };
             self.turn = (index + 1) % self.surfaces.len();
-            let profile = Profile { decoders: self.terms.decoders, record_max: datagram - RECORD_OVERHEAD };
+            let profile = Profile {
+                decoders: self.terms.decoders,
+                record_max: datagram - RECORD_OVERHEAD,
+                without: self.terms.without,
+            };
             let session = self.key;
             return Some(EncodeRequest {
                 session,

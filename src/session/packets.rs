@@ -209,9 +209,7 @@ impl Session {
                 continue;
             }
             if let Some(live) = surface.live_mut() {
-                let sent =
-                    live.fill(builder, number, &mut self.scratch, &mut self.pack, items, &mut self.stats);
-                self.stats.records_sent += sent;
+                live.fill(builder, number, &mut self.scratch, &mut self.pack, items, &mut self.stats);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a session has done so far.
 
 use lfp_proto::frame::Refusal;
+use lfp_proto::tally::Tallies;
 
 /// Counters of one session. Each name ends in its unit where it is not a plain number of what it names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -25,6 +26,8 @@ pub struct SessionStats {
     pub records_encoded: u64,
     /// Records sent.
     pub records_sent: u64,
+    /// The records sent, by technique and by context.
+    pub sent: Tallies,
     /// Records dropped unsent because they had waited too long.
     pub records_expired: u64,
     /// Records dropped unsent because what they built on had moved on, or was lost.

@@ -14,6 +14,13 @@ impl Clock {
         Self(std::time::Instant::now())
     }
 
+    /// The wall clock at this clock's zero, in microseconds since 1970: two programs of one machine compare their times
+    /// by it. 0 if the wall clock stands before 1970.
+    pub(crate) fn wall_at_zero_us(self) -> u64 {
+        let wall = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+        micros(wall.unwrap_or_default()).saturating_sub(self.now().as_micros())
+    }
+
     /// Now.
     pub(crate) fn now(self) -> Instant {
         Instant::from_micros(micros(self.0.elapsed()))

@@ -34,6 +34,7 @@ mean `--settle 500` unless --seconds or --mirror is given.
 Output
   --png FILE             write the screen at the end
   --mirror FILE          keep the screen in a shared-memory file that `shm:FILE` names as a source
+  --capture FILE         keep every datagram with its time in FILE, to be played back by benches
   --json                 print one object at the end, see below
   --quiet                no progress on standard error
   --help, --version
@@ -58,6 +59,7 @@ JSON: times in milliseconds are since the program started; null is what did not 
   cells_repaired         of these, repairs: in a refused record or a digest that differed, or in a band of rows that
                          had not been proven since packets were lost; in motion an upper bound
   records_refused        by reason
+  techniques, contexts   the records that came: {name: {regions, cells, bytes}}
   packets_lost, duplicates, malformed, foreign
   digests                {sent, exact, differed}
   input                  {events, frames, dropped, dropped_by_server}

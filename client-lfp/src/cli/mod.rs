@@ -1,5 +1,6 @@
 //! The program around the client's core.
 
+mod capture;
 mod clock;
 mod exit;
 mod help;

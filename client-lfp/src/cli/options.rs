@@ -40,6 +40,7 @@ pub(crate) struct Options {
     pub(crate) limit: Option<Duration>,
     pub(crate) png: Option<PathBuf>,
     pub(crate) mirror: Option<PathBuf>,
+    pub(crate) capture: Option<PathBuf>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
 }
@@ -93,6 +94,7 @@ struct Raw {
     limit: Option<Duration>,
     png: Option<PathBuf>,
     mirror: Option<PathBuf>,
+    capture: Option<PathBuf>,
     json: bool,
     quiet: bool,
 }
@@ -104,6 +106,7 @@ impl Raw {
             "json" => self.json = true,
             "quiet" => self.quiet = true,
             "png" => self.png = Some(parser.value().map_err(usage)?.into()),
+            "capture" => self.capture = Some(parser.value().map_err(usage)?.into()),
             "mirror" => self.mirror = Some(parser.value().map_err(usage)?.into()),
             "service" | "place" | "client-type" | "type" | "key" | "move" | "click" => {
                 let value = parser.value().and_then(ValueExt::string).map_err(usage)?;
@@ -176,6 +179,7 @@ impl Raw {
             settle,
             png: self.png,
             mirror: self.mirror,
+            capture: self.capture,
             json: self.json,
             quiet: self.quiet,
         })

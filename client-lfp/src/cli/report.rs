@@ -2,6 +2,7 @@
 
 use client_lfp::{Histogram, Picture, Stats};
 use lfp_proto::frame::Refusal;
+use lfp_proto::tally::Tally;
 use lfp_proto::time::Instant;
 use serde_json::{Map, Value, json};
 
@@ -36,6 +37,8 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "records_superseded": stats.records_superseded,
         "holds": stats.holds,
         "records_refused": refused(stats),
+        "techniques": tallies(stats.came.by_technique().map(|(technique, tally)| (technique.name(), tally))),
+        "contexts": tallies(stats.came.by_context().map(|(context, tally)| (context.name(), tally))),
         "packets_lost": stats.packets_lost,
         "duplicates": stats.duplicates,
         "malformed": stats.malformed,
@@ -61,6 +64,11 @@ fn refused(stats: &Stats) -> Value {
     let reasons = Refusal::ALL.iter().zip(stats.records_refused);
     let named = reasons.map(|(reason, count)| (format!("{reason:?}").to_lowercase(), count.into()));
     Value::Object(named.collect::<Map<_, _>>())
+}
+
+fn tallies(named: impl Iterator<Item = (&'static str, Tally)>) -> Value {
+    let object = |tally: Tally| json!({"regions": tally.records, "cells": tally.cells, "bytes": tally.bytes});
+    Value::Object(named.map(|(name, tally)| (name.to_owned(), object(tally))).collect::<Map<_, _>>())
 }
 
 fn staleness(ages_us: &Histogram, clock_error_us: u64) -> Value {

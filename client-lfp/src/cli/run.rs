@@ -11,6 +11,7 @@ use lfp_proto::hello::RefuseReason;
 use lfp_proto::time::Instant;
 use lfp_proto::units::{ConnectionId, Epoch};
 
+use crate::cli::capture::{Capture, Way};
 use crate::cli::clock::Clock;
 use crate::cli::exit::Failure;
 use crate::cli::mirror::Mirror;
@@ -43,6 +44,7 @@ pub(crate) struct Run<'a> {
     client: Client,
     script: Script,
     mirror: Option<Mirror>,
+    capture: Option<Capture>,
     stop: Arc<AtomicBool>,
     milestones: Milestones,
     /// Since when the picture is exact as it stands.
@@ -55,6 +57,7 @@ impl<'a> Run<'a> {
         let socket = Socket::connect(&options.server, options.receive_buffer)?;
         let config = Config { receive_buffer: socket.receive_buffer(), ..options.config.clone() };
         let mirror = options.mirror.as_deref().map(Mirror::create).transpose()?;
+        let capture = options.capture.as_deref().map(|path| Capture::create(path, clock)).transpose()?;
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&stop))
@@ -66,6 +69,7 @@ impl<'a> Run<'a> {
             client: Client::new(&config, connection_id()?, clock.now()),
             script: Script::new(&options.actions, options.type_interval),
             mirror,
+            capture,
             stop,
             milestones: Milestones::default(),
             exact_since: None,
@@ -87,6 +91,7 @@ impl<'a> Run<'a> {
         let result = self.run_session();
         self.milestones.ended_exact = self.client.exact();
         self.close();
+        let captured = self.capture.as_mut().map_or(Ok(()), Capture::finish);
         let finished = {
             // A picture whose server was lost is not one to be served on as if it still held.
             let keep = !matches!(
@@ -95,14 +100,17 @@ impl<'a> Run<'a> {
             );
             self.mirror.take().map_or(Ok(()), |mirror| mirror.finish(keep))
         };
-        result.and(finished)
+        result.and(captured).and(finished)
     }
 
     fn run_session(&mut self) -> Result<(), Failure> {
         loop {
-            let now = self.turn();
+            let now = self.turn()?;
             if let Some(mirror) = &mut self.mirror {
                 mirror.update(now, &mut self.client)?;
+            }
+            if let Some(capture) = &mut self.capture {
+                capture.flush(now)?;
             }
             self.progress.look(&self.client, now);
             if let Some(result) = self.ended(now) {
@@ -111,6 +119,9 @@ impl<'a> Run<'a> {
             let wait = self.next_due(now).saturating_since(now).min(WAIT_MAX);
             if let Some(bytes) = self.socket.receive(wait) {
                 self.client.handle_datagram(self.clock.now(), bytes);
+                if let Some(capture) = &mut self.capture {
+                    capture.note(self.clock.now(), Way::Down, bytes)?;
+                }
             }
             if self.socket.take_refusal() {
                 self.client.handle_refused(self.clock.now());
@@ -119,7 +130,7 @@ impl<'a> Run<'a> {
     }
 
     /// Does what is due and sends what is to be sent; returns the time.
-    fn turn(&mut self) -> Instant {
+    fn turn(&mut self) -> Result<Instant, Failure> {
         let now = self.clock.now();
         self.client.handle_timeout(now);
         self.follow_picture(now);
@@ -128,8 +139,11 @@ impl<'a> Run<'a> {
         }
         while let Some(datagram) = self.client.poll_transmit(now) {
             self.socket.send(&datagram);
+            if let Some(capture) = &mut self.capture {
+                capture.note(now, Way::Up, &datagram)?;
+            }
         }
-        now
+        Ok(now)
     }
 
     fn follow_picture(&mut self, now: Instant) {
@@ -162,7 +176,8 @@ impl<'a> Run<'a> {
         };
         let limit = self.options.limit.map(|limit| Instant::ZERO + limit);
         let mirror = self.mirror.as_ref().map(Mirror::due);
-        [self.client.poll_timeout(), acts, self.settled_at(), limit, mirror]
+        let capture = self.capture.as_ref().and_then(Capture::due);
+        [self.client.poll_timeout(), acts, self.settled_at(), limit, mirror, capture]
             .into_iter()
             .flatten()
             .min()

@@ -194,3 +194,39 @@ fn help_and_version_are_printed() {
         assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains(part));
     }
 }
+
+#[test]
+fn a_capture_holds_every_datagram_in_its_order() {
+    let (address, server) = start(Manner::Serve, size(330, 200));
+    let capture = TempFile::new("capture");
+    let arguments = format!("--plain --settle 0 --json --capture {}", capture.path());
+    let output = client(address, &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    server.join().expect("the server ends");
+    let bytes = std::fs::read(&capture.0).expect("the capture");
+    let (head, mut rest) = bytes.split_at(16);
+    assert!(head.starts_with(b"LFPCAPT1") && head[8..] != [0; 8]);
+    let (mut before, mut counts, mut sizes) = (0, [0_u64; 2], [0_u64; 2]);
+    while let Some((head, tail)) = rest.split_at_checked(11) {
+        let at = u64::from_le_bytes(head[..8].try_into().expect("8 bytes"));
+        let (len, way) = (usize::from(u16::from_le_bytes([head[8], head[9]])), usize::from(head[10]));
+        assert!(at >= before && len >= 18 && way + counts[1] as usize > 0, "the first is the client's own");
+        before = at;
+        counts[way] += 1;
+        sizes[way] += len as u64 + 28;
+        rest = &tail[len..];
+    }
+    assert!(rest.is_empty());
+    // The goodbye is not in it.
+    let report = json(&output);
+    let told = |name: &str| report[name].as_u64().expect("a number");
+    assert!(counts[0] > 2 && counts[0] <= told("datagrams_down") && sizes[0] <= told("bytes_down"));
+    assert!(counts[1] < told("datagrams_up") && sizes[1] < told("bytes_up"));
+    let records: u64 = ["raw", "bitmap", "colour"]
+        .iter()
+        .filter_map(|name| report["techniques"][name]["regions"].as_u64())
+        .sum();
+    assert!(records >= told("records_applied") && told("records_applied") > 0);
+    let again = client(address, &arguments);
+    assert!(stderr(&again).contains("cannot write"), "no file is written over: {}", stderr(&again));
+}

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::limits::{DATAGRAM_MIN, RECORD_OVERHEAD};
@@ -119,7 +120,11 @@ impl Report {
             source: SourceId(0),
             epoch: tick.epoch,
             cells: delta.cells.clone(),
-            profile: Profile { decoders: decoders(), record_max: DATAGRAM_MIN - RECORD_OVERHEAD },
+            profile: Profile {
+                decoders: decoders(),
+                record_max: DATAGRAM_MIN - RECORD_OVERHEAD,
+                without: Without::default(),
+            },
             budget_bytes: usize::MAX,
             base: None,
             motion: false,

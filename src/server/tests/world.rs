@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::client::TestClient;
+use crate::ablation::Without;
 use crate::directory::{Directory, InputPolicy};
 use crate::hypervisor::{Action, Source, SourceId, View};
 use crate::limits::IDLE_TIMEOUT;
@@ -83,7 +84,7 @@ pub(super) fn config(sources: u16) -> Config {
     for index in 0..sources {
         directory.insert(&service(index), SourceId(index), 60, InputPolicy::Exclusive);
     }
-    Config { directory, plain: true, sessions_max: 8, idle_timeout: IDLE_TIMEOUT }
+    Config { directory, plain: true, sessions_max: 8, idle_timeout: IDLE_TIMEOUT, without: Without::NOTHING }
 }
 
 impl World {

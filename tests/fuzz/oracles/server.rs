@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use client_lfp::{Client, Config as ClientConfig};
+use lfp::ablation::Without;
 use lfp::directory::{Directory, InputPolicy};
 use lfp::hypervisor::synthetic::Painting;
 use lfp::hypervisor::{SourceId, SyntheticSource, SyntheticSpec};
@@ -104,8 +105,13 @@ impl World {
     fn new() -> Self {
         let mut directory = Directory::default();
         directory.insert("default", SourceId(0), 60, InputPolicy::Exclusive);
-        let config =
-            Config { directory, plain: true, sessions_max: SESSIONS_MAX, idle_timeout: IDLE_TIMEOUT };
+        let config = Config {
+            directory,
+            plain: true,
+            sessions_max: SESSIONS_MAX,
+            idle_timeout: IDLE_TIMEOUT,
+            without: Without::NOTHING,
+        };
         let now = Instant::from_micros(1_000_000);
         let mut world = Self {
             server: Server::new(config, [7; 32]),

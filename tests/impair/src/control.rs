@@ -15,6 +15,8 @@ const LINE_MAX: usize = 1_024;
 pub(crate) enum Command {
     /// Drop everything for so long.
     Blackout(Duration),
+    /// Print what the links did so far, as JSON.
+    Report,
     /// Treat datagrams so from now on.
     Link(LinkSpec),
 }
@@ -61,10 +63,11 @@ fn parse(line: &str) -> Result<Option<Command>, String> {
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     match word {
         "" => Ok(None),
+        "report" if rest.is_empty() => Ok(Some(Command::Report)),
         "blackout" => parse_span(rest.trim())
             .map(|span| Some(Command::Blackout(span)))
             .ok_or_else(|| format!("{line:?}: expected a time, such as blackout 10s")),
         "link" => rest.parse().map(|spec| Some(Command::Link(spec))).map_err(|error| format!("{error}")),
-        _ => Err(format!("{line:?} is no control line; there are blackout DURATION and link SPEC")),
+        _ => Err(format!("{line:?} is no control line; there are blackout DURATION, link SPEC and report")),
     }
 }

@@ -36,7 +36,7 @@ struct Arguments {
     #[arg(long, value_name = "START,DURATION", value_parser = parse_blackout)]
     blackout: Vec<(Duration, Duration)>,
     /// Take lines from standard input: "blackout 10s" begins one now, "link SPEC" changes what is wrong (the seed
-    /// stays)
+    /// stays), "report" prints the counts so far as JSON
     #[arg(long)]
     control: bool,
     /// Print the counts as JSON

@@ -138,6 +138,7 @@ impl Relay {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Blackout(span) => self.blackout(clock::now(), span),
+            Command::Report => println!("{}", self.report().json()),
             Command::Link(LinkSpec { params, .. }) => {
                 self.spec.params = params;
                 for link in self.clients.iter_mut().flat_map(|client| [&mut client.up, &mut client.down]) {

@@ -71,6 +71,10 @@ fn relays_several_clients_and_reports() {
     for (client, text) in clients.iter().zip([b"one", b"two", b"six"]) {
         assert_eq!(round_trip(client, relay.address, &server, text), text);
     }
+    relay.say("report");
+    let mut counts = String::new();
+    relay.out.read_line(&mut counts).expect("a line");
+    assert!(counts.starts_with("{\"clients\": 3, \"unsendable\": 0, \"up\": {\"sent\": 3, "), "{counts}");
     relay.say("nonsense");
     relay.say("link loss=0%");
     relay.say("blackout 1h");

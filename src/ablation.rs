@@ -1,0 +1,118 @@
+//! What engines and sessions leave out, so that benches can tell what each part saves. Nothing, unless asked for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use lfp_proto::technique::Technique;
+
+/// A part that the product works without, if not as well. `ALL` is the table: what is added there can be left out by
+/// name and is measured by `scripts/bench-trace --ablate`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Part {
+    /// One technique.
+    Technique(Technique),
+    /// Everything that does not give the exact pixels.
+    Lossy,
+    /// Regions of one colour are cut out before the rest is divided.
+    FlatRegions,
+}
+
+/// Parts that are no technique.
+const OTHERS: [Part; 2] = [Part::Lossy, Part::FlatRegions];
+
+impl Part {
+    /// Every part. Raw pixels are not among the techniques: they are what is left when nothing else serves.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let techniques = Technique::ALL.into_iter().filter(|technique| *technique != Technique::Raw);
+        techniques.map(Self::Technique).chain(OTHERS)
+    }
+
+    /// The name that `--without` takes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Technique(technique) => technique.name(),
+            Self::Lossy => "lossy",
+            Self::FlatRegions => "flat-regions",
+        }
+    }
+
+    fn index(self) -> usize {
+        // Techniques have the bits of their numbers, as in a Hello; what is no technique comes above.
+        match self {
+            Self::Technique(technique) => technique as usize,
+            other => 32 + OTHERS.iter().position(|known| *known == other).unwrap_or_default(),
+        }
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::all().find(|part| part.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::all().map(Self::name).collect();
+            format!("there are {}", names.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of parts that are left out; by default none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Without(u64);
+
+impl Without {
+    /// Nothing is left out.
+    pub const NOTHING: Self = Self(0);
+
+    /// Whether `part` is left out.
+    #[must_use]
+    pub fn contains(self, part: Part) -> bool {
+        self.0 >> part.index() & 1 == 1
+    }
+
+    /// Of `decoders`, as a Hello states them, those that may be used.
+    #[must_use]
+    pub const fn decoders(self, decoders: u32) -> u32 {
+        decoders & !(self.0 as u32)
+    }
+}
+
+impl FromIterator<Part> for Without {
+    fn from_iter<I: IntoIterator<Item = Part>>(parts: I) -> Self {
+        Self(parts.into_iter().fold(0, |bits, part| bits | 1 << part.index()))
+    }
+}
+
+const _: () = assert!(OTHERS.len() <= 32 && lfp_proto::record::TECHNIQUE_MAX < 32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lfp_proto::technique::decoders;
+
+    #[test]
+    fn names_lead_back_and_no_two_parts_share_a_bit() {
+        let mut seen = 0;
+        for part in Part::all() {
+            assert_eq!(part.name().parse(), Ok(part));
+            assert_eq!(seen >> part.index() & 1, 0, "{part}");
+            seen |= 1 << part.index();
+        }
+        assert!("raw".parse::<Part>().is_err_and(|text| text.contains("colour, bitmap, ")));
+    }
+
+    #[test]
+    fn only_what_is_named_is_left_out() {
+        let without: Without = [Part::Technique(Technique::Bitmap), Part::Lossy].into_iter().collect();
+        assert_eq!(without.decoders(decoders()), decoders() & !Technique::Bitmap.bit());
+        assert!(without.contains(Part::Lossy) && !without.contains(Part::FlatRegions));
+        assert_eq!(Without::NOTHING.decoders(u32::MAX), u32::MAX);
+    }
+}
