@@ -9,7 +9,7 @@ use lfp_proto::technique::base::{BaseView, Vector};
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::wire::Reader;
 
-use crate::held::{Holds, Throughs, checksum, held, source_cells};
+use crate::held::{Came, Holds, Throughs, checksum, held, source_cells};
 use crate::totals::Totals;
 use crate::truth::{Truth, put_cell};
 
@@ -24,6 +24,7 @@ pub(crate) struct EpochLedger {
     /// (cell, content) that the network has painted over.
     pub(crate) poisoned: BTreeSet<(usize, u64)>,
     pub(crate) holds: Holds,
+    pub(crate) came: Came,
 }
 
 impl EpochLedger {
@@ -66,6 +67,19 @@ impl EpochLedger {
         technique::decode(technique, record.payload, area, base, &mut scratch, &mut pixels)
             .expect("the server's records decode");
         pixels
+    }
+
+    /// The client has taken a record of the epoch; says whether it had to refuse it for its base.
+    pub(crate) fn on_taken(&mut self, record: &Record<'_>, number: PacketNumber) -> Option<bool> {
+        let (grid, content) = (self.size.grid(), record.content(number)?);
+        let cells: Vec<_> = record.cells.indices(grid).collect();
+        let base = self.base_of(record);
+        let from: Option<Vec<_>> = base.map(|(cells, _)| cells.indices(grid).collect());
+        let base = match (base, &from, record.base) {
+            (Some((_, slot)), Some(from), Base::Reference { check, .. }) => Some((&from[..], slot, check)),
+            _ => None,
+        };
+        self.came.on_record(&cells, content.0, base)
     }
 
     /// Takes note that a record of the epoch comes: what builds on wrong pixels is wrong.

@@ -23,12 +23,8 @@ fn one(x: u16) -> CellRect {
 impl Rig {
     fn new(kept: u8) -> Self {
         let references = References::new(SurfaceId(0), Epoch(1), kept, SIZE);
-        let mut rig = Self {
-            cells: Cells::new(SIZE.grid()),
-            references,
-            picture: Picture::black(SIZE),
-            number: 0,
-        };
+        let mut rig =
+            Self { cells: Cells::new(SIZE.grid()), references, picture: Picture::black(SIZE), number: 0 };
         for x in 0..4 {
             rig.send(x);
         }
