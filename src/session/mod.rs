@@ -62,6 +62,8 @@ pub struct Terms {
     pub decoders: u32,
     /// References that it keeps and that one of these techniques builds on.
     pub references: u8,
+    /// Displays that it has: most surfaces that it is shown.
+    pub displays: usize,
     /// What is not to be done for it.
     pub without: Without,
     /// Fastest of its displays, in hertz.
@@ -82,6 +84,7 @@ impl Terms {
             receive_buffer: u64::from(hello.receive_buffer),
             references: if decoders & technique::based() == 0 { 0 } else { hello.references },
             decoders,
+            displays: hello.displays.len(),
             without,
             refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
@@ -167,7 +170,8 @@ impl Session {
     ) -> Self {
         let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
         let rate = RateController::new(now, terms.datagram as u64, terms.receive_buffer, rtt_guess);
-        let surfaces = (0..).map(SurfaceId).zip(&service.sources);
+        // SPEC [LFP-7.8]: A server MUST NOT give a session more surfaces than the HELLO has displays.
+        let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().take(terms.displays));
         Self {
             key,
             connection,

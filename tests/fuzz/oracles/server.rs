@@ -104,7 +104,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut directory = Directory::default();
-        directory.insert("default", SourceId(0), 60, InputPolicy::Exclusive);
+        directory.insert("default", [SourceId(0)], 60, InputPolicy::Exclusive);
         let config = Config {
             directory,
             plain: true,
