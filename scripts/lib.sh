@@ -150,7 +150,7 @@ add_backports() {
 # written in the deb822 form or in one line.
 debian_entry() {
     local files=()
-    mapfile -t files < <(ls "${LFP_APT_DIR:-/etc/apt}"/sources.list.d/*.sources 2>/dev/null)
+    mapfile -t files < <(ls "${LFP_APT_DIR:-/etc/apt}"/sources.list.d/*.sources 2>/dev/null || true)
     if [ ${#files[@]} -gt 0 ]; then
         awk -v suite="$1" '
             BEGIN { RS = ""; FS = "\n" }
@@ -170,7 +170,7 @@ debian_entry() {
                 if (hit && main && deb && uri !~ /security/ && !found++) print uri, signed
             }' "${files[@]}"
     fi
-    mapfile -t files < <(ls "${LFP_APT_DIR:-/etc/apt}"/sources.list "${LFP_APT_DIR:-/etc/apt}"/sources.list.d/*.list 2>/dev/null)
+    mapfile -t files < <(ls "${LFP_APT_DIR:-/etc/apt}"/sources.list "${LFP_APT_DIR:-/etc/apt}"/sources.list.d/*.list 2>/dev/null || true)
     if [ ${#files[@]} -gt 0 ]; then
         awk -v suite="$1" '
             $1 == "deb" {

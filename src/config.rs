@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::ops::{Deref, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use crate::directory::InputPolicy;
 use crate::hypervisor::SourceSpec;
-use crate::limits::{CONFIG_BYTES_MAX, IDLE_TIMEOUT, NAME_MAX, SCAN_RATE_MAX_HZ, SESSIONS_MAX, SOURCES_MAX};
+use crate::limits::{
+    CONFIG_BYTES_MAX, IDLE_TIMEOUT, NAME_MAX, SCAN_RATE_MAX_HZ, SESSIONS_MAX, SOURCES_MAX, SURFACES_MAX,
+};
 
 /// Name of the service when one source is given on the command line.
 pub const DEFAULT_SERVICE: &str = "default";
@@ -21,39 +27,41 @@ pub const DEFAULT_SERVICE: &str = "default";
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// UDP address and port to listen on.
+    #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
     /// Whether sessions without encryption are taken. Default: false.
     #[serde(default)]
     pub plain: bool,
     /// Most sessions at once, 1 to 4096.
-    #[serde(default = "default_sessions")]
+    #[serde(default = "default_sessions", deserialize_with = "sessions")]
     pub sessions_max: u16,
     /// Silence after which a session ends, in seconds, 15 to 86,400.
-    #[serde(default = "default_idle")]
+    #[serde(default = "default_idle", deserialize_with = "idle")]
     pub idle_timeout_s: u32,
-    /// What clients may ask for: 1 to [`SOURCES_MAX`].
-    pub services: Vec<Service>,
+    /// What clients may ask for: at least one, with at most [`SOURCES_MAX`] sources in all.
+    pub services: Vec<Object<Service>>,
 }
 
 /// One named desktop.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
-    /// The name that a client asks for, 1 to [`NAME_MAX`] bytes.
+    /// The name that a client asks for, 1 to [`NAME_MAX`] bytes without control characters.
+    #[serde(deserialize_with = "name")]
     pub name: String,
-    /// Where its pixels come from.
-    #[serde(deserialize_with = "source")]
-    pub source: SourceSpec,
+    /// Where its pixels come from: 1 to [`SURFACES_MAX`], in the order of a client's displays. One may stand as text.
+    #[serde(rename = "source", deserialize_with = "sources")]
+    pub sources: Vec<SourceSpec>,
     /// Fastest scan in hertz, 1 to [`SCAN_RATE_MAX_HZ`]; a client's refresh may lower it.
-    #[serde(default = "default_rate")]
+    #[serde(default = "default_rate", deserialize_with = "rate")]
     pub rate_hz: u32,
     /// Who may type.
     #[serde(default)]
     pub input: InputPolicy,
 }
 
-const IDLE_TIMEOUT_S: std::ops::RangeInclusive<u32> = 15..=86_400;
-const SESSIONS: std::ops::RangeInclusive<u16> = 1..=4_096;
+const IDLE_TIMEOUT_S: RangeInclusive<u32> = 15..=86_400;
+const SESSIONS: RangeInclusive<u16> = 1..=4_096;
 const RATE_DEFAULT_HZ: u32 = 60;
 
 fn default_sessions() -> u16 {
@@ -68,29 +76,152 @@ fn default_rate() -> u32 {
     RATE_DEFAULT_HZ
 }
 
-fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SourceSpec, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
+/// A text that `parse` understands.
+fn text<'de, D: Deserializer<'de>, T, E: fmt::Display>(
+    deserializer: D,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, D::Error> {
+    parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
-/// What is wrong with a configuration: the file, the path to the field, and the fault.
+/// An address and a port, from a configuration or the command line.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is no address and port, such as 127.0.0.1:5810, 0.0.0.0:5810 or [::1]:5810")
+    })
+}
+
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    text(deserializer, parse_listen)
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, |name| {
+        if !(1..=NAME_MAX).contains(&name.len()) {
+            return Err(format!("must be 1 to {NAME_MAX} bytes long, and has {}", name.len()));
+        }
+        // SPEC [LFP-2.3]: A receiver MUST refuse a text that is not UTF-8 or holds a control character.
+        match name.chars().find(|c| c.is_control()) {
+            Some(control) => Err(format!("must hold no control character such as {control:?}")),
+            None => Ok(name.to_owned()),
+        }
+    })
+}
+
+fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SourceSpec>, D::Error> {
+    struct OneOrMore;
+    impl<'de> Visitor<'de> for OneOrMore {
+        type Value = Vec<SourceSpec>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a source such as \"qemu:/run/vm1.qmp\", or a list of them")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            text.parse().map(|source| vec![source]).map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut sources = Vec::new();
+            while let Some(text) = list.next_element::<String>()? {
+                sources.push(text.parse().map_err(serde::de::Error::custom)?);
+            }
+            if (1..=SURFACES_MAX).contains(&sources.len()) {
+                return Ok(sources);
+            }
+            Err(serde::de::Error::custom(format!("must name 1 to {SURFACES_MAX} sources")))
+        }
+    }
+    deserializer.deserialize_any(OneOrMore)
+}
+
+/// A number of `range`.
+fn within<'de, D: Deserializer<'de>, T>(deserializer: D, range: &RangeInclusive<T>) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + PartialOrd + fmt::Display,
+{
+    let value = T::deserialize(deserializer)?;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(serde::de::Error::custom(format!("is {value}; {least} to {most} are allowed")))
+}
+
+fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    within(deserializer, &SESSIONS)
+}
+
+fn idle<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    within(deserializer, &IDLE_TIMEOUT_S)
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    within(deserializer, &(1..=SCAN_RATE_MAX_HZ))
+}
+
+/// A `T` that is written as a JSON object. What serde derives for a struct would take a list of its fields as well,
+/// and speak of lists to who wrote one by mistake.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Object<T>(pub T);
+
+impl<T> Deref for Object<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object, {\"field\": value, ...}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+        deserializer.deserialize_any(Fields(PhantomData)).map(Self)
+    }
+}
+
+/// What is wrong with a configuration: the file, where, the path to the field, and the fault.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// The file.
     pub file: PathBuf,
+    /// The fault in it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a configuration's text.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Fault {
+    /// Line and column, from 1, where the parser found out; `None` for what no single place shows.
+    pub place: Option<(usize, usize)>,
     /// The path to the field, such as `services[1].source`; empty for the file as a whole.
     pub field: String,
     /// What is wrong and what is allowed.
-    pub fault: String,
+    pub text: String,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fault { place, field, text } = &self.fault;
         write!(f, "{}: ", self.file.display())?;
-        if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+        if let Some((line, column)) = place {
+            write!(f, "line {line}, column {column}: ")?;
         }
-        f.write_str(&self.fault)
+        if !field.is_empty() {
+            write!(f, "{field}: ")?;
+        }
+        f.write_str(text)
     }
 }
 
@@ -101,7 +232,8 @@ impl Config {
     #[must_use]
     pub fn of_source(source: SourceSpec, listen: SocketAddr, plain: bool) -> Self {
         let name = DEFAULT_SERVICE.to_owned();
-        let service = Service { name, source, rate_hz: default_rate(), input: InputPolicy::default() };
+        let (sources, input) = (vec![source], InputPolicy::default());
+        let service = Object(Service { name, sources, rate_hz: default_rate(), input });
         Self {
             listen,
             plain,
@@ -116,32 +248,27 @@ impl Config {
     /// # Errors
     /// If the file cannot be read, is not JSON, or holds a field that is not allowed.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let fault = |fault: String| ConfigError { file: file.to_owned(), field: String::new(), fault };
+        let wrong = |fault| ConfigError { file: file.to_owned(), fault };
+        let unread = |text: String| wrong(Fault { text, ..Fault::default() });
         let length =
-            std::fs::metadata(file).map_err(|error| fault(format!("cannot be read: {error}")))?.len();
+            std::fs::metadata(file).map_err(|error| unread(format!("cannot be read: {error}")))?.len();
         if length > CONFIG_BYTES_MAX {
-            return Err(fault(format!("is {length} bytes long; at most {CONFIG_BYTES_MAX} are read")));
+            return Err(unread(format!("is {length} bytes long; at most {CONFIG_BYTES_MAX} are read")));
         }
         let text =
-            std::fs::read_to_string(file).map_err(|error| fault(format!("cannot be read: {error}")))?;
-        Self::parse(&text).map_err(|(field, fault)| ConfigError { file: file.to_owned(), field, fault })
+            std::fs::read_to_string(file).map_err(|error| unread(format!("cannot be read: {error}")))?;
+        Self::parse(&text).map_err(wrong)
     }
 
-    /// Parses and checks `text`; an error is the path to the field and the fault.
+    /// Parses and checks `text`.
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn parse(text: &str) -> Result<Self, (String, String)> {
+    pub fn parse(text: &str) -> Result<Self, Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
-        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            // `.` is the whole, `?` what broke off before it had a name.
-            (
-                if matches!(path.as_str(), "." | "?") { String::new() } else { path },
-                error.into_inner().to_string(),
-            )
-        })?;
-        json.end().map_err(|error| (String::new(), error.to_string()))?;
+        let Object(config): Object<Self> = serde_path_to_error::deserialize(&mut json)
+            .map_err(|error| Fault::of(&error.path().to_string(), error.inner()))?;
+        json.end().map_err(|error| Fault::of("", &error))?;
         config.check()?;
         Ok(config)
     }
@@ -152,38 +279,40 @@ impl Config {
         Duration::from_secs(u64::from(self.idle_timeout_s))
     }
 
-    fn check(&self) -> Result<(), (String, String)> {
-        in_range("sessions_max", &self.sessions_max, &SESSIONS)?;
-        in_range("idle_timeout_s", &self.idle_timeout_s, &IDLE_TIMEOUT_S)?;
-        in_range("services", &self.services.len(), &(1..=SOURCES_MAX))
-            .map_err(|(field, _)| (field, format!("must hold 1 to {SOURCES_MAX} services")))?;
+    /// What no field shows by itself.
+    fn check(&self) -> Result<(), Fault> {
+        let fault = |field: String, text: String| Err(Fault { place: None, field, text });
+        let sources: usize = self.services.iter().map(|service| service.sources.len()).sum();
+        if !(1..=SOURCES_MAX).contains(&sources) {
+            return fault("services".to_owned(), format!("must hold 1 to {SOURCES_MAX} sources in all"));
+        }
         let mut names = BTreeMap::new();
         for (at, service) in self.services.iter().enumerate() {
-            let field = |name: &str| format!("services[{at}].{name}");
-            if !(1..=NAME_MAX).contains(&service.name.len()) {
-                return Err((field("name"), format!("must be 1 to {NAME_MAX} bytes long")));
-            }
             if let Some(other) = names.insert(&service.name, at) {
-                return Err((
-                    field("name"),
-                    format!("{:?} is services[{other}]'s name already", service.name),
-                ));
+                let text = format!("{:?} is services[{other}]'s name already", service.name);
+                return fault(format!("services[{at}].name"), text);
             }
-            in_range(&field("rate_hz"), &service.rate_hz, &(1..=SCAN_RATE_MAX_HZ))?;
         }
         Ok(())
     }
 }
 
-fn in_range<T: PartialOrd + fmt::Display>(
-    field: &str,
-    value: &T,
-    range: &std::ops::RangeInclusive<T>,
-) -> Result<(), (String, String)> {
-    if range.contains(value) {
-        return Ok(());
+impl Fault {
+    /// What the parser found at `path`.
+    fn of(path: &str, error: &serde_json::Error) -> Self {
+        let place = (error.line() > 0).then(|| (error.line(), error.column()));
+        let mut text = error.to_string();
+        if let Some((line, column)) = place {
+            // It stands before the field instead.
+            let behind = format!(" at line {line} column {column}");
+            text.truncate(text.strip_suffix(&behind).unwrap_or(&text).len());
+        }
+        // `.` is the whole, `?` what broke off before it had a name.
+        let mut parts: Vec<_> = path.split('.').filter(|part| !matches!(*part, "" | "?")).collect();
+        // The path of what is missing ends at where it is missing from.
+        parts.extend(text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')));
+        Self { place, field: parts.join("."), text }
     }
-    Err((field.to_owned(), format!("is {value}; {} to {} are allowed", range.start(), range.end())))
 }
 
 #[cfg(test)]
@@ -210,32 +339,77 @@ mod tests {
                 r#"{{"listen": "127.0.0.1:1", "services": [{{"name": "a", "source": "synthetic:idle"}}, {rest}]}}"#
             )
         };
-        for (text, field, part) in [
-            ("{", "", "EOF"),
-            ("[]", "", "expected struct Config"),
-            ("3", "", "invalid type"),
-            (r#"{"listen": "nowhere", "services": []}"#, "listen", "socket address"),
-            (r#"{"listen": "127.0.0.1:1", "services": []}"#, "services", "1 to 256"),
-            (r#"{"listen": "127.0.0.1:1", "servics": []}"#, "servics", "unknown field"),
-            (&service(r#"{"name": "b"}"#), "services[1]", "missing field `source`"),
-            (&service(r#"{"name": "b", "source": "quemu:/x"}"#), "services[1].source", "quemu"),
-            (&service(r#"{"name": "a", "source": "synthetic:idle"}"#), "services[1].name", "services[0]"),
-            (&service(r#"{"name": "", "source": "synthetic:idle"}"#), "services[1].name", "1 to 64 bytes"),
+        let long = format!(r#"{{"name": "{}", "source": "synthetic:idle"}}"#, "x".repeat(65));
+        for (text, has_place, field, part) in [
+            ("{", true, "", "EOF while parsing an object"),
+            ("[]", true, "", "expected an object"),
+            ("3", true, "", "expected an object"),
+            ("{\n  \"listen\": 5810\n}", true, "listen", "invalid type: integer `5810`"),
+            (r#"{"listen": "nowhere", "services": []}"#, true, "listen", "such as 127.0.0.1:5810"),
+            (r#"{"listen": "127.0.0.1:1"}"#, true, "services", "missing field `services`"),
+            (r#"{"listen": "127.0.0.1:1", "services": []}"#, false, "services", "1 to 256"),
+            (r#"{"listen": "127.0.0.1:1", "servics": []}"#, true, "servics", "unknown field"),
+            (r#"{"listen": "127.0.0.1:1", "services": [[]]}"#, true, "services[0]", "an object"),
+            (&service(r#"{"name": "b"}"#), true, "services[1].source", "missing field `source`"),
+            (&service(r#"{"name": "b", "source": "#), true, "services[1].source", "expected"),
+            (&service(r#"{"name": "b", "source": "quemu:/x"}"#), true, "services[1].source", "quemu"),
+            (&service(r#"{"name": "b", "source": ["shm:/x", "shn:/y"]}"#), true, "services[1].source", "shn"),
+            (&service(r#"{"name": "b", "source": []}"#), true, "services[1].source", "1 to 8"),
+            (
+                &service(r#"{"name": "a", "source": "synthetic:idle"}"#),
+                false,
+                "services[1].name",
+                "services[0]",
+            ),
+            (
+                &service(r#"{"name": "", "source": "synthetic:idle"}"#),
+                true,
+                "services[1].name",
+                "1 to 64 bytes",
+            ),
+            (&service(&long), true, "services[1].name", "and has 65"),
+            (
+                &service(r#"{"name": "a\nb", "source": "synthetic:idle"}"#),
+                true,
+                "services[1].name",
+                r"control character such as '\n'",
+            ),
             (
                 &service(r#"{"name": "b", "source": "synthetic:idle", "rate_hz": 0}"#),
+                true,
                 "services[1].rate_hz",
                 "1 to 240",
             ),
             (
                 &service(r#"{"name": "b", "source": "synthetic:idle", "input": "all"}"#),
+                true,
                 "services[1].input",
                 "exclusive",
             ),
-            (&format!("{MINIMAL} x"), "", "trailing characters"),
+            (&format!("{MINIMAL} x"), true, "", "trailing characters"),
         ] {
-            let (at, fault) = Config::parse(text).unwrap_err();
-            assert_eq!(at, field, "{text}: {fault}");
-            assert!(fault.contains(part), "{text}: {fault:?} does not say {part:?}");
+            let fault = Config::parse(text).unwrap_err();
+            assert_eq!(
+                (fault.place.is_some(), fault.field.as_str()),
+                (has_place, field),
+                "{text}: {}",
+                fault.text
+            );
+            assert!(fault.text.contains(part), "{text}: {:?} does not say {part:?}", fault.text);
         }
+        let fault = Config::parse("{\n  \"listen\": 5810\n}").unwrap_err();
+        assert_eq!(fault.place.map(|(line, _)| line), Some(2));
+        let (file, place) = (PathBuf::from("x.json"), Some((2, 3)));
+        let fault = Fault { place, field: "services[0].name".to_owned(), text: "is wrong".to_owned() };
+        let shown = ConfigError { file, fault }.to_string();
+        assert_eq!(shown, "x.json: line 2, column 3: services[0].name: is wrong");
+    }
+
+    #[test]
+    fn a_service_may_have_several_sources() {
+        let text = MINIMAL.replace(r#""synthetic:typing""#, r#"["synthetic:typing", "shm:/x"]"#);
+        let sources: Vec<_> =
+            Config::parse(&text).unwrap().services[0].sources.iter().map(ToString::to_string).collect();
+        assert_eq!(sources, ["synthetic:typing?seed=1&size=1280x800&fps=30", "shm:/x"]);
     }
 }

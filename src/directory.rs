@@ -53,9 +53,15 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Adds the service `name`, a desktop of one source. A service of that name is replaced.
-    pub fn insert(&mut self, name: &str, source: SourceId, rate_hz: u32, input: InputPolicy) {
-        let sources = vec![ServiceSource { source, rate_hz, input }];
+    /// Adds the service `name`, a desktop of `sources`. A service of that name is replaced.
+    pub fn insert(
+        &mut self,
+        name: &str,
+        sources: impl IntoIterator<Item = SourceId>,
+        rate_hz: u32,
+        input: InputPolicy,
+    ) {
+        let sources = sources.into_iter().map(|source| ServiceSource { source, rate_hz, input }).collect();
         self.services.insert(name.to_owned(), Service { tier: Tier::Desktop, sources });
     }
 

@@ -4,12 +4,12 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lfp::commands::{check_config, inspect, play, record, serve};
+use lfp::commands::{CommandError, check_config, inspect, play, record, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Serves virtual machines' screens over UDP, straight from their framebuffers: no agent in the guest
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     /// What to log on standard error, such as `debug` or `lfp::session=trace`
     #[arg(long, global = true, env = "LFP_LOG", default_value = "info", value_name = "FILTER")]
@@ -20,6 +20,13 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it failed; standard error says why
+  2  wrong usage
+  3  inspect, record, play --once: the source showed no picture; inspect --all: no guest can be served";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -36,23 +43,24 @@ fn main() -> ExitCode {
         eprintln!("lfp-server: --log {:?}: {error}", cli.log);
         return ExitCode::from(2);
     }
-    let outcome: Result<ExitCode, Box<dyn std::error::Error>> = match &cli.command {
-        Command::Serve(args) => done(serve::run(args)),
-        Command::Inspect(args) => inspect::run(args).map_err(Into::into),
-        Command::Record(args) => record::run(args).map_err(Into::into),
-        Command::Play(args) => play::run(args).map_err(Into::into),
-        Command::CheckConfig(args) => done(check_config::run(args)),
+    let outcome = match &cli.command {
+        Command::Serve(args) => serve::run(args)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| (error.to_string(), ExitCode::FAILURE)),
+        Command::Inspect(args) => inspect::run(args).map_err(told),
+        Command::Record(args) => record::run(args).map_err(told),
+        Command::Play(args) => play::run(args).map_err(told),
+        Command::CheckConfig(args) => check_config::run(args).map(|()| ExitCode::SUCCESS).map_err(told),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("lfp-server: {error}");
-        ExitCode::FAILURE
+    outcome.unwrap_or_else(|(text, code)| {
+        eprintln!("lfp-server: {text}");
+        code
     })
 }
 
-fn done<E: std::error::Error + 'static>(
-    outcome: Result<(), E>,
-) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    outcome.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+#[allow(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+fn told(error: CommandError) -> (String, ExitCode) {
+    (error.to_string(), error.code())
 }
 
 fn start_log(cli: &Cli) -> Result<(), tracing_subscriber::filter::ParseError> {

@@ -18,8 +18,9 @@ use crate::handshake::{Answer, Established, Handshake};
 use crate::input::InputQueue;
 use crate::limits::{
     CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_DEFAULT, IDLE_TIMEOUT, IDLE_TIMEOUT_RANGE, INPUT_HEARTBEAT,
-    KEEP_ALIVE,
+    KEEP_ALIVE, SILENCE,
 };
+use crate::machine::{self, Event};
 use crate::marks::{ClockOffset, Marks};
 use crate::reach::Reach;
 use crate::sent::Sent;
@@ -101,11 +102,18 @@ impl Client {
             self.stats.foreign += 1;
             return;
         }
-        match (view.kind(), &self.state) {
-            (Kind::Data, State::Established | State::Closing) => self.on_data(now, &view),
-            (Kind::Data, _) => self.stats.untimely += 1,
-            (_, State::Connecting) => self.on_answer(now, &view),
-            _ => self.stats.foreign += 1,
+        let event = match view.kind() {
+            Kind::Data => Event::Data,
+            Kind::Challenge => Event::Challenge,
+            Kind::Accept => Event::Accept,
+            Kind::Refuse => Event::Refuse,
+            Kind::Hello => return self.stats.foreign += 1,
+        };
+        match (machine::step(self.state.phase(), event), event) {
+            (Some(_), Event::Data) => self.on_data(now, &view),
+            (Some(_), _) => self.on_answer(now, &view),
+            (None, Event::Data) => self.stats.untimely += 1,
+            (None, _) => self.stats.foreign += 1,
         }
     }
 
@@ -113,19 +121,28 @@ impl Client {
     /// afterwards.
     pub fn handle_refused(&mut self, now: Instant) {
         if self.state == State::Established && self.reach.on_refused(now) {
-            self.state = State::Unreachable;
+            self.turn(Event::Unreachable, State::Unreachable);
         }
+    }
+
+    /// Goes where `event` leads.
+    fn turn(&mut self, event: Event, state: State) {
+        let next = machine::step(self.state.phase(), event).map(|(next, _)| next);
+        assert_eq!(next, Some(state.phase()), "{event:?} in {:?} does not lead to {state:?}", self.state);
+        self.state = state;
     }
 
     /// Does what the passing of time asks for. Call it when the time of [`Client::poll_timeout`] has come, or at
     /// any other; then [`Client::poll_transmit`].
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
-            State::Connecting if self.handshake.is_over(now) => self.state = State::NoAnswer,
+            State::Connecting if self.handshake.is_over(now) => self.turn(Event::GivesUp, State::NoAnswer),
             // SPEC [LFP-14.3]: A side MUST end a session from which nothing has come for the idle timeout of ACCEPT.
-            State::Established if now >= self.idle_at() => self.state = State::TimedOut,
+            State::Established if now >= self.idle_at() => self.turn(Event::Idle, State::TimedOut),
             State::Established => self.input.expire(now, &mut self.stats),
-            State::Closing if self.closes_left == 0 && now >= self.close_due => self.state = State::Ended,
+            State::Closing if self.closes_left == 0 && now >= self.close_due => {
+                self.turn(Event::Said, State::Ended);
+            }
             _ => {}
         }
     }
@@ -184,11 +201,10 @@ impl Client {
             _ => return,
         };
         if !open {
-            self.state = State::Ended;
-            return;
+            return self.turn(Event::UserEndsEarly, State::Ended);
         }
         self.input.push(now, InputKind::FocusLost, &mut self.stats);
-        self.state = State::Closing;
+        self.turn(Event::UserEnds, State::Closing);
         self.closes_left = CLOSE_REPEATS;
         self.close_due = now;
     }
@@ -260,7 +276,7 @@ impl Client {
             Ok(Answer::Challenged) => {}
             Ok(Answer::Accepted(established)) => self.on_accepted(now, &established),
             Ok(Answer::Refused(refuse)) => {
-                self.state = State::Refused { reason: refuse.reason, text: refuse.text };
+                self.turn(Event::Refuse, State::Refused { reason: refuse.reason, text: refuse.text });
             }
             Ok(Answer::Foreign) => self.stats.foreign += 1,
             Err(_) => self.stats.malformed += 1,
@@ -269,7 +285,7 @@ impl Client {
 
     fn on_accepted(&mut self, now: Instant, established: &Established) {
         let Established { accept, rtt, offset } = established;
-        self.state = State::Established;
+        self.turn(Event::Accept, State::Established);
         self.send_limit = usize::from(accept.datagram_size).min(DATAGRAM_DEFAULT);
         let (shortest, longest) = IDLE_TIMEOUT_RANGE;
         self.idle_timeout = Duration::from_millis(u64::from(accept.idle_timeout_ms)).clamp(shortest, longest);
@@ -295,6 +311,9 @@ impl Client {
         if self.window.examine(number) == Arrival::Known {
             self.stats.duplicates += 1;
             return;
+        }
+        if now.saturating_since(self.heard_at) > SILENCE.max(self.sent.rtt().answer_time() * 2) {
+            self.digests.hurry(now);
         }
         self.heard_at = now;
         self.reach.on_heard();
@@ -429,11 +448,12 @@ impl Client {
     }
 
     fn on_close(&mut self, close: &Close<'_>) {
-        self.state = if self.state == State::Closing {
+        let state = if self.state == State::Closing {
             State::Ended
         } else {
             State::Closed { reason: close.reason, text: close.text.into() }
         };
+        self.turn(Event::Close, state);
     }
 
     /// Ends the session if `view` says that the server does not know it.

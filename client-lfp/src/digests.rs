@@ -133,6 +133,15 @@ impl Digests {
         Some(Digest { id, surface: surface.id(), epoch: surface.epoch(), cells, contents, pixels })
     }
 
+    /// The path is there again after a silence: what was asked meanwhile is lost, and asked again at once.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        for band in &mut self.bands {
+            if let Proof::Asked { again_at, .. } = &mut band.proof {
+                *again_at = now.min(*again_at);
+            }
+        }
+    }
+
     fn asked(&self) -> usize {
         self.bands.iter().filter(|band| matches!(band.proof, Proof::Asked { .. })).count()
     }

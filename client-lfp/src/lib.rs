@@ -10,6 +10,8 @@
 
 pub mod limits;
 #[doc(hidden)]
+pub mod machine;
+#[doc(hidden)]
 pub mod oracle;
 
 mod apply;

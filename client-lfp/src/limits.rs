@@ -47,6 +47,10 @@ pub const DIGEST_QUIET_BLANK: Duration = Duration::from_secs(1);
 /// Longest wait before a digest is repeated.
 pub const DIGEST_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
+/// When something comes after a silence longer than this, and than two answers take, what was asked in vain meanwhile
+/// is asked again at once.
+pub const SILENCE: Duration = Duration::from_millis(250);
+
 /// Shortest wait before unacked input is repeated.
 pub const INPUT_REPEAT_MIN: Duration = Duration::from_millis(30);
 /// Longest wait before unacked input is repeated.

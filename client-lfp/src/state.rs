@@ -3,6 +3,8 @@
 use lfp_proto::frame::CloseReason;
 use lfp_proto::hello::RefuseReason;
 
+use crate::machine::Phase;
+
 /// Where a client stands.
 ///
 /// ```text
@@ -46,7 +48,22 @@ impl State {
     /// Whether nothing more will happen.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::Connecting | Self::Established | Self::Closing)
+        matches!(self.phase(), Phase::Closed)
+    }
+
+    /// The state as the specification has it.
+    pub(crate) const fn phase(&self) -> Phase {
+        match self {
+            Self::Connecting => Phase::Asking,
+            Self::Established => Phase::Open,
+            Self::Closing => Phase::Closing,
+            Self::Ended
+            | Self::Closed { .. }
+            | Self::Refused { .. }
+            | Self::NoAnswer
+            | Self::TimedOut
+            | Self::Unreachable => Phase::Closed,
+        }
     }
 
     /// The name as it stands in JSON.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigError};
+use super::support::{CommandError, print};
+use crate::config::Config;
 
 /// Checks a configuration file and says what it would serve
 #[derive(Debug, clap::Args)]
@@ -17,25 +18,34 @@ pub struct CheckConfigArgs {
 /// Prints what the configuration would do.
 ///
 /// # Errors
-/// If it is not one.
-pub fn run(args: &CheckConfigArgs) -> Result<(), ConfigError> {
+/// If it is not one, or standard output cannot be written.
+pub fn run(args: &CheckConfigArgs) -> Result<(), CommandError> {
     let loaded = Config::load(&args.file);
     if args.json {
         let report = match &loaded {
             Ok(config) => serde_json::json!({"ok": true, "services": config.services.len()}),
             Err(error) => serde_json::json!({
-                "ok": false, "file": error.file, "field": error.field, "fault": error.fault,
+                "ok": false, "file": error.file, "field": error.fault.field, "fault": error.fault.text,
+                "line": error.fault.place.map(|(line, _)| line),
+                "column": error.fault.place.map(|(_, column)| column),
             }),
         };
-        println!("{report}");
+        print(&format!("{report}\n")).map_err(CommandError::Print)?;
     }
     let config = loaded?;
     if !args.json {
-        let plain = if config.plain { "plain sessions allowed" } else { "plain sessions refused" };
-        println!("{}: good; listens on {}, {plain}", args.file.display(), config.listen);
-        for service in &config.services {
-            println!("  {}: {}, at most {} Hz", service.name, service.source, service.rate_hz);
-        }
+        print(&summary(args, &config)).map_err(CommandError::Print)?;
     }
     Ok(())
+}
+
+fn summary(args: &CheckConfigArgs, config: &Config) -> String {
+    let plain = if config.plain { "plain sessions allowed" } else { "plain sessions refused" };
+    let mut text = format!("{}: good; listens on {}, {plain}\n", args.file.display(), config.listen);
+    for service in &config.services {
+        let sources: Vec<_> = service.sources.iter().map(ToString::to_string).collect();
+        let (name, sources) = (&service.name, sources.join(", "));
+        text.push_str(&format!("  {name}: {sources}, at most {} Hz\n", service.rate_hz));
+    }
+    text
 }

@@ -1,6 +1,5 @@
 //! `lfp-server inspect SOURCE`: what the adapter of a source sees; `--all`: which guests of this host can be sources.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +7,8 @@ use std::time::Duration;
 use lfp_proto::frame::SurfaceState;
 use serde_json::{Value, json};
 
-use super::support::{CommandError, open, parse_seconds};
+pub use super::support::EXIT_DARK;
+use super::support::{CommandError, open, parse_seconds, print};
 use crate::clock;
 use crate::geometry::{CellSet, Size};
 use crate::hypervisor::discover::{discover, table};
@@ -18,6 +18,8 @@ use crate::pixel::convert_row;
 /// Shows what the server sees of a source: its mode, its state, how long a sweep takes; or lists the QEMU guests of
 /// this host
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "lfp-server inspect SOURCE [--png FILE] [--json] [--wait SECONDS]\n       \
+                            lfp-server inspect --all [--json]")]
 pub struct InspectArgs {
     /// Which source: qemu:QMP-SOCKET, trace:FILE[?loop=1], synthetic:NAME[?seed=N&size=WxH&fps=N], shm:FILE,
     /// fbdev:DEVICE, xwd:FILE
@@ -37,9 +39,6 @@ pub struct InspectArgs {
     pub wait: Duration,
 }
 
-/// Exit code when the source has no picture to show.
-pub const EXIT_DARK: u8 = 3;
-
 /// Prints what the source shows, or which guests there are. The exit code is [`EXIT_DARK`] if that is nothing.
 ///
 /// # Errors
@@ -57,14 +56,14 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode, CommandError> {
         Err((state, text)) => Report { state, text, seen: None },
     };
     let printed = if args.json { report.json(spec).to_string() } else { report.text(spec) };
-    writeln!(std::io::stdout(), "{printed}").map_err(CommandError::Print)?;
+    print(&format!("{printed}\n")).map_err(CommandError::Print)?;
     Ok(if report.seen.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DARK) })
 }
 
 fn list(args: &InspectArgs) -> Result<ExitCode, CommandError> {
     let guests = discover()?;
     let printed = if args.json { format!("{}\n", json!(guests)) } else { table(&guests) };
-    write!(std::io::stdout(), "{printed}").map_err(CommandError::Print)?;
+    print(&printed).map_err(CommandError::Print)?;
     let can_serve = guests.iter().any(|guest| guest.source.is_some());
     Ok(if can_serve { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DARK) })
 }

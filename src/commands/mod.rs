@@ -6,3 +6,5 @@ pub mod play;
 pub mod record;
 pub mod serve;
 mod support;
+
+pub use support::CommandError;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lfp_proto::frame::SurfaceState;
 use lfp_proto::shm::{HEARTBEAT_INTERVAL, MAGIC, Mode, Painter, may_take_over};
 
-use super::support::{CommandError, Frame, Pace, Stop, open, parse_rate, parse_seconds};
+use super::support::{CommandError, Frame, Pace, Progress, Stop, open, parse_rate, parse_seconds};
 use crate::clock;
 use crate::geometry::{CellRect, CellSet, PixelRect};
 use crate::hypervisor::{SourceId, SourceSpec};
@@ -22,7 +22,7 @@ use crate::time::Instant;
 pub struct PlayArgs {
     /// Which source
     pub source: SourceSpec,
-    /// The file to make; one that is there is replaced
+    /// The file to make; one that a painter left there is replaced, and no other
     #[arg(long, value_name = "FILE")]
     pub shm: PathBuf,
     /// Stop after so many seconds; else at Ctrl-C
@@ -49,10 +49,16 @@ pub fn run(args: &PlayArgs) -> Result<ExitCode, CommandError> {
     let stop = Stop::install(limit)?;
     let mut canvas = Canvas::create(&args.shm)?;
     let mut pace = Pace::new(args.rate);
+    let mut progress = Progress::new(clock::now());
+    let mut ticks = 0_u64;
     loop {
         let now = pace.wait();
         if let Some(tick) = scanner.tick(now) {
+            ticks += 1;
             canvas.paint(&tick, now)?;
+        }
+        if let Some(passed) = progress.due(now) {
+            canvas.tell(passed, ticks);
         }
         canvas.beat(now)?;
         let is_painted = canvas.painter.mode().is_some();
@@ -121,6 +127,14 @@ impl Canvas {
         let (frame, path) = (Frame::default(), path.to_owned());
         let dark = Some((SurfaceState::Connecting, "it has not been looked at yet".to_owned()));
         Ok(Self { path, file, painter, frame, beaten: clock::now(), dark })
+    }
+
+    /// How far it is.
+    fn tell(&self, passed: Duration, pictures: u64) {
+        match &self.dark {
+            None => tracing::info!(seconds = passed.as_secs(), pictures, "playing"),
+            Some((state, text)) => tracing::info!(state = state.name(), text, "waiting for a picture"),
+        }
     }
 
     fn paint(&mut self, tick: &Tick, now: Instant) -> Result<(), CommandError> {

@@ -1,14 +1,15 @@
 //! `lfp-server record SOURCE --out FILE`: writes what a source shows as a trace.
 
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use lfp_proto::frame::SurfaceState;
 
-use super::support::{CommandError, Frame, Pace, Stop, open, parse_rate, parse_seconds};
+use super::support::{CommandError, Frame, Pace, Progress, Stop, open, parse_rate, parse_seconds, print};
+use crate::clock;
 use crate::geometry::Size;
 use crate::hypervisor::trace::{TraceError, TraceWriter};
 use crate::hypervisor::{SourceId, SourceSpec};
@@ -47,6 +48,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode, CommandError> {
     let mut scanner = Scanner::new(SourceId(0), open(&args.source)?);
     let mut stop = Stop::install(Some(args.wait))?;
     let mut pace = Pace::new(args.rate);
+    let mut progress = Progress::new(clock::now());
     let mut recording: Option<Recording> = None;
     let mut dark = (SurfaceState::Connecting, "it has not been looked at yet".to_owned());
     let end = loop {
@@ -68,6 +70,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode, CommandError> {
             Some(TickState::Dark { state, text }) => dark = (*state, text.clone()),
             None => {}
         }
+        if progress.due(now).is_some() {
+            tell(recording.as_ref(), &dark, now);
+        }
         let is_over = stop.is_due(now);
         match &mut recording {
             Some(_) if is_over => break End::Time,
@@ -83,6 +88,17 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode, CommandError> {
     match recording {
         Some(recording) => recording.finish(args, &end),
         None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// How far it is.
+fn tell(recording: Option<&Recording>, dark: &(SurfaceState, String), now: Instant) {
+    match recording {
+        Some(recording) => {
+            let seconds = now.saturating_since(recording.began).as_secs();
+            tracing::info!(seconds, frames = recording.writer.frames(), "recording");
+        }
+        None => tracing::info!(state = dark.0.name(), text = dark.1, "waiting for a picture"),
     }
 }
 
@@ -121,9 +137,9 @@ impl Recording {
     fn finish(self, args: &RecordArgs, end: &End) -> Result<ExitCode, CommandError> {
         let (frames, old) = (self.writer.frames(), self.frame.size);
         self.writer.finish().map_err(|error| failed(args, error))?;
-        let mut out = std::io::stdout().lock();
         let (path, Size { width, height }) = (args.out.display(), old);
-        writeln!(out, "{path}: {frames} frames of {width}x{height} pixels").map_err(CommandError::Print)?;
+        let done = format!("{path}: {frames} frames of {width}x{height} pixels\n");
+        print(&done).map_err(CommandError::Print)?;
         if let End::OtherSize(new) = end {
             tracing::warn!(
                 from = format!("{width}x{height}"),
@@ -142,7 +158,6 @@ fn failed(args: &RecordArgs, error: TraceError) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
     use crate::geometry::PixelRect;
     use crate::hypervisor::trace::TraceReader;
     use lfp_proto::shm::{Mode, Painter};

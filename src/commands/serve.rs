@@ -1,10 +1,11 @@
 //! `lfp-server serve`.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigError};
+use super::support::print;
+use crate::config::{Config, ConfigError, parse_listen};
 use crate::directory::Directory;
 use crate::hypervisor::{self, Control, SourceId, SourceSpec};
 use crate::output::{Network, NetworkError, StopSignals, Waker};
@@ -22,7 +23,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SOURCE", requires = "listen")]
     source: Option<SourceSpec>,
     /// UDP address to listen on; overrides the configuration's
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
     /// Take sessions that are not encrypted (this version has no others)
     #[arg(long)]
@@ -62,8 +63,9 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     }
     let mut stop = StopSignals::install()?;
     let control = Control::start()?;
-    let sources = (0..).map(SourceId).zip(&config.services);
-    let opened = sources.map(|(id, service)| (id, hypervisor::open(&service.source, id, &control))).collect();
+    let sources = config.services.iter().flat_map(|service| &service.sources);
+    let sources = (0..).map(SourceId).zip(sources);
+    let opened = sources.map(|(id, source)| (id, hypervisor::open(source, id, &control))).collect();
     let waker = Waker::new()?;
     let wake = waker.clone();
     let pipeline = PipelineHandle::start(opened, move || wake.wake())?;
@@ -90,8 +92,11 @@ fn configuration(args: &ServeArgs) -> Result<Config, ConfigError> {
 
 fn server_config(config: &Config) -> server::Config {
     let mut directory = Directory::default();
-    for (id, service) in (0..).map(SourceId).zip(&config.services) {
-        directory.insert(&service.name, id, service.rate_hz, service.input);
+    // In the order in which they were opened.
+    let mut ids = (0..).map(SourceId);
+    for service in &config.services {
+        let ids = ids.by_ref().take(service.sources.len());
+        directory.insert(&service.name, ids, service.rate_hz, service.input);
     }
     server::Config {
         directory,
@@ -104,9 +109,9 @@ fn server_config(config: &Config) -> server::Config {
 /// Standard output gets one line that programs can wait for; it ends in the address.
 fn announce(config: &Config, listen: SocketAddr) -> io::Result<()> {
     for service in &config.services {
-        tracing::info!(service = service.name, source = %service.source, "serving");
+        for source in &service.sources {
+            tracing::info!(service = service.name, %source, "serving");
+        }
     }
-    let mut out = io::stdout().lock();
-    writeln!(out, "listening on {listen}")?;
-    out.flush()
+    print(&format!("listening on {listen}\n"))
 }

@@ -1,7 +1,8 @@
 //! What the commands that watch one source share.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use lfp_proto::frame::SurfaceState;
 
 use crate::clock;
+use crate::config::ConfigError;
 use crate::geometry::Size;
 use crate::hypervisor::discover::DiscoverError;
 use crate::hypervisor::trace::TraceError;
@@ -70,13 +72,66 @@ pub enum CommandError {
         /// Why.
         error: TraceError,
     },
-    /// Standard output is gone.
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Standard output takes nothing.
     #[error("the result could not be printed: {0}")]
     Print(io::Error),
     /// No handler could be set for Ctrl-C.
     #[error("signals cannot be caught: {0}")]
     Signals(io::Error),
 }
+
+/// Exit code when a source has no picture to show.
+pub const EXIT_DARK: u8 = 3;
+
+impl CommandError {
+    /// The exit code that tells of it; `lfp-server --help` lists them.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        match self {
+            Self::Dark { .. } => ExitCode::from(EXIT_DARK),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Prints `text` on standard output. Whoever has closed the pipe does not want it, which is no failure.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// When a long command says how far it is: after 5 s, and then at an eighth of the time that has passed, so that a
+/// log of days stays short.
+#[derive(Debug)]
+pub(super) struct Progress {
+    began: Instant,
+    next: Instant,
+}
+
+impl Progress {
+    /// The command begins at `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { began: now, next: now + PROGRESS_FIRST }
+    }
+
+    /// Whether it is time to say something; if so, the time since the beginning.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Duration> {
+        let passed = now.saturating_since(self.began);
+        let due = now >= self.next;
+        if due {
+            self.next = now + PROGRESS_FIRST.max(passed / 8);
+        }
+        due.then_some(passed)
+    }
+}
+
+const PROGRESS_FIRST: Duration = Duration::from_secs(5);
 
 /// Opens the source that `spec` names.
 ///
@@ -187,6 +242,16 @@ impl Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_grows_rare() {
+        let at = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
+        let mut progress = Progress::new(at(0));
+        let told = (0..86_400).filter(|&second| progress.due(at(second)).is_some());
+        let told: Vec<_> = told.collect();
+        assert_eq!(told[..3], [5, 10, 15]);
+        assert!(told.len() < 90, "{} lines a day", told.len());
+    }
 
     #[test]
     fn times_and_rates_have_bounds() {

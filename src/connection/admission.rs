@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn each_reason_has_its_case_and_says_what_to_do() {
         let mut directory = Directory::default();
-        directory.insert("secret-finance-desk", SourceId(0), 60, InputPolicy::Exclusive);
+        directory.insert("secret-finance-desk", [SourceId(0)], 60, InputPolicy::Exclusive);
         let open = Policy { plain: true, full: false, closing: false };
         let all = lfp_proto::technique::decoders();
         let good = hello("secret-finance-desk", all);

@@ -4,6 +4,7 @@
 
 mod admission;
 mod cookie;
+pub mod machine;
 
 pub use admission::{Admission, Policy, Turned};
 pub use cookie::{Cookies, Proof};

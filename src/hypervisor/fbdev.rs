@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lfp_proto::frame::SurfaceState;
 
-use super::lookup::Lookup;
+use super::lookup::Kept;
 use super::mapping::{Mapping, framebuffer_info};
 use super::{Source, SourceError, Surface, View};
 use crate::geometry::{CellSet, Size};
@@ -14,11 +14,7 @@ use crate::time::Instant;
 
 /// An `fbdev:` source. Panning (double buffering) is followed as a change of offset.
 #[derive(Debug)]
-pub struct FbdevSource {
-    lookup: Lookup,
-    open: Option<Open>,
-    dark: View,
-}
+pub struct FbdevSource(Kept<Open>);
 
 #[derive(Debug)]
 struct Open {
@@ -30,52 +26,36 @@ impl FbdevSource {
     /// The device at `path`; nothing is opened before the first view.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        let lookup = Lookup::new(path);
-        let dark = lookup.dark(SurfaceState::Connecting, "has not been looked at yet");
-        Self { lookup, open: None, dark }
+        Self(Kept::new(path))
     }
+}
 
-    fn look(&mut self, now: Instant) {
-        if !self.lookup.is_due(now) || (self.open.is_some() && self.lookup.is_same()) {
-            return;
-        }
-        self.open = None;
-        let device = match self.lookup.open() {
-            Ok(device) => device,
-            Err(error) => {
-                self.dark = self.lookup.dark_unopened(&error);
-                return;
-            }
-        };
-        let mapped = framebuffer_info(&device)
-            .map_err(|error| format!("is no framebuffer device: {error}"))
-            .and_then(|(_, fix)| {
-                let length = memory_bytes(&fix);
-                Mapping::of_device(&device, length).map_err(|error| error.to_string())
-            });
-        match mapped {
-            Ok(mapping) => self.open = Some(Open { device, mapping }),
-            Err(text) => self.dark = self.lookup.dark(SurfaceState::Faulty, &text),
-        }
+impl Open {
+    /// Maps the memory of a device.
+    fn new(device: File) -> Result<Self, (SurfaceState, String)> {
+        let faulty = |text| (SurfaceState::Faulty, text);
+        let (_, fix) = framebuffer_info(&device).map_err(|error| {
+            faulty(format!("is no framebuffer device: {error}; name one such as /dev/fb0"))
+        })?;
+        let mapping =
+            Mapping::of_device(&device, memory_bytes(&fix)).map_err(|error| faulty(error.to_string()))?;
+        Ok(Self { device, mapping })
     }
 }
 
 impl Source for FbdevSource {
     fn view(&mut self, now: Instant) -> View {
-        self.look(now);
-        let Some(open) = &self.open else { return self.dark.clone() };
+        let Self(kept) = self;
+        kept.look(now, Open::new);
+        let Some(open) = kept.open() else { return kept.dark() };
         let asked = framebuffer_info(&open.device).and_then(|(var, fix)| {
             let length = open.mapping.length().map_err(std::io::Error::other)?;
-            Ok((parse(&var, &fix, length), length))
+            Ok(parse(&var, &fix, length))
         });
         match asked {
-            Ok((Ok(surface), _)) => View::Live(surface),
-            Ok((Err(error), _)) => self.lookup.dark(SurfaceState::Faulty, &error.to_string()),
-            Err(error) => {
-                self.open = None;
-                self.dark = self.lookup.dark(SurfaceState::Gone, &format!("does not answer: {error}"));
-                self.dark.clone()
-            }
+            Ok(Ok(surface)) => View::Live(surface),
+            Ok(Err(error)) => kept.dark_as(SurfaceState::Faulty, &error.to_string()),
+            Err(error) => kept.gone(&format!("does not answer: {error}")),
         }
     }
 
@@ -85,12 +65,9 @@ impl Source for FbdevSource {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<(), SourceError> {
-        let Some(open) = &self.open else { return Err(SourceError::Lost("no view was live".to_owned())) };
-        open.mapping.sweep(surface, shadow, changed).map_err(|error| {
-            self.open = None;
-            self.lookup.hurry();
-            SourceError::Lost(format!("{} {error}", self.lookup.path().display()))
-        })
+        let Self(kept) = self;
+        let Some(open) = kept.open() else { return Err(kept.lost(None)) };
+        open.mapping.sweep(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)))
     }
 }
 

@@ -41,20 +41,20 @@ pub struct Mapping {
     guard: &'static Guard,
 }
 
-/// Why foreign memory could not be mapped or read.
+/// Why foreign memory could not be mapped or read; goes on behind the name of the memory.
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// There is nothing to map.
-    #[error("it is empty")]
+    #[error("is empty")]
     Empty,
     /// The kernel refused.
-    #[error("it cannot be mapped: {0}")]
+    #[error("cannot be mapped: {0}")]
     Map(#[from] io::Error),
     /// There are more mappings than [`MAPPINGS_MAX`].
-    #[error("{MAPPINGS_MAX} framebuffers are mapped already; serve fewer sources")]
+    #[error("is one too many: {MAPPINGS_MAX} framebuffers are mapped already; serve fewer sources")]
     TooMany,
     /// The range lies outside.
-    #[error("bytes up to {end} are claimed, and there are {length}")]
+    #[error("should reach up to byte {end}, and has {length} bytes")]
     Beyond {
         /// Where the range ends.
         end: u64,
@@ -62,7 +62,7 @@ pub enum MappingError {
         length: u64,
     },
     /// What was mapped has shrunk, or its memory has failed.
-    #[error("its memory shrank or failed while it was read")]
+    #[error("shrank or failed while it was read")]
     Lost,
 }
 

@@ -10,9 +10,11 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use lfp_proto::frame::SurfaceState;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket};
@@ -236,19 +238,26 @@ impl AsFd for Monitor {
     }
 }
 
-/// Why there is no connection to `path`, and what to do, after "the monitor at PATH".
-pub(super) fn unreachable(error: &io::Error) -> String {
+/// What it means that there is no connection to `path`, and what to do, after "the monitor at PATH".
+pub(super) fn unreachable(path: &Path, error: &io::Error) -> (SurfaceState, String) {
+    // The kernel says the same of a socket that nobody listens on.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket()) {
+        let text = "is no socket: name the one of QEMU's -qmp unix:PATH,server=on,wait=off";
+        return (SurfaceState::Faulty, text.to_owned());
+    }
+    let gone = |text: &str| (SurfaceState::Gone, text.to_owned());
+    let faulty = |text: &str| (SurfaceState::Faulty, text.to_owned());
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT) => "does not exist: start QEMU with -qmp unix:PATH,server=on,wait=off".to_owned(),
-        Some(Errno::ECONNREFUSED) => "has nobody behind it: its QEMU has ended".to_owned(),
+        Some(Errno::ENOENT) => gone("does not exist: start QEMU with -qmp unix:PATH,server=on,wait=off"),
+        Some(Errno::ECONNREFUSED) => gone("has nobody behind it: its QEMU has ended"),
         Some(Errno::EACCES | Errno::EPERM) => {
-            "may not be opened: run this as the user of the QEMU process, or as root".to_owned()
+            faulty("may not be opened: run this as the user of the QEMU process, or as root")
         }
-        Some(Errno::EAGAIN) => format!("takes no connection: {HELD}"),
+        Some(Errno::EAGAIN) => faulty(&format!("takes no connection: {HELD}")),
         Some(Errno::ENAMETOOLONG) => {
-            "has too long a name: 107 bytes is what a socket's path may have".to_owned()
+            faulty("has too long a name: 107 bytes is what a socket's path may have")
         }
-        _ => format!("cannot be connected to: {error}"),
+        _ => faulty(&format!("cannot be connected to: {error}")),
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use lfp_proto::frame::SurfaceState;
 use lfp_proto::shm::{
-    FIELDS_BYTES, HEADER_BYTES, HEARTBEAT_OFFSET, Header, HeaderError, PAINTER_SILENCE, SEQUENCE_OFFSET,
-    State,
+    FIELDS_BYTES, HEADER_BYTES, HEARTBEAT_OFFSET, Header, HeaderError, MAGIC, PAINTER_SILENCE,
+    SEQUENCE_OFFSET, State,
 };
 
-use super::lookup::Lookup;
+use super::lookup::Kept;
 use super::mapping::{Mapping, MappingError};
 use super::{Source, SourceError, Surface, View};
 use crate::geometry::CellSet;
@@ -21,12 +21,7 @@ mod tests;
 
 /// A `shm:` source.
 #[derive(Debug)]
-pub struct ShmSource {
-    lookup: Lookup,
-    open: Option<Open>,
-    /// What was said when last looked for in vain.
-    dark: View,
-}
+pub struct ShmSource(Kept<Open>);
 
 #[derive(Debug)]
 struct Open {
@@ -42,54 +37,27 @@ impl ShmSource {
     /// The source at `path`; nothing is opened before the first view.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        let lookup = Lookup::new(path);
-        let dark = lookup.dark(SurfaceState::Connecting, "has not been looked at yet");
-        Self { lookup, open: None, dark }
-    }
-
-    fn look(&mut self, now: Instant) {
-        if !self.lookup.is_due(now) || (self.open.is_some() && self.lookup.is_same()) {
-            return;
-        }
-        self.open = None;
-        let mapped = match self.lookup.open() {
-            Ok(file) => Mapping::of_file(file),
-            Err(error) => {
-                self.dark = self.lookup.dark_unopened(&error);
-                return;
-            }
-        };
-        match mapped {
-            Ok(mapping) => self.open = Some(Open { mapping, header: None, pulse: (0, 0), heard: now }),
-            Err(error) => self.dark = self.dark_unmapped(&error),
-        }
-    }
-
-    fn dark_unmapped(&self, error: &MappingError) -> View {
-        match error {
-            // A painter that is just making it.
-            MappingError::Empty => self.lookup.dark(SurfaceState::Connecting, "has no header yet"),
-            _ => self.lookup.dark(SurfaceState::Faulty, &error.to_string()),
-        }
+        Self(Kept::new(path))
     }
 }
 
 impl Source for ShmSource {
     fn view(&mut self, now: Instant) -> View {
-        if self.open.as_ref().is_some_and(|open| open.mapping.is_outgrown()) {
-            self.open = None;
-            self.lookup.hurry();
+        let Self(kept) = self;
+        if kept.open().is_some_and(|open| open.mapping.is_outgrown()) {
+            kept.reopen();
         }
-        self.look(now);
-        let Some(open) = &mut self.open else { return self.dark.clone() };
+        kept.look(now, |file| match Mapping::of_file(file) {
+            Ok(mapping) => Ok(Open { mapping, header: None, pulse: (0, 0), heard: now }),
+            // A painter that is just making it.
+            Err(MappingError::Empty) => Err((SurfaceState::Connecting, "has no header yet".to_owned())),
+            Err(error) => Err((SurfaceState::Faulty, error.to_string())),
+        });
+        let Some(open) = kept.open_mut() else { return kept.dark() };
         match open.view(now) {
             Ok(Ok(surface)) => View::Live(surface),
-            Ok(Err((state, text))) => self.lookup.dark(state, &text),
-            Err(error) => {
-                self.open = None;
-                self.dark = self.lookup.dark(SurfaceState::Gone, &error.to_string());
-                self.dark.clone()
-            }
+            Ok(Err((state, text))) => kept.dark_as(state, &text),
+            Err(error) => kept.gone(&error.to_string()),
         }
     }
 
@@ -99,13 +67,9 @@ impl Source for ShmSource {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<(), SourceError> {
-        let Some(open) = &self.open else { return Err(SourceError::Lost("no view was live".to_owned())) };
-        let captured = open.capture(surface, shadow, changed);
-        captured.map_err(|error| {
-            self.open = None;
-            self.lookup.hurry();
-            SourceError::Lost(format!("{} {error}", self.lookup.path().display()))
-        })?
+        let Self(kept) = self;
+        let Some(open) = kept.open() else { return Err(kept.lost(None)) };
+        open.capture(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)))?
     }
 }
 
@@ -114,7 +78,7 @@ impl Open {
     fn view(&mut self, now: Instant) -> Result<Result<Surface, (SurfaceState, String)>, MappingError> {
         let length = self.mapping.length()?;
         if length < HEADER_BYTES as u64 {
-            return Ok(Err((SurfaceState::Connecting, "has no header yet".to_owned())));
+            return self.short(length);
         }
         match self.read_header()? {
             Ok(Some(header)) => self.header = Some(header),
@@ -139,6 +103,19 @@ impl Open {
             State::Closed => Err((SurfaceState::Gone, "was closed by its painter".to_owned())),
             State::Painting | State::Still => surface_of(&header, length),
         })
+    }
+
+    /// What a file is that has no room for a header: one that a painter is making, or another kind of file.
+    fn short(&self, length: u64) -> Result<Result<Surface, (SurfaceState, String)>, MappingError> {
+        let mut start = [0; MAGIC.len()];
+        let start = &mut start[..MAGIC.len().min(usize::try_from(length).unwrap_or(usize::MAX))];
+        self.mapping.copy_out(0, start)?;
+        let is_ours = MAGIC.starts_with(start) || start.iter().all(|byte| *byte == 0);
+        Ok(Err(if is_ours {
+            (SurfaceState::Connecting, "has no header yet".to_owned())
+        } else {
+            (SurfaceState::Faulty, HeaderError::NotShm.to_string())
+        }))
     }
 
     fn is_silent(&mut self, now: Instant) -> Result<bool, MappingError> {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::geometry::Size;
 use crate::hypervisor::synthetic::Painting;
-use crate::limits::SCAN_RATE_MAX_HZ;
+use crate::limits::{SCAN_RATE_MAX_HZ, SURFACE_PIXELS_MAX, SURFACE_SIDE_MAX};
 
 /// Names a source and how it is reached.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -162,9 +162,10 @@ fn parse_synthetic(text: &str, rest: &str) -> Result<SyntheticSpec, SpecError> {
     Ok(spec)
 }
 
-const SIZE_ALLOWED: &str = "WIDTHxHEIGHT in pixels, each 1 to 16384";
+const SIZE_ALLOWED: &str = "WIDTHxHEIGHT in pixels, each 1 to 16384, together at most 37748736";
 const FPS_ALLOWED: &str = "1 to 240 frames a second";
-const _: () = assert!(SCAN_RATE_MAX_HZ == 240 && crate::limits::SURFACE_SIDE_MAX == 16_384);
+const _: () =
+    assert!(SCAN_RATE_MAX_HZ == 240 && SURFACE_SIDE_MAX == 16_384 && SURFACE_PIXELS_MAX == 37_748_736);
 
 fn parse_size(text: &str) -> Option<Size> {
     let (width, height) = text.split_once('x')?;
@@ -259,7 +260,7 @@ mod tests {
             ("synthetic:", "says no painter"),
             ("synthetic:rain", "there are typing, "),
             ("synthetic:idle?size=0x5", "cannot be `0x5`; it is WIDTHxHEIGHT"),
-            ("synthetic:idle?size=16384x16384", "cannot be"),
+            ("synthetic:idle?size=16384x16384", "together at most 37748736"),
             ("synthetic:idle?fps=0", "it is 1 to 240"),
             ("synthetic:idle?seed", "cannot be ``"),
         ] {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lfp_proto::frame::SurfaceState;
 
-use super::lookup::Lookup;
+use super::lookup::Kept;
 use super::mapping::{Mapping, MappingError};
 use super::{Source, SourceError, Surface, View};
 use crate::geometry::{CellSet, Size};
@@ -14,57 +14,35 @@ use crate::time::Instant;
 
 /// An `xwd:` source. X servers say nothing of when they draw: a capture may hold half a drawing operation.
 #[derive(Debug)]
-pub struct XwdSource {
-    lookup: Lookup,
-    mapping: Option<Mapping>,
-    dark: View,
-}
+pub struct XwdSource(Kept<Mapping>);
 
 impl XwdSource {
     /// The file at `path`; nothing is opened before the first view.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        let lookup = Lookup::new(path);
-        let dark = lookup.dark(SurfaceState::Connecting, "has not been looked at yet");
-        Self { lookup, mapping: None, dark }
-    }
-
-    fn look(&mut self, now: Instant) {
-        if !self.lookup.is_due(now) || (self.mapping.is_some() && self.lookup.is_same()) {
-            return;
-        }
-        self.mapping = None;
-        match self.lookup.open().map(Mapping::of_file) {
-            Ok(Ok(mapping)) => self.mapping = Some(mapping),
-            Ok(Err(MappingError::Empty)) => {
-                self.dark = self.lookup.dark(SurfaceState::Connecting, "has no header yet");
-            }
-            Ok(Err(error)) => self.dark = self.lookup.dark(SurfaceState::Faulty, &error.to_string()),
-            Err(error) => self.dark = self.lookup.dark_unopened(&error),
-        }
+        Self(Kept::new(path))
     }
 }
 
 impl Source for XwdSource {
     fn view(&mut self, now: Instant) -> View {
-        if self.mapping.as_ref().is_some_and(Mapping::is_outgrown) {
-            self.mapping = None;
-            self.lookup.hurry();
+        let Self(kept) = self;
+        if kept.open().is_some_and(Mapping::is_outgrown) {
+            kept.reopen();
         }
-        self.look(now);
-        let Some(mapping) = &self.mapping else { return self.dark.clone() };
+        kept.look(now, |file| {
+            Mapping::of_file(file).map_err(|error| match error {
+                MappingError::Empty => (SurfaceState::Connecting, "has no header yet".to_owned()),
+                error => (SurfaceState::Faulty, error.to_string()),
+            })
+        });
+        let Some(mapping) = kept.open() else { return kept.dark() };
         let mut header = [0; HEADER_BYTES];
         let read = mapping.copy_out(0, &mut header).and_then(|()| mapping.length());
-        match read {
-            Ok(length) => match parse(&header, length) {
-                Ok(surface) => View::Live(surface),
-                Err(error) => self.lookup.dark(SurfaceState::Faulty, &error.to_string()),
-            },
-            Err(error) => {
-                self.mapping = None;
-                self.dark = self.lookup.dark(SurfaceState::Gone, &error.to_string());
-                self.dark.clone()
-            }
+        match read.map(|length| parse(&header, length)) {
+            Ok(Ok(surface)) => View::Live(surface),
+            Ok(Err(error)) => kept.dark_as(SurfaceState::Faulty, &error.to_string()),
+            Err(error) => kept.gone(&error.to_string()),
         }
     }
 
@@ -74,14 +52,9 @@ impl Source for XwdSource {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<(), SourceError> {
-        let Some(mapping) = &self.mapping else {
-            return Err(SourceError::Lost("no view was live".to_owned()));
-        };
-        mapping.sweep(surface, shadow, changed).map_err(|error| {
-            self.mapping = None;
-            self.lookup.hurry();
-            SourceError::Lost(format!("{} {error}", self.lookup.path().display()))
-        })
+        let Self(kept) = self;
+        let Some(mapping) = kept.open() else { return Err(kept.lost(None)) };
+        mapping.sweep(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)))
     }
 }
 

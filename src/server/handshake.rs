@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::connection::machine::{Deed, Event, State, step};
 use crate::connection::{Admission, Policy, Proof, Turned};
 use crate::limits::{DATAGRAM_MIN, UNKNOWN_CLOSE_INTERVAL};
 use crate::server::Server;
@@ -36,42 +37,51 @@ impl Server {
         };
         // SPEC [LFP-4.3]: A server MUST NOT keep anything for an address that has not shown a valid cookie, nor send
         // it more than three times the bytes that came from it.
-        match self.cookies.check(now, asked.from, asked.connection, &hello.cookie) {
-            Proof::Valid(age) => self.on_proven(now, asked, &hello, age),
-            Proof::Missing => self.challenge(now, asked, &hello),
-            Proof::Forged => {
-                self.stats.cookies_forged += 1;
-                self.challenge(now, asked, &hello);
-            }
-            Proof::Expired => {
-                self.stats.cookies_expired += 1;
-                self.challenge(now, asked, &hello);
-            }
+        let proof = self.cookies.check(now, asked.from, asked.connection, &hello.cookie);
+        self.stats.cookies_forged += u64::from(matches!(proof, Proof::Forged));
+        self.stats.cookies_expired += u64::from(matches!(proof, Proof::Expired));
+        let event = if matches!(proof, Proof::Valid(_)) { Event::Hello } else { Event::Unproven };
+        let deed = step(self.state_of(now, asked.connection), event).map(|(_, deed)| deed);
+        match (proof, deed) {
+            // SPEC [LFP-4.5]: A server MUST answer a repeated HELLO of a session with ACCEPT again and MUST NOT make a
+            // second one.
+            (Proof::Valid(age), Some(Deed::Accept)) => self.accept_again(now, asked, &hello, age),
+            (Proof::Valid(age), Some(Deed::Begin)) => self.admit(now, asked, &hello, age),
+            (_, Some(Deed::Challenge)) => self.challenge(now, asked, &hello),
+            _ => self.stats.dropped_ended += 1,
         }
     }
 
-    /// The address is the client's. `age` is the time since it was asked to prove it: a round trip, if nothing was lost.
-    fn on_proven(&mut self, now: Instant, asked: Asked, hello: &Hello, age: Duration) {
-        if self.roster.has_ended(now, asked.connection) {
-            self.stats.dropped_ended += 1;
+    /// Where a connection stands.
+    pub(super) fn state_of(&mut self, now: Instant, connection: ConnectionId) -> State {
+        let session = self.roster.find(connection).and_then(|key| self.roster.get(key));
+        match session.map(Session::closing) {
+            Some(None) => State::Open,
+            Some(Some(_)) => State::Closing,
+            None if self.roster.has_ended(now, connection) => State::Ended,
+            None => State::None,
+        }
+    }
+
+    /// The client of a session asks again, perhaps from another address, which it has proven. `age` is the time since
+    /// it was asked to prove it: a round trip, if nothing was lost.
+    fn accept_again(&mut self, now: Instant, asked: Asked, hello: &Hello, age: Duration) {
+        let Some(session) = self.roster.find(asked.connection).and_then(|key| self.roster.tell(key)) else {
             return;
+        };
+        let datagram = session.terms().datagram;
+        // SPEC [LFP-4.9]: A server MUST NOT send a session's packets to an address that has not shown a valid cookie
+        // for it.
+        if session.address() != asked.from {
+            tracing::info!(connection = asked.connection.0, from = %session.address(), to = %asked.from, "session moves");
+            session.move_to(now, asked.from, Some(age));
+            self.stats.sessions_moved += 1;
         }
-        // SPEC [LFP-4.5]: A server MUST answer a repeated HELLO of a session with ACCEPT again and MUST NOT make a
-        // second one.
-        if let Some(key) = self.roster.find(asked.connection) {
-            let Some(session) = self.roster.tell(key).filter(|session| session.closing().is_none()) else {
-                return;
-            };
-            let datagram = session.terms().datagram;
-            // SPEC [LFP-4.9]: A server MUST NOT send a session's packets to an address that has not shown a valid
-            // cookie for it.
-            if session.address() != asked.from {
-                tracing::info!(connection = asked.connection.0, from = %session.address(), to = %asked.from, "session moves");
-                session.move_to(now, asked.from, Some(age));
-                self.stats.sessions_moved += 1;
-            }
-            return self.accept(now, asked, hello, datagram);
-        }
+        self.accept(now, asked, hello, datagram);
+    }
+
+    /// A client whose address is proven asks for a session.
+    fn admit(&mut self, now: Instant, asked: Asked, hello: &Hello, age: Duration) {
         let policy = Policy {
             plain: self.config.plain,
             full: self.roster.len() >= self.config.sessions_max,

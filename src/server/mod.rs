@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Cookies;
+use crate::connection::machine::{Deed, Event, step};
 use crate::directory::{Directory, InputPolicy, Service};
 use crate::hypervisor::{Action, SourceId};
 use crate::limits::{REPLIES_PENDING_MAX, SEND_BATCH};
@@ -242,14 +243,18 @@ impl Server {
     }
 
     fn on_data(&mut self, now: Instant, asked: Asked, view: &View<'_>) {
-        let Some(key) = self.roster.find(asked.connection) else { return self.on_unknown(now, asked) };
+        let deed = step(self.state_of(now, asked.connection), Event::Data).map(|(_, deed)| deed);
+        if deed == Some(Deed::CloseUnknown) {
+            return self.on_unknown(now, asked);
+        }
+        let Some(key) = self.roster.find(asked.connection) else { return };
         let Some(session) = self.roster.tell(key) else { return };
         if session.address() != asked.from {
             self.stats.dropped_address += 1;
             return;
         }
         // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
-        let is_open = session.closing().is_none();
+        let is_open = deed == Some(Deed::Act);
         let brought = session.on_packet(now, view, asked.len);
         if is_open {
             for wish in &brought.wishes {

@@ -55,6 +55,8 @@ pub struct Terms {
     pub receive_buffer: u64,
     /// Techniques that it decodes, as in Hello.
     pub decoders: u32,
+    /// Displays that it has: most surfaces that it is shown.
+    pub displays: usize,
     /// Fastest of its displays, in hertz.
     pub refresh_hz: u32,
     /// Silence after which the session ends.
@@ -71,6 +73,7 @@ impl Terms {
             datagram: usize::from(hello.datagram_size).min(DATAGRAM_MAX),
             receive_buffer: u64::from(hello.receive_buffer),
             decoders: hello.decoders,
+            displays: hello.displays.len(),
             refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
         }
@@ -155,7 +158,8 @@ impl Session {
     ) -> Self {
         let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
         let rate = RateController::new(now, terms.datagram as u64, terms.receive_buffer, rtt_guess);
-        let surfaces = (0..).map(SurfaceId).zip(&service.sources);
+        // SPEC [LFP-7.8]: A server MUST NOT give a session more surfaces than the HELLO has displays.
+        let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().take(terms.displays));
         Self {
             key,
             connection,

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use crate::harness::{Bench, Client, Link, PATIENCE, Painted, Server, assert_same, watch};
+use crate::harness::{Bench, Client, Link, PATIENCE, Painted, Picture, Server, assert_same, watch};
 use crate::many::pattern;
 
 /// A server with an honest source, watched by a client, and another source at `liar`.
@@ -27,6 +27,14 @@ impl Neighbours {
         neighbours
     }
 
+    /// A client of the source that lies, which shows `picture` so far.
+    fn victim(&self, bench: &Bench, picture: &Picture) -> Client {
+        let args = ["--service", "liar", "--seconds", "300"];
+        let mut victim = Client::start(bench, "victim", self.server.address(), &args);
+        victim.wait_shows(picture, PATIENCE);
+        victim
+    }
+
     /// The honest source still comes through, within the time of a healthy server.
     fn check(&mut self) {
         self.turn += 1;
@@ -45,13 +53,7 @@ fn a_mapping_that_is_cut_all_the_time_disturbs_nobody() {
     let picture = pattern(1024, 768, 3);
     let liar = Painted::new(&path, &picture);
     let mut neighbours = Neighbours::new(&bench, &liar.source());
-    let mut victim = Client::start(
-        &bench,
-        "victim",
-        neighbours.server.address(),
-        &["--service", "liar", "--seconds", "300"],
-    );
-    victim.wait_shows(&picture, PATIENCE);
+    let mut victim = neighbours.victim(&bench, &picture);
     let whole = std::fs::metadata(&path).expect("the source's file").len();
     let file = OpenOptions::new().write(true).open(&path).expect("the source's file");
     for round in 0..6_u64 {
@@ -84,13 +86,7 @@ fn geometry_that_lies_disturbs_nobody() {
     let picture = pattern(320, 200, 3);
     let liar = Painted::new(&path, &picture);
     let mut neighbours = Neighbours::new(&bench, &liar.source());
-    let mut victim = Client::start(
-        &bench,
-        "victim",
-        neighbours.server.address(),
-        &["--service", "liar", "--seconds", "300"],
-    );
-    victim.wait_shows(&picture, PATIENCE);
+    let mut victim = neighbours.victim(&bench, &picture);
     let file = OpenOptions::new().write(true).open(&path).expect("the source's file");
     let lies: [(u64, u32); 11] = [
         (40, 0),

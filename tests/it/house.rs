@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use client_lfp::machine as client_machine;
+use lfp::connection::machine as server_machine;
 use lfp_proto::frame::Refusal;
 use lfp_proto::limits;
 use lfp_proto::technique::Technique;
@@ -169,6 +171,37 @@ fn the_tables_of_techniques_and_reasons_are_the_code_s() {
     let coded: Vec<_> =
         Refusal::ALL.iter().map(|reason| format!("{reason:?} {}", *reason as u8).to_lowercase()).collect();
     assert_eq!(stated, coded);
+}
+
+#[test]
+fn the_tables_of_states_are_the_code_s() {
+    let specification = specification();
+    let stated = |heading| -> BTreeSet<Vec<String>> {
+        let rows = table(&specification, heading);
+        let set: BTreeSet<_> =
+            rows.iter().map(|row| row.iter().map(|text| (*text).to_owned()).collect()).collect();
+        assert_eq!(set.len(), rows.len(), "{heading}: a row is there twice");
+        set
+    };
+    let row = |texts: [&str; 4]| texts.map(str::to_owned).to_vec();
+    let mut client = BTreeSet::new();
+    for phase in client_machine::Phase::ALL {
+        for event in client_machine::Event::ALL {
+            if let Some((next, deed)) = client_machine::step(phase, event) {
+                client.insert(row([phase.name(), event.name(), next.name(), deed.name()]));
+            }
+        }
+    }
+    assert_eq!(stated("Client; what stands in no row"), client);
+    let mut server = BTreeSet::new();
+    for state in server_machine::State::ALL {
+        for event in server_machine::Event::ALL {
+            if let Some((next, deed)) = server_machine::step(state, event) {
+                server.insert(row([state.name(), event.name(), next.name(), deed.name()]));
+            }
+        }
+    }
+    assert_eq!(stated("Server, per connection id."), server);
 }
 
 fn cargo(arguments: &[&str]) -> String {

@@ -9,14 +9,20 @@ use crate::harness::{Bench, Client, Display, Guest, PATIENCE, Server};
 /// A client knows within this time what became of its guest.
 const SOON: Duration = Duration::from_secs(1);
 
+/// A guest, its server, and a client that shows it as it is.
+fn watched(bench: &Bench) -> (Guest, Server, Client) {
+    let mut guest = Guest::boot(bench, "guest", Display::Vga32, "lfp.quiet=1");
+    let server = Server::of(bench, &guest.source());
+    let truth = guest.settle();
+    let mut client = Client::start(bench, "client", server.address(), &["--seconds", "120"]);
+    client.wait_shows(&truth, PATIENCE);
+    (guest, server, client)
+}
+
 #[test]
 fn a_guest_dies_and_another_takes_its_place() {
     let bench = Bench::alone();
-    let mut guest = Guest::boot(&bench, "guest", Display::Vga32, "lfp.quiet=1");
-    let server = Server::of(&bench, &guest.source());
-    let truth = guest.settle();
-    let mut client = Client::start(&bench, "client", server.address(), &["--seconds", "120"]);
-    client.wait_shows(&truth, PATIENCE);
+    let (mut guest, server, mut client) = watched(&bench);
     guest.kill();
     client.wait_dark(SOON);
     drop(guest);
@@ -58,11 +64,7 @@ fn a_client_whose_server_was_killed_ends_soon() {
 #[test]
 fn a_guest_reboots() {
     let bench = Bench::alone();
-    let mut guest = Guest::boot(&bench, "guest", Display::Vga32, "lfp.quiet=1");
-    let server = Server::of(&bench, &guest.source());
-    let truth = guest.settle();
-    let mut client = Client::start(&bench, "client", server.address(), &["--seconds", "120"]);
-    client.wait_shows(&truth, PATIENCE);
+    let (mut guest, _server, mut client) = watched(&bench);
     guest.reset();
     // The firmware's text mode has no linear framebuffer.
     client.wait_dark(SOON * 2);

@@ -82,3 +82,19 @@ fn eight_clients_on_four_sources_are_exact_and_outlive_each_other() {
         assert_eq!(report.json["state"], "closed", "the server closed it in order: {}", report.json);
     }
 }
+
+#[test]
+fn a_client_of_one_display_shows_the_first_of_several_sources() {
+    let bench = Bench::new();
+    let (first, second) = (pattern(320, 200, 1), pattern(640, 480, 2));
+    let left = Painted::new(&bench.file("left.fb"), &first);
+    let right = Painted::new(&bench.file("right.fb"), &second);
+    let server = Server::of_sources(&bench, &[&left.source(), &right.source()]);
+    let report = Client::settled(&bench, "client", server.address(), &[]);
+    assert!(*report.picture() == first, "it shows another picture");
+    let refused = report.json["records_refused"].as_object().expect("reasons");
+    assert!(refused.values().all(|count| count == 0), "it was sent what it cannot show: {refused:?}");
+    let pixels = 320 * 200 * 3 + 20_000;
+    assert!(report.number("bytes_down") < pixels, "{} bytes came for one small screen", report.json);
+    server.close();
+}

@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Ended(String),
     /// The picture did not settle in time.
     NotSettled(String),
+    /// Not all keys and mouse events reached the guest.
+    Input(String),
     /// A file could not be written.
     File {
         /// Which.
@@ -29,14 +31,15 @@ impl Failure {
         Self::File { path: path.into(), error: error.to_string() }
     }
 
-    /// The exit code; the table stands in the help text and the README.
+    /// The exit code; the table stands in the help text. Wrong usage is 2 in every program of the project.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) => 1,
-            Self::NoSession(_) => 2,
+            Self::NoSession(_) => 1,
+            Self::Usage(_) => 2,
             Self::Ended(_) => 3,
             Self::NotSettled(_) => 4,
             Self::File { .. } => 5,
+            Self::Input(_) => 6,
         })
     }
 }
@@ -45,7 +48,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) => write!(f, "{text}; `client-lfp --help` lists what there is"),
-            Self::NoSession(text) | Self::Ended(text) | Self::NotSettled(text) => f.write_str(text),
+            Self::NoSession(text) | Self::Ended(text) | Self::NotSettled(text) | Self::Input(text) => {
+                f.write_str(text)
+            }
             Self::File { path, error } => write!(f, "cannot write {}: {error}", path.display()),
         }
     }

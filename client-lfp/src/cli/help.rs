@@ -20,7 +20,7 @@ Session
 Input, done in the order given, once the first picture is exact (or has been complete for 2 s)
   --type TEXT            types TEXT on a US keyboard; a newline is Enter
   --key CHORD            presses keys together: enter, f1, ctrl-alt-delete
-  --move X,Y             moves the pointer to a pixel
+  --move X,Y             moves the pointer to a pixel; beyond the screen's edge, with a warning, it stops there
   --click X,Y            moves there and clicks the left button
   --type-interval MS     time between keystrokes [20]
 
@@ -30,22 +30,25 @@ mean `--settle 500` unless --seconds or --mirror is given.
   --seconds N            end after N seconds; with --settle, fail then [with --settle alone: 60]
 
 Output
-  --png FILE             write the screen at the end
-  --mirror FILE          keep the screen in a shared-memory file that `shm:FILE` names as a source
+  --png FILE             write the screen at the end, whatever the exit code, if there has been any; replaces FILE
+  --mirror FILE          keep the screen in a shared-memory file that `shm:FILE` names as a source; replaces an
+                         older mirror, and no other file
   --json                 print one object at the end, see below
-  --quiet                no progress on standard error
+  --quiet                no progress on standard error; without a terminal there, progress is a line now and then
   --help, --version
 
 Exit codes
   0  done
-  1  wrong usage
-  2  no session: no answer, refused, no such host
+  1  no session: no answer, refused, no such host
+  2  wrong usage
   3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more
   4  the picture did not settle in time, or there was none to write
-  5  a file could not be written
+  5  a file, or standard output, could not be written
+  6  not all input reached the guest: another session holds its keyboard, the service takes none, or time ran out
 
 JSON: times in milliseconds are since the program started; null is what did not happen
   state, error           how the session stands or ended; what went wrong, for people
+  warnings               what was done otherwise than asked, for people
   exact                  whether the last picture was proven to be the server's, pixel for pixel
   surface, surface_text  live, connecting, no-framebuffer, gone or faulty, and why, for people
   epoch, width, height   of the surface; of the last picture
@@ -58,7 +61,7 @@ JSON: times in milliseconds are since the program started; null is what did not 
   records_refused        by reason
   packets_lost, duplicates, malformed, foreign
   digests                {sent, exact, differed}
-  input                  {events, frames, dropped, dropped_by_server}
+  input                  {events, frames, dropped, dropped_by_server, undone}: undone had not been taken at the end
   staleness_ms           {n, p50, p95, p99, max, clock_error}: age of the picture when a frame of the guest was complete
   rtt_us                 smoothed round-trip time
   peak_memory_bytes      most memory that the program has had resident

@@ -6,12 +6,13 @@ mod help;
 mod mirror;
 mod options;
 mod picture;
+mod progress;
 mod report;
 mod run;
 mod script;
 mod socket;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clock::Clock;
@@ -22,17 +23,18 @@ use run::Run;
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     let clock = Clock::start();
-    let command = match Command::parse(std::env::args_os().skip(1)) {
-        Ok(command) => command,
-        Err(failure) => return fail(&failure),
+    let done = match Command::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => print(help::HELP),
+        Ok(Command::Version) => print(concat!("client-lfp ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Show(options)) => show(&options, clock),
+        Err(failure) => Err(failure),
     };
-    match command {
-        Command::Help => print(help::HELP),
-        Command::Version => print(concat!("client-lfp ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Show(options) => match show(&options, clock) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => fail(&failure),
-        },
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("client-lfp: {failure}");
+            failure.code()
+        }
     }
 }
 
@@ -44,21 +46,19 @@ fn show(options: &Options, clock: Clock) -> Result<(), Failure> {
         Some(path) => picture::write(path, run.client().picture()),
         None => Ok(()),
     };
-    let result = ended.and(written);
+    let result = ended.and(run.input_taken()).and(written);
     if options.json {
         let report = report::report(&run, result.as_ref().err());
-        // Whoever has closed the pipe does not want the report.
-        let _ = writeln!(std::io::stdout(), "{report}");
+        return result.and(print(&format!("{report}\n")));
     }
     result
 }
 
-fn print(text: &str) -> ExitCode {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
-}
-
-fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("client-lfp: {failure}");
-    failure.code()
+/// Prints `text`. Whoever has closed the pipe does not want it, which is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::file("standard output", error)),
+        _ => Ok(()),
+    }
 }

@@ -53,6 +53,16 @@ pub(crate) enum Action {
     Pointer(Vec<InputKind>),
 }
 
+impl Action {
+    /// How many input events it stands for.
+    pub(crate) fn events(&self) -> usize {
+        match self {
+            Self::Chord(codes) => codes.len() * 2,
+            Self::Pointer(events) => events.len(),
+        }
+    }
+}
+
 /// Settle time if one is needed and none is given.
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long a picture may take to settle if no limit is given.
@@ -152,6 +162,11 @@ impl Raw {
 
     fn finish(self) -> Result<Options, Failure> {
         let server = self.server.ok_or_else(|| Failure::Usage("no server is named (ADDR:PORT)".into()))?;
+        if !is_host_and_port(&server) {
+            return Err(Failure::Usage(format!(
+                "{server}: a host and a port from 1 to 65535 are needed, such as 192.0.2.7:5810 or [2001:db8::7]:5810"
+            )));
+        }
         // SPEC [LFP-3.2]: A side MUST NOT use plain protection unless its user has named it.
         if !self.plain {
             return Err(Failure::Usage(
@@ -235,6 +250,14 @@ fn typed(text: &str) -> Result<Vec<Action>, Failure> {
     text.chars().map(chord).collect()
 }
 
+/// Whether `text` reads as `HOST:PORT`. Whether there is such a host is found out later.
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_v6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).is_some();
+    let is_host = !host.is_empty() && (is_v6 || !host.contains(':'));
+    is_host && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse().is_ok_and(|port: u16| port > 0)
+}
+
 fn point(name: &str, value: &str) -> Result<(u16, u16), Failure> {
     let point = value.split_once(',').and_then(|(x, y)| x.trim().parse().ok().zip(y.trim().parse().ok()));
     point.ok_or_else(|| Failure::Usage(format!("--{name} {value}: a pixel is needed, such as 640,400")))
@@ -283,6 +306,12 @@ mod tests {
             ("h:1", "--plain"),
             ("--plain", "ADDR:PORT"),
             ("h:1 --plain extra", "extra"),
+            ("host --plain", "host: a host and a port"),
+            (":5810 --plain", "192.0.2.7:5810"),
+            ("h:0 --plain", "from 1 to 65535"),
+            ("h:99999 --plain", "from 1 to 65535"),
+            ("h:+1 --plain", "from 1 to 65535"),
+            ("::1:5810 --plain", "[2001:db8::7]:5810"),
             ("h:1 --plain --nonsense", "--nonsense"),
             ("h:1 --plain --datagram-size 100", "from 1100 to 8900"),
             ("h:1 --plain --key ctrl-nothing", "nothing"),

@@ -17,6 +17,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
     json!({
         "state": client.state().name(),
         "error": failure.map(ToString::to_string),
+        "warnings": run.warnings(),
         "exact": milestones.ended_exact,
         "surface": surface.map(|surface| surface.state.name()),
         "surface_text": surface.map(|surface| surface.text),
@@ -49,6 +50,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
             "frames": stats.input_frames,
             "dropped": stats.input_dropped,
             "dropped_by_server": stats.input_dropped_by_server,
+            "undone": run.input_undone(),
         },
         "staleness_ms": staleness(&stats.staleness_us, stats.clock_error_us),
         "rtt_us": client.rtt_us(),

@@ -1,6 +1,5 @@
 //! Drives the client until there is reason to end.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,12 +8,13 @@ use client_lfp::{Client, Config, State};
 use lfp_proto::frame::{CloseReason, SurfaceState};
 use lfp_proto::hello::RefuseReason;
 use lfp_proto::time::Instant;
-use lfp_proto::units::{ConnectionId, Epoch};
+use lfp_proto::units::ConnectionId;
 
 use crate::cli::clock::Clock;
 use crate::cli::exit::Failure;
 use crate::cli::mirror::Mirror;
 use crate::cli::options::Options;
+use crate::cli::progress::Progress;
 use crate::cli::script::Script;
 use crate::cli::socket::Socket;
 
@@ -48,6 +48,8 @@ pub(crate) struct Run<'a> {
     /// Since when the picture is exact as it stands.
     exact_since: Option<Instant>,
     progress: Progress,
+    /// Input events that had not been taken when the session was about to be closed.
+    input_undone: usize,
 }
 
 impl<'a> Run<'a> {
@@ -69,7 +71,8 @@ impl<'a> Run<'a> {
             stop,
             milestones: Milestones::default(),
             exact_since: None,
-            progress: Progress::new(!options.quiet && std::io::stderr().is_terminal(), socket.server()),
+            progress: Progress::new(options.quiet, socket.server()),
+            input_undone: 0,
             socket,
         })
     }
@@ -82,9 +85,38 @@ impl<'a> Run<'a> {
         &self.milestones
     }
 
+    /// What was done otherwise than asked.
+    pub(crate) fn warnings(&self) -> &[String] {
+        self.script.warnings()
+    }
+
+    /// Input events that had not been taken when the session was about to be closed.
+    pub(crate) const fn input_undone(&self) -> usize {
+        self.input_undone
+    }
+
+    /// Whether all input reached the guest, as far as the server says.
+    pub(crate) fn input_taken(&self) -> Result<(), Failure> {
+        let stats = self.client.stats();
+        let undone = self.input_undone as u64;
+        let (late, denied) = (stats.input_dropped, stats.input_dropped_by_server);
+        let why = if denied > 0 {
+            "did not reach the guest: the server dropped them, since another session holds keyboard and mouse (they are \
+             free once it has rested for 2 s), or the service takes no input"
+        } else if late > 0 {
+            "may not have reached the guest: the server did not confirm them within 3 s, and nothing is typed later"
+        } else if undone > 0 {
+            "did not reach the guest: time was up; give it more by --seconds"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Input(format!("{} input events {why}", denied + late + undone)))
+    }
+
     /// Runs until there is reason to end, closes the session, and says whether what was asked for was reached.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         let result = self.run_session();
+        self.input_undone = self.script.left() + self.client.input_waiting();
         self.milestones.ended_exact = self.client.exact();
         self.close();
         let finished = {
@@ -104,7 +136,7 @@ impl<'a> Run<'a> {
             if let Some(mirror) = &mut self.mirror {
                 mirror.update(now, &mut self.client)?;
             }
-            self.progress.look(&self.client, now);
+            self.progress.look(&self.client, now, self.options.limit.is_some());
             if let Some(result) = self.ended(now) {
                 return result;
             }
@@ -197,14 +229,12 @@ impl<'a> Run<'a> {
                 self.options.config.connect_timeout
             )),
             State::Refused { reason, text } => Failure::NoSession(format!(
-                "no session with {server}: refused, {}{}",
-                reason_text(*reason),
-                in_words(text)
+                "no session with {server}: refused, {}",
+                explained(reason_text(*reason), text)
             )),
             State::Closed { reason, text } => Failure::Ended(format!(
-                "the session with {server} was closed: {}{}",
-                close_text(*reason),
-                in_words(text)
+                "the session with {server} was closed: {}",
+                explained(close_text(*reason), text)
             )),
             State::Unreachable => Failure::Ended(format!(
                 "the session with {server} ended: nothing listens on that port any more; start `lfp-server serve` \
@@ -233,7 +263,11 @@ impl<'a> Run<'a> {
                 "not all input has been taken".to_string()
             }
             Some(_) if self.client.painted_at().is_none() => "the picture is not complete".to_string(),
-            Some(_) => "it keeps changing, or is not proven exact".to_string(),
+            Some(_) => {
+                "it keeps changing, or is not proven exact; for a screen that never rests, name --seconds N \
+                        without --settle, which takes it as it is after N seconds"
+                    .to_string()
+            }
         };
         Err(Failure::NotSettled(format!("the picture did not settle {when}: {why}")))
     }
@@ -282,56 +316,12 @@ const fn close_text(reason: CloseReason) -> &'static str {
     }
 }
 
+/// What a reason means, and the words of the other side behind it if they say more.
+fn explained(reason: &str, text: &str) -> String {
+    if text.starts_with(reason) { text.to_owned() } else { format!("{reason}{}", in_words(text)) }
+}
+
 /// `text` behind a colon, if there is any.
-fn in_words(text: &str) -> String {
+pub(crate) fn in_words(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-/// Tells a person how it goes.
-#[derive(Debug)]
-struct Progress {
-    on: bool,
-    server: std::net::SocketAddr,
-    connected: bool,
-    epoch: Option<Epoch>,
-    painted: bool,
-    exact: bool,
-}
-
-impl Progress {
-    const fn new(on: bool, server: std::net::SocketAddr) -> Self {
-        Self { on, server, connected: false, epoch: None, painted: false, exact: false }
-    }
-
-    fn look(&mut self, client: &Client, now: Instant) {
-        if !self.on || *client.state() != State::Established {
-            return;
-        }
-        let at = now.as_micros() / 1000;
-        if !self.connected {
-            self.connected = true;
-            let rtt = client.rtt_us().unwrap_or_default();
-            eprintln!("{at:>6} ms  connected to {}, round trip {rtt} us", self.server);
-        }
-        let Some(surface) = client.surface() else { return };
-        if self.epoch != Some(surface.epoch) {
-            self.epoch = Some(surface.epoch);
-            self.painted = false;
-            self.exact = false;
-            match surface.size {
-                Some(size) => eprintln!("{at:>6} ms  screen of {}x{}", size.width, size.height),
-                None => {
-                    eprintln!("{at:>6} ms  no screen: {}{}", surface.state.name(), in_words(surface.text));
-                }
-            }
-        }
-        if !self.painted && client.picture().is_some_and(|picture| picture.live && picture.is_complete()) {
-            self.painted = true;
-            eprintln!("{at:>6} ms  picture complete");
-        }
-        if !self.exact && client.exact() {
-            self.exact = true;
-            eprintln!("{at:>6} ms  picture proven exact");
-        }
-    }
 }

@@ -23,17 +23,29 @@ pub(crate) struct Script {
     events: VecDeque<(InputKind, Duration)>,
     interval: Duration,
     next_at: Instant,
+    /// What is done otherwise than asked: at most one for each action.
+    warnings: Vec<String>,
 }
 
 impl Script {
     pub(crate) fn new(actions: &[Action], interval: Duration) -> Self {
         let actions = actions.iter().cloned().collect();
-        Self { actions, events: VecDeque::new(), interval, next_at: Instant::ZERO }
+        Self { actions, events: VecDeque::new(), interval, next_at: Instant::ZERO, warnings: Vec::new() }
     }
 
     /// Whether everything has been given to the client.
     pub(crate) fn is_done(&self) -> bool {
         self.actions.is_empty() && self.events.is_empty()
+    }
+
+    /// Events that have not been given to the client.
+    pub(crate) fn left(&self) -> usize {
+        self.events.len() + self.actions.iter().map(Action::events).sum::<usize>()
+    }
+
+    /// What was done otherwise than asked.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Gives `client` what is due.
@@ -44,6 +56,7 @@ impl Script {
                 self.expand(action);
             }
             if let Some((event, pause)) = self.events.pop_front() {
+                self.warn_of_edge(event, client);
                 client.input(now, event);
                 self.next_at = now + pause;
             }
@@ -53,6 +66,20 @@ impl Script {
     /// When [`Script::play`] is to be called next; `None`: when something has come from the server, or never.
     pub(crate) fn due(&self, client: &Client) -> Option<Instant> {
         (!self.is_done() && client.input_waiting() < WAITING_MAX).then_some(self.next_at)
+    }
+
+    /// The server stops a pointer at the edge of the screen, which is not what was asked for.
+    fn warn_of_edge(&mut self, event: InputKind, client: &Client) {
+        let InputKind::MoveTo { x, y } = event else { return };
+        let Some(size) = client.surface().and_then(|surface| surface.size) else { return };
+        if x >= size.width || y >= size.height {
+            let warning = format!(
+                "pixel {x},{y} is not on the screen of {}x{} pixels; the pointer stops at its edge",
+                size.width, size.height
+            );
+            eprintln!("client-lfp: warning: {warning}");
+            self.warnings.push(warning);
+        }
     }
 
     fn expand(&mut self, action: Action) {

@@ -31,9 +31,7 @@ impl Socket {
         let failure = |what: &str, error: &dyn std::fmt::Display| {
             Failure::NoSession(format!("cannot {what} {server}: {error}"))
         };
-        let found = server.to_socket_addrs().map_err(|error| {
-            failure("find", &format_args!("{error}; a host and a port are needed, such as 192.0.2.7:4000"))
-        })?;
+        let found = server.to_socket_addrs().map_err(|error| failure("find", &error))?;
         // `localhost` may mean ::1 first, where no server that listens on 127.0.0.1 hears.
         let mut found: Vec<_> = found.collect();
         found.sort_by_key(SocketAddr::is_ipv6);

@@ -137,15 +137,86 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
         drop(server);
         output
     };
-    exits(Manner::Serve, "--settle 1", 1, "--plain");
-    exits(Manner::Refuse, "--plain", 2, "no such service: there is `a`");
-    let output = exits(Manner::Close, "--plain --json", 3, "for tonight");
+    exits(Manner::Serve, "--settle 1", 2, "--plain");
+    exits(Manner::Refuse, "--plain", 1, "no such service: there is `a`");
+    let output =
+        exits(Manner::Close, "--plain --json", 3, "was closed: the server is shutting down for tonight\n");
     assert_eq!(json(&output)["state"], "closed");
     exits(Manner::Dark, "--plain --settle 100 --seconds 0.5", 4, "no-framebuffer: the guest is in text mode");
     exits(Manner::Dark, "--plain --seconds 0.3 --png /nowhere/x.png", 4, "no picture");
     exits(Manner::Unsettled, "--plain --settle 100 --seconds 0.5", 4, "not proven exact");
+    let png_file = TempFile::new("restless.png");
+    let restless = format!("--plain --settle 100 --seconds 0.5 --png {}", png_file.path());
+    exits(Manner::Unsettled, &restless, 4, "name --seconds N without --settle");
+    assert!(png_file.0.exists(), "what there was is written all the same");
     exits(Manner::Serve, "--plain --settle 10 --png /nowhere/x.png", 5, "/nowhere/x.png");
     exits(Manner::Serve, "--plain --mirror /nowhere/x.shm", 5, "/nowhere/x.shm");
+    let output = exits(Manner::Deny, "--plain --type ab --settle 50 --json", 6, "another session holds");
+    let report = json(&output);
+    assert_eq!((&report["exact"], &report["input"]["dropped_by_server"]), (&true.into(), &2.into()));
+    assert!(report["error"].as_str().is_some_and(|text| text.contains("2 input events")), "{report}");
+    let output = exits(
+        Manner::Serve,
+        "--plain --type abcdef --type-interval 900 --seconds 1 --json",
+        6,
+        "time was up",
+    );
+    assert!(json(&output)["input"]["undone"].as_u64() >= Some(2));
+}
+
+#[test]
+fn usage_has_one_exit_code() {
+    for arguments in ["h:99999 --plain", "h --plain", "127.0.0.1:1", "h:1 --plain --nonsense", "--plain"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_client-lfp")).args(arguments.split(' ')).output();
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {}", stderr(&output));
+        assert!(stderr(&output).contains("client-lfp --help"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_pointer_beyond_the_screen_is_warned_of() {
+    let (address, _server) = start(Manner::Serve, size(32, 32));
+    let output = client(address, "--plain --move 31,31 --click 32,5 --settle 50 --json");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("warning: pixel 32,5 is not on the screen of 32x32"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(json(&output)["warnings"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn who_waits_without_a_terminal_is_told_now_and_then() {
+    let (address, _server) = start(Manner::Silent, size(32, 32));
+    let output = client(address, "--plain --connect-timeout 5.3");
+    assert!(stderr(&output).contains("5 s   asking 127.0.0.1:"), "{}", stderr(&output));
+}
+
+#[test]
+fn who_wants_quiet_has_it() {
+    let (address, _server) = start(Manner::Silent, size(32, 32));
+    let output = client(address, "--plain --connect-timeout 5.3 --quiet");
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure_and_a_full_disk_is_one() {
+    let run = |stdout: std::process::Stdio| {
+        let (address, _server) = start(Manner::Serve, size(32, 32));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_client-lfp"));
+        command.args([&address.to_string(), "--plain", "--json"]).stdout(stdout);
+        let output = command.stderr(std::process::Stdio::piped()).output().expect("the program runs");
+        (output.status.code(), stderr(&output))
+    };
+    let (reader, writer) = std::os::unix::net::UnixStream::pair().expect("a pair of sockets");
+    drop(reader);
+    assert_eq!(run(std::os::fd::OwnedFd::from(writer).into()), (Some(0), String::new()));
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full is there");
+    let (code, said) = run(full.into());
+    assert_eq!(code, Some(5));
+    assert!(said.contains("cannot write standard output"), "{said}");
 }
 
 #[test]
@@ -178,11 +249,11 @@ fn a_port_where_nobody_listens_is_told_from_silence() {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("an address");
     let output = client(address, "--plain --connect-timeout 0.3");
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no answer within 300ms"), "{}", stderr(&output));
     drop(silent);
     let output = client(address, "--plain --connect-timeout 0.3 --json");
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("nothing listens"), "{}", stderr(&output));
     assert_eq!(json(&output)["state"], "no-answer");
 }

@@ -34,6 +34,10 @@ pub(crate) enum Manner {
     Dark,
     /// Shows the picture, and never finds it settled.
     Unsettled,
+    /// Shows the picture, and gives no input to anybody.
+    Deny,
+    /// Never answers.
+    Silent,
     /// Shows a picture of two colours in one record, the largest that decoding may have to hold.
     Large,
 }
@@ -98,6 +102,9 @@ impl Server {
     }
 
     fn on_hello(&mut self, client: SocketAddr, view: &View<'_>, len: usize) {
+        if self.manner == Manner::Silent {
+            return;
+        }
         let hello = Hello::parse(view.payload()).expect("a hello");
         assert_eq!(len, usize::from(hello.datagram_size));
         let client_time_us = hello.client_time_us;
@@ -122,7 +129,10 @@ impl Server {
         self.seen.hello = Some(hello);
         match self.manner {
             Manner::Close => {
-                let close = Close { reason: CloseReason::ShuttingDown, text: "for tonight" };
+                let close = Close {
+                    reason: CloseReason::ShuttingDown,
+                    text: "the server is shutting down for tonight",
+                };
                 self.send(client, connection, &[Frame::Close(close)]);
             }
             Manner::Dark => {
@@ -194,7 +204,9 @@ impl Server {
                     }
                     let last = input.events.last().map_or(0, |event| event.sequence);
                     self.through = self.through.max(last);
-                    answers.push(Frame::InputAck(InputAck { through: self.through, dropped: 0 }));
+                    let denied = self.seen.input.iter().filter(|_| self.manner == Manner::Deny);
+                    let dropped = denied.filter(|kind| !kind.is_release()).count() as u64;
+                    answers.push(Frame::InputAck(InputAck { through: self.through, dropped }));
                 }
                 Frame::Close(_) => self.seen.closed = true,
                 _ => {}

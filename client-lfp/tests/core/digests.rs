@@ -54,6 +54,17 @@ fn what_changes_while_its_digest_is_under_way_is_not_proven() {
 }
 
 #[test]
+fn what_was_asked_in_a_silence_is_asked_again_when_it_ends() {
+    let mut session = Session::live(16, 16);
+    paint(&mut session, 0, 0, 1, 1);
+    assert!(!digests(&mut session, ms(3_000)).is_empty(), "asked in vain");
+    session.say(&[Frame::Ping]);
+    assert_eq!(digests(&mut session, ms(1)).len(), 1, "asked at once");
+    session.say(&[Frame::Ping]);
+    assert!(digests(&mut session, ms(1)).is_empty(), "asked once: there was no silence");
+}
+
+#[test]
 fn lost_digests_are_repeated_and_unsettled_ones_asked_again_with_backoff() {
     let mut session = Session::live(16, 16);
     paint(&mut session, 0, 0, 1, 1);

@@ -162,7 +162,7 @@ fn a_guest_is_found_and_swept() {
     // Memory that goes is a state, and memory that comes back a picture.
     vram.set_len(4096).expect("shrunk");
     assert!(source.sweep(&surface, &mut shadow, &mut changed).is_err());
-    wait_for_text(&mut source, SurfaceState::Faulty, "video memory cannot be read");
+    wait_for_text(&mut source, SurfaceState::Faulty, "video memory should reach up to byte");
     vram.set_len(VRAM_BYTES).expect("grown");
     wait_for(&mut source, |view| *view == live());
 }
@@ -286,7 +286,7 @@ fn memory_that_is_less_than_the_monitor_claims_is_never_read_beyond() {
     let fake = Fake::start(move |client| converse(client, &mut answer));
     let control = control();
     let mut source = fake.watch(&control, ID);
-    wait_for_text(&mut source, SurfaceState::Faulty, "bytes up to 256000 are claimed, and there are 8192");
+    wait_for_text(&mut source, SurfaceState::Faulty, "should reach up to byte 256000, and has 8192 bytes");
 }
 
 #[test]

@@ -269,14 +269,10 @@ impl Guest {
                 Some(State::Greeting { since: now, is_told: false })
             }
             Err(error) => {
-                let is_absent = matches!(
-                    error.kind(),
-                    std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-                );
+                let (state, text) = unreachable(&self.path, &error);
                 // A guest that has been there is gone, which has been said.
-                if !(is_absent && self.pid.is_some()) {
-                    let state = if is_absent { SurfaceState::Gone } else { SurfaceState::Faulty };
-                    self.say(state, &unreachable(&error));
+                if !(state == SurfaceState::Gone && self.pid.is_some()) {
+                    self.say(state, &text);
                 }
                 Some(State::Down { retry: now + REDISCOVER_INTERVAL })
             }

@@ -74,7 +74,7 @@ impl QemuSource {
 }
 
 fn unreadable(error: &MappingError) -> View {
-    dark(SurfaceState::Faulty, &format!("the guest's video memory cannot be read: {error}"))
+    dark(SurfaceState::Faulty, &format!("the guest's video memory {error}"))
 }
 
 impl Source for QemuSource {

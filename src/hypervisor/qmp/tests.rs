@@ -104,11 +104,18 @@ fn random_bytes_are_survived() {
 fn what_is_unreachable_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("monitor");
-    let error = Monitor::connect(&path).expect_err("there is none");
-    assert!(unreachable(&error).contains("-qmp unix:"), "{error}");
+    let said = |path: &Path| unreachable(path, &Monitor::connect(path).expect_err("nobody is there"));
+    let (state, text) = said(&path);
+    assert!(state == SurfaceState::Gone && text.contains("-qmp unix:"), "{text}");
+    std::fs::write(&path, "no socket").expect("a file");
+    for other in [folder.path(), &path] {
+        let (state, text) = said(other);
+        assert!(state == SurfaceState::Faulty && text.starts_with("is no socket: name"), "{text}");
+    }
+    std::fs::remove_file(&path).expect("it is there");
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
-    let error = Monitor::connect(&path).expect_err("nobody listens");
-    assert!(unreachable(&error).contains("has ended"), "{error}");
-    let error = Monitor::connect(&folder.path().join("x".repeat(120))).expect_err("too long");
-    assert!(unreachable(&error).contains("107 bytes"), "{error}");
+    let (state, text) = said(&path);
+    assert!(state == SurfaceState::Gone && text.contains("has ended"), "{text}");
+    let (_, text) = said(&folder.path().join("x".repeat(120)));
+    assert!(text.contains("107 bytes"), "{text}");
 }

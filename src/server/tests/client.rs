@@ -40,6 +40,10 @@ pub(super) struct TestClient {
     pub(super) epoch: Epoch,
     pub(super) state: Option<(SurfaceState, String)>,
     pub(super) screen: Option<Screen>,
+    /// Surfaces other than the first.
+    pub(super) others: BTreeMap<SurfaceId, (Epoch, Screen)>,
+    /// The surface that input is for.
+    pub(super) focus: SurfaceId,
     pub(super) marks: Vec<Mark>,
     pub(super) replies: BTreeMap<u32, DigestReply>,
     pub(super) input_ack: Option<InputAck>,
@@ -87,6 +91,8 @@ impl TestClient {
             epoch: Epoch(0),
             state: None,
             screen: None,
+            others: BTreeMap::new(),
+            focus: SurfaceId(0),
             marks: Vec::new(),
             replies: BTreeMap::new(),
             input_ack: None,
@@ -187,6 +193,12 @@ impl TestClient {
         for frame in view.frames().flatten() {
             elicits |= frame.elicits_ack();
             match frame {
+                Frame::Surface(surface) if surface.surface != SurfaceId(0) => {
+                    let known = self.others.get(&surface.surface).map(|(epoch, _)| *epoch);
+                    if let Some(size) = surface.size.filter(|_| known < Some(surface.epoch)) {
+                        self.others.insert(surface.surface, (surface.epoch, Screen::new(size)));
+                    }
+                }
                 Frame::Surface(surface) if surface.epoch > self.epoch => {
                     self.epoch = surface.epoch;
                     self.state = Some((surface.state, surface.text.to_owned()));
@@ -224,12 +236,15 @@ impl TestClient {
         index: &mut u16,
         refused: &mut Vec<(u16, Refusal)>,
     ) {
-        assert!(pixels.epoch <= self.epoch, "pixels before their SURFACE");
+        let (epoch, mut screen) = match self.others.get_mut(&pixels.surface) {
+            Some((epoch, screen)) => (*epoch, Some(screen)),
+            None => (self.epoch, self.screen.as_mut()),
+        };
+        assert!(pixels.epoch <= epoch, "pixels before their SURFACE");
         for record in pixels.records() {
             self.records += 1;
             let content = record.content(number).expect("a content number").0;
-            let screen = self.screen.as_mut().filter(|_| pixels.epoch == self.epoch);
-            let reason = match screen {
+            let reason = match screen.as_mut().filter(|_| pixels.epoch == epoch) {
                 None => Some(Refusal::Epoch),
                 Some(_) if self.refuse_every.is_some_and(|every| self.records % every == 0) => {
                     Some(Refusal::Base)
@@ -266,7 +281,7 @@ impl TestClient {
         }
         if self.input_at.is_some_and(|at| at <= now) && !self.input.is_empty() {
             self.input_at = Some(now + Duration::from_millis(30));
-            frames.push(Frame::Input(Input { surface: SurfaceId(0), events: self.input.clone() }));
+            frames.push(Frame::Input(Input { surface: self.focus, events: self.input.clone() }));
         }
         if let Some((id, (cells, at))) = self.digests.iter_mut().find(|(_, (_, at))| *at <= now) {
             *at = now + DIGEST_AGAIN;

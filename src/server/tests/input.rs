@@ -123,7 +123,7 @@ fn one_session_at_a_time_has_a_guests_input() {
 #[test]
 fn a_service_to_look_at_takes_no_input() {
     let mut config = config(1);
-    config.directory.insert(&service(0), SourceId(0), 60, InputPolicy::None);
+    config.directory.insert(&service(0), [SourceId(0)], 60, InputPolicy::None);
     let mut world = World::with(config, 200, 150, 1, 1);
     world.run(ms(200));
     press(&mut world, 0, &[key(1, true), key(1, false), InputKind::MoveBy { dx: 1, dy: 1 }]);

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::world::{Link, World, config, paint_noise, service};
+use crate::directory::InputPolicy;
 use crate::geometry::Size;
 use crate::hypervisor::{SourceId, Surface, View};
 use crate::limits::{IDLE_TIMEOUT, SHUTDOWN_GRACE};
 use crate::pixel::PixelFormat;
 use crate::server::Input;
-use lfp_proto::frame::{CloseReason, SurfaceState};
+use crate::units::SurfaceId;
+use lfp_proto::frame::{CloseReason, InputKind, SurfaceState};
 use lfp_proto::hello::RefuseReason;
 
 const fn ms(millis: u64) -> Duration {
@@ -165,4 +167,67 @@ fn a_session_of_a_full_hd_screen_takes_less_than_a_megabyte() {
     }
     assert!(most > 130_000, "{most} bytes: cells are counted");
     assert!(most < 1_000_000, "{most} bytes");
+}
+
+/// A world whose one service shows two sources, and clients with as many displays as stated.
+fn two_screens(displays: &[usize]) -> World {
+    let mut config = config(2);
+    config.directory.insert(&service(0), [SourceId(0), SourceId(1)], 60, InputPolicy::Exclusive);
+    let mut world = World::with(config, 200, 150, 2, displays.len() as u16);
+    for (client, displays) in world.clients.iter_mut().zip(displays) {
+        let display = client.hello.displays[0];
+        client.hello.displays = vec![display; *displays];
+    }
+    world
+}
+
+#[test]
+fn each_display_of_a_client_shows_a_source_of_its_service() {
+    let mut world = two_screens(&[2, 3]);
+    world.link = Link { loss_percent: 10, jitter: ms(10), ..Link::default() };
+    for _ in 0..20 {
+        world.paint(0, 5);
+        world.paint(1, 5);
+        world.run(ms(50));
+    }
+    world.link = Link::default();
+    let second = SurfaceId(1);
+    world.run_till(ms(5_000), |world| {
+        let shows = |client: usize| {
+            let other = world.clients[client].others.get(&second);
+            world.is_exact(client, 0) && other.is_some_and(|(_, screen)| screen.pixels == world.truth(1))
+        };
+        shows(0) && shows(1)
+    });
+    assert!(
+        world.clients.iter().all(|client| client.others.len() == 1),
+        "there are no more sources than two"
+    );
+    // A mode of one changes: the other stays as it is.
+    let (first_epoch, (second_epoch, _)) = (world.clients[0].epoch, &world.clients[0].others[&second]);
+    let second_epoch = *second_epoch;
+    world.set_view(1, dark("off"));
+    world.run(ms(200));
+    world.set_view(1, live(120, 90));
+    world.run_till(ms(2_000), |world| {
+        let (epoch, screen) = &world.clients[0].others[&second];
+        *epoch > second_epoch && screen.pixels == world.truth(1)
+    });
+    assert_eq!(world.clients[0].epoch, first_epoch);
+    // Input goes to the source that has the focus.
+    let now = world.now;
+    world.clients[0].focus = second;
+    world.clients[0].press(&[InputKind::Key { code: 30, down: true }], now);
+    world.run_till(ms(200), |world| !world.actions.is_empty());
+    assert_eq!(world.actions[0].1.source, SourceId(1));
+}
+
+#[test]
+fn a_client_of_one_display_gets_the_first_source_and_no_other() {
+    let mut world = two_screens(&[1]);
+    world.run_till(ms(2_000), |world| world.is_exact(0, 0));
+    world.paint(1, 500);
+    world.run(ms(500));
+    assert!(world.clients[0].others.is_empty() && world.clients[0].refused_records == 0);
+    assert_eq!(world.demands.get(&SourceId(1)).copied().unwrap_or(0), 0, "nobody watches it");
 }

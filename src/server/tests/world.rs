@@ -81,7 +81,7 @@ pub(super) fn service(index: u16) -> String {
 pub(super) fn config(sources: u16) -> Config {
     let mut directory = Directory::default();
     for index in 0..sources {
-        directory.insert(&service(index), SourceId(index), 60, InputPolicy::Exclusive);
+        directory.insert(&service(index), [SourceId(index)], 60, InputPolicy::Exclusive);
     }
     Config { directory, plain: true, sessions_max: 8, idle_timeout: IDLE_TIMEOUT }
 }

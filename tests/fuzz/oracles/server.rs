@@ -103,7 +103,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut directory = Directory::default();
-        directory.insert("default", SourceId(0), 60, InputPolicy::Exclusive);
+        directory.insert("default", [SourceId(0)], 60, InputPolicy::Exclusive);
         let config =
             Config { directory, plain: true, sessions_max: SESSIONS_MAX, idle_timeout: IDLE_TIMEOUT };
         let now = Instant::from_micros(1_000_000);

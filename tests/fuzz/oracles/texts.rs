@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lfp::config::Config;
 use lfp::hypervisor::{SourceSpec, SpecError, Surface, doors};
-use lfp::limits::{CHORD_KEYS_MAX, NAME_MAX, QMP_LINE_MAX, SCAN_RATE_MAX_HZ, SOURCES_MAX};
+use lfp::limits::{CHORD_KEYS_MAX, NAME_MAX, QMP_LINE_MAX, SCAN_RATE_MAX_HZ, SOURCES_MAX, SURFACES_MAX};
 use lfp_impair::{Link, LinkSpec};
 use lfp_proto::keys::{self, ChordError};
 use lfp_proto::time::Instant;
@@ -81,9 +81,9 @@ pub(crate) fn configuration(input: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(input);
     let config = match Config::parse(&text) {
         Ok(config) => config,
-        Err((field, fault)) => {
-            assert!(!fault.is_empty());
-            return Err(if field.is_empty() { "as a whole" } else { "in a field" });
+        Err(fault) => {
+            assert!(!fault.text.is_empty());
+            return Err(if fault.field.is_empty() { "as a whole" } else { "in a field" });
         }
     };
     assert!((1..=SOURCES_MAX).contains(&config.services.len()) && config.sessions_max > 0);
@@ -91,6 +91,8 @@ pub(crate) fn configuration(input: &[u8]) -> Outcome {
     assert_eq!(names.len(), config.services.len(), "a name stands for one service");
     for service in &config.services {
         assert!((1..=NAME_MAX).contains(&service.name.len()) && service.rate_hz <= SCAN_RATE_MAX_HZ);
+        assert!(!service.name.chars().any(char::is_control));
+        assert!((1..=SURFACES_MAX).contains(&service.sources.len()));
     }
     Ok(())
 }

@@ -23,8 +23,17 @@ impl Server {
 
     /// Serves sources by name.
     pub(crate) fn of_services(bench: &Bench, services: &[(&str, &str)]) -> Self {
-        let services: Vec<Value> =
+        let services: Vec<_> =
             services.iter().map(|(name, source)| json!({"name": name, "source": source})).collect();
+        Self::of_json(bench, &services)
+    }
+
+    /// Serves several sources as `default`.
+    pub(crate) fn of_sources(bench: &Bench, sources: &[&str]) -> Self {
+        Self::of_json(bench, &[json!({"name": "default", "source": sources})])
+    }
+
+    fn of_json(bench: &Bench, services: &[Value]) -> Self {
         let config = json!({"listen": "127.0.0.1:0", "plain": true, "services": services});
         let file = bench.file("server.json");
         fs::write(&file, config.to_string()).expect("a configuration");
