@@ -13,8 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use lfp::context::Engine;
 use lfp::context::motion::Search;
 use lfp::geometry::CellSet;
+use lfp::heat::Heat;
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
 use lfp::scan::{Delta, Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
@@ -132,6 +134,43 @@ fn motion(criterion: &mut Criterion) {
     }
 }
 
+/// All ticks of a source, heat and context alike, with what each costs.
+fn engines(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("context/engines");
+    for reel in &reels() {
+        let mut costs = run(reel);
+        costs.sort_unstable();
+        let Some(longest) = costs.last() else { continue };
+        println!(
+            "{:<12} heat and context: p50 {:>4} us, p95 {:>4} us, max {:>4} us a tick",
+            reel.name,
+            costs[costs.len() / 2].as_micros(),
+            costs[costs.len() * 95 / 100].as_micros(),
+            longest.as_micros(),
+        );
+        let cells: usize = reel.pairs().map(|(_, _, delta)| delta.cells.len()).sum();
+        group.sample_size(10).throughput(Throughput::Elements(cells as u64));
+        group.bench_function(BenchmarkId::new(&reel.name, format!("ticks={}", reel.ticks.len())), |b| {
+            b.iter(|| run(reel).len());
+        });
+    }
+}
+
+fn run(reel: &Reel) -> Vec<Duration> {
+    let Some((first, _, _)) = reel.pairs().next() else { return Vec::new() };
+    let (mut heat, mut engine) = (Heat::new(first.size), Engine::new(first.size));
+    let (_, delta) = live(&reel.ticks[0]);
+    heat.observe(delta, first, true);
+    black_box(engine.observe(delta, None, first, &heat));
+    let cost = |(old, new, delta): (&Picture, &Picture, &Delta)| {
+        time(|| {
+            heat.observe(delta, new, false);
+            black_box(engine.observe(delta, Some(old), new, &heat));
+        })
+    };
+    reel.pairs().map(cost).collect()
+}
+
 #[expect(clippy::disallowed_methods, reason = "a bench measures")]
 fn time(mut work: impl FnMut()) -> Duration {
     let start = std::time::Instant::now();
@@ -139,7 +178,7 @@ fn time(mut work: impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-criterion_group!(benches, motion);
+criterion_group!(benches, motion, engines);
 
 fn main() {
     benches();

@@ -19,6 +19,8 @@ use lfp_proto::record::Context;
 /// Changes per second, and buckets in which they fell, from which a cell is busy.
 const BUSY_HZ: u32 = 6;
 const BUSY_HITS: u32 = 3;
+/// Changes per second of a cell in which a video has a few pixels.
+const EDGE_HZ: u32 = 2;
 /// Changes per second beyond which a cell does not blink: nobody makes a cursor that fast.
 const BLINK_HZ_MAX: u32 = 8;
 /// Time for which a slide says what its surroundings are.
@@ -55,6 +57,8 @@ pub struct Engine {
 struct Slide {
     /// From where and to where.
     cells: CellRect,
+    /// Cells that moved.
+    count: usize,
     vector: Vector,
     at: Instant,
 }
@@ -129,11 +133,16 @@ impl Engine {
                 width: one.source.width.div_ceil(CELL),
                 height: one.source.height.div_ceil(CELL),
             };
-            let slide = Slide { cells: around(one.cells, from), vector: one.vector, at: now };
+            let count = one.cells.cells();
+            let slide = Slide { cells: around(one.cells, from), count, vector: one.vector, at: now };
             // Of many pieces the first ones, which have most on them, are enough.
             let known = self.slides.iter().position(|known| known.at == now && known.vector == slide.vector);
             match known {
-                Some(place) => self.slides[place].cells = around(self.slides[place].cells, slide.cells),
+                Some(place) => {
+                    let known = &mut self.slides[place];
+                    known.cells = around(known.cells, slide.cells);
+                    known.count += slide.count;
+                }
                 None if self.slides.len() < SLIDES_MAX => self.slides.push(slide),
                 None => {}
             }
@@ -159,8 +168,9 @@ impl Engine {
             self.warmths[index] =
                 Warmth { rate, hits, trend: heat.trend(index, now), class: heat.class(index, now) };
             self.kinds[index] = match cell.vector(now) {
-                Some(vector) => Kind::Moved(vector),
+                Some(_) => Kind::Moved,
                 None if cell.blinks() => Kind::Flipping,
+                None if rate >= BUSY_HZ && hits >= BUSY_HITS && is_picture(cell.look) => Kind::Film,
                 None if rate >= BUSY_HZ && hits >= BUSY_HITS => Kind::Busy,
                 None if is_picture(cell.look) => Kind::Picture,
                 None => Kind::Graphic,
@@ -191,11 +201,14 @@ impl Engine {
     /// Asks the rules about each group, and follows the videos.
     fn judge(&mut self, now: Instant) {
         for group in &mut self.groups {
-            let dragging = self
-                .slides
-                .iter()
-                .any(|slide| !slide.vector.is_straight() && common(slide.cells, group.cells) > 0);
-            let is_edge = group.vector().is_none()
+            let near = self.slides.iter().filter(|slide| common(slide.cells, group.cells) > 0);
+            let (straight, oblique) = near.fold((0, 0), |(straight, oblique), slide| {
+                let counts = if slide.vector.is_straight() { (slide.count, 0) } else { (0, slide.count) };
+                (straight.max(counts.0), oblique.max(counts.1))
+            });
+            // A hand moves along an axis now and then; chance makes small oblique pieces in any page.
+            let dragging = oblique * 2 >= straight.max(1);
+            let is_edge = group.kind != Kind::Moved
                 && self
                     .slides
                     .iter()
@@ -205,11 +218,21 @@ impl Engine {
                 self.videos.note(group.cells, now);
             }
         }
-        let (cells, active, grid) = (&self.cells, &self.active, self.grid);
-        self.videos.settle(grid, now, |x, y| {
+        let Self { cells, active, kinds, warmths, grid, .. } = self;
+        let slides = |index: usize| active.contains(index) && kinds[index] == Kind::Moved;
+        let changes = |x: u16, y: u16| {
             let index = grid.index(x, y);
-            cells[index].look == Context::Photo || active.contains(index)
-        });
+            active.contains(index) && warmths[index].rate >= EDGE_HZ && !slides(index)
+        };
+        let busy = |x: u16, y: u16| {
+            let index = grid.index(x, y);
+            active.contains(index) && [Kind::Film, Kind::Busy].contains(&kinds[index])
+        };
+        let alike = |x: u16, y: u16| {
+            let index = grid.index(x, y);
+            cells[index].look == Context::Photo && !slides(index)
+        };
+        self.videos.settle(*grid, now, busy, changes, alike);
     }
 
     /// Says of each cell what it is taken for, and lists the regions.

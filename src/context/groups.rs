@@ -11,11 +11,13 @@ use lfp_proto::record::Context;
 /// What cells of one region have in common beside touching each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Kind {
-    /// They moved by one vector.
-    Moved(Vector),
+    /// They moved a moment ago.
+    Moved,
     /// They flip between two contents.
     Flipping,
-    /// They change all the time.
+    /// They change all the time and look like a picture.
+    Film,
+    /// They change all the time and look like anything else.
     Busy,
     /// They look like a picture.
     Picture,
@@ -35,6 +37,7 @@ pub(super) struct Group {
     warming: u32,
     cooling: u32,
     age_ms: u64,
+    vector: Option<(Vector, u32)>,
     looks: [u32; Context::ALL.len()],
     pub(super) rule: Option<&'static Rule>,
     pub(super) context: Context,
@@ -63,6 +66,7 @@ impl Group {
             warming: 0,
             cooling: 0,
             age_ms: 0,
+            vector: None,
             looks: [0; Context::ALL.len()],
             rule: None,
             context: Context::Unknown,
@@ -70,6 +74,14 @@ impl Group {
     }
 
     pub(super) fn add(&mut self, x: u16, y: u16, cell: &Cell, warmth: Warmth, now: Instant) {
+        // The vector of most cells, if most have one: each other one strikes one of its votes.
+        if let Some(vector) = cell.vector(now) {
+            match &mut self.vector {
+                Some((known, votes)) if *known == vector => *votes += 1,
+                Some((_, votes)) if *votes > 0 => *votes -= 1,
+                other => *other = Some((vector, 1)),
+            }
+        }
         self.cells = around(self.cells, CellRect { x, y, width: 1, height: 1 });
         self.count += 1;
         self.rate += u64::from(warmth.rate);
@@ -80,7 +92,7 @@ impl Group {
         self.looks[usize::from(cell.look as u8)] += 1;
     }
 
-    /// Asks the rules; `dragging` says whether something near is being dragged, `is_edge` whether these cells are what
+    /// Asks the rules; `dragging` says whether most of what moves there moved across the axes lately, `is_edge` whether these cells are what
     /// a scroll uncovers.
     pub(super) fn judge(&mut self, dragging: bool, is_edge: bool) {
         let shape = self.shape(dragging, is_edge);
@@ -92,7 +104,6 @@ impl Group {
     fn shape(&self, dragging: bool, is_edge: bool) -> Shape {
         let count = self.count.max(1);
         let share = |context: Context| self.looks[usize::from(context as u8)] * 100 / count;
-        let vector = self.vector();
         let all = |holds: bool| if holds { 100 } else { 0 };
         Shape {
             sides: (self.cells.width, self.cells.height),
@@ -106,19 +117,15 @@ impl Group {
             photo: share(Context::Photo),
             gradient: share(Context::Gradient),
             noise: share(Context::Noise),
-            moved: all(vector.is_some()),
-            straight: vector.is_some_and(Vector::is_straight),
+            moved: all(self.kind == Kind::Moved),
             dragging,
             uncovered: is_edge,
             flipping: all(self.kind == Kind::Flipping),
         }
     }
 
-    pub(super) const fn vector(&self) -> Option<Vector> {
-        match self.kind {
-            Kind::Moved(vector) => Some(vector),
-            Kind::Flipping | Kind::Busy | Kind::Picture | Kind::Graphic => None,
-        }
+    pub(super) fn vector(&self) -> Option<Vector> {
+        self.vector.filter(|_| self.kind == Kind::Moved).map(|(vector, _)| vector)
     }
 
     fn rate_hz(&self) -> u32 {

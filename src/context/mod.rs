@@ -9,6 +9,8 @@ mod groups;
 mod look;
 pub mod motion;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod video;
 mod watcher;
 

@@ -29,9 +29,7 @@ pub struct Shape {
     pub noise: u32,
     /// Cells each of whose pixels is one that moved here, in this tick.
     pub moved: u32,
-    /// Whether they moved along one axis.
-    pub straight: bool,
-    /// Whether something near moved across the axes a moment ago.
+    /// Whether most of what moves there moved across the axes, now or a moment ago.
     pub dragging: bool,
     /// Whether these cells are what something that slides uncovers.
     pub uncovered: bool,
@@ -73,7 +71,7 @@ pub const RULES: [Rule; 12] = [
     Rule {
         name: "slides-on",
         context: Context::Drag,
-        test: |shape| shape.moved >= 60 && (!shape.straight || shape.dragging),
+        test: |shape| shape.moved >= 60 && shape.dragging,
         reason: "pages move along an axis, hands do not; and a hand that did a moment ago still holds it",
     },
     Rule {

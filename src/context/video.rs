@@ -14,8 +14,13 @@ const REST: Duration = Duration::from_secs(2);
 const CORE: Duration = Duration::from_secs(2);
 /// The whole picture is at most so many times its core: a photograph beyond that is what the video stands on.
 const GROWTH_MAX: usize = 4;
-/// Of the cells along a side, percent that must be part of the picture for it to reach further.
-const LINE_PERCENT: usize = 80;
+/// Of the next line of cells along a side, percent that must change all the time for the picture to reach there, that
+/// must have changed lately, and that must look as if they belonged to it if they rest.
+const BUSY_PERCENT: usize = 60;
+const CHANGED_PERCENT: usize = 25;
+const ALIKE_PERCENT: usize = 80;
+/// Percent of the line beyond that may still look so: where a picture ends, it ends at once.
+const BEYOND_PERCENT: usize = 25;
 
 /// A video.
 #[derive(Clone, Copy, Debug)]
@@ -71,12 +76,23 @@ impl Videos {
         }
     }
 
-    /// Lets those go that are over, and finds the boundary of the others: `is_part` says of a column and a row whether
-    /// that cell may be of a picture.
-    pub(super) fn settle(&mut self, grid: Grid, now: Instant, is_part: impl Fn(u16, u16) -> bool) {
+    /// Lets those go that are over, and finds the boundary of the others: `busy` says of a column and a row whether that
+    /// cell changes all the time, `changed` whether it changed lately, `alike` whether it may be of a picture.
+    pub(super) fn settle(
+        &mut self,
+        grid: Grid,
+        now: Instant,
+        busy: impl Fn(u16, u16) -> bool,
+        changed: impl Fn(u16, u16) -> bool,
+        alike: impl Fn(u16, u16) -> bool,
+    ) {
         self.0.retain(|video| now.saturating_since(video.last) <= REST);
         for video in &mut self.0 {
-            video.cells = boundary(around(video.core, video.before), grid, &is_part);
+            // What changes beside a video is the video's edge, of which there may be a few pixels in a cell: one more
+            // cell on each side, and no further.
+            let core = spread(around(video.core, video.before), grid, BUSY_PERCENT, &busy);
+            let core = reach(core, grid, CHANGED_PERCENT, &changed);
+            video.cells = boundary(core, grid, &alike);
         }
     }
 }
@@ -86,38 +102,52 @@ fn shares(a: CellRect, b: CellRect) -> bool {
     common(a, b) * 2 >= a.cells().min(b.cells()).max(1)
 }
 
-/// The rectangle around `core` that is part of the same picture: each side reaches on for as long as nearly all of the
-/// next line of cells is.
-fn boundary(core: CellRect, grid: Grid, is_part: &impl Fn(u16, u16) -> bool) -> CellRect {
+/// The rectangle around `core` that is part of the same picture: each side reaches on for as long as the next line of
+/// cells looks like it. `core` itself if that leads too far, or to no edge: what the video stands on looks like it too.
+fn boundary(core: CellRect, grid: Grid, alike: &impl Fn(u16, u16) -> bool) -> CellRect {
+    let cells = spread(core, grid, ALIKE_PERCENT, alike);
+    let ends = reach(cells, grid, BEYOND_PERCENT, alike) == cells;
+    if ends { cells } else { core }
+}
+
+/// `core`, and on each side as many lines of cells as `is_part` says so of `percent` of them; `core` itself if that is
+/// more than a video's picture can be.
+fn spread(core: CellRect, grid: Grid, percent: usize, is_part: &impl Fn(u16, u16) -> bool) -> CellRect {
     let mut cells = core;
-    let enough = |parts: usize, all: u16| parts * 100 >= usize::from(all) * LINE_PERCENT;
+    loop {
+        let further = reach(cells, grid, percent, is_part);
+        if further == cells {
+            return cells;
+        }
+        cells = further;
+        if cells.cells() > GROWTH_MAX * core.cells() {
+            return core;
+        }
+    }
+}
+
+/// `cells`, and on each side the next line of cells if `is_part` says so of `percent` of them.
+fn reach(mut cells: CellRect, grid: Grid, percent: usize, is_part: &impl Fn(u16, u16) -> bool) -> CellRect {
+    let enough = |parts: usize, all: u16| parts * 100 >= usize::from(all) * percent;
     let column = |cells: CellRect, x: u16| {
         enough((cells.y..cells.y + cells.height).filter(|y| is_part(x, *y)).count(), cells.height)
     };
     let row = |cells: CellRect, y: u16| {
         enough((cells.x..cells.x + cells.width).filter(|x| is_part(*x, y)).count(), cells.width)
     };
-    loop {
-        let before = cells;
-        if cells.x > 0 && column(cells, cells.x - 1) {
-            (cells.x, cells.width) = (cells.x - 1, cells.width + 1);
-        }
-        if cells.x + cells.width < grid.columns && column(cells, cells.x + cells.width) {
-            cells.width += 1;
-        }
-        if cells.y > 0 && row(cells, cells.y - 1) {
-            (cells.y, cells.height) = (cells.y - 1, cells.height + 1);
-        }
-        if cells.y + cells.height < grid.rows && row(cells, cells.y + cells.height) {
-            cells.height += 1;
-        }
-        if cells == before {
-            return cells;
-        }
-        if cells.cells() > GROWTH_MAX * core.cells() {
-            return core;
-        }
+    if cells.x > 0 && column(cells, cells.x - 1) {
+        (cells.x, cells.width) = (cells.x - 1, cells.width + 1);
     }
+    if cells.x + cells.width < grid.columns && column(cells, cells.x + cells.width) {
+        cells.width += 1;
+    }
+    if cells.y > 0 && row(cells, cells.y - 1) {
+        (cells.y, cells.height) = (cells.y - 1, cells.height + 1);
+    }
+    if cells.y + cells.height < grid.rows && row(cells, cells.y + cells.height) {
+        cells.height += 1;
+    }
+    cells
 }
 
 #[cfg(test)]
@@ -143,13 +173,13 @@ mod tests {
     fn a_face_that_speaks_in_a_still_picture_gives_the_whole_picture() {
         let mut videos = Videos::default();
         videos.note(CellRect { x: 15, y: 8, width: 10, height: 8 }, at(0));
-        videos.settle(grid(), at(0), in_window);
+        videos.settle(grid(), at(0), |_, _| false, |_, _| false, in_window);
         assert_eq!(videos.iter().map(|video| video.cells).collect::<Vec<_>>(), [WINDOW]);
         videos.note(CellRect { x: 16, y: 9, width: 4, height: 4 }, at(500));
-        videos.settle(grid(), at(1_500), in_window);
+        videos.settle(grid(), at(1_500), |_, _| false, |_, _| false, in_window);
         let video = videos.iter().next().expect("it goes on");
         assert_eq!((video.cells, video.age_ms()), (WINDOW, 500));
-        videos.settle(grid(), at(2_501), in_window);
+        videos.settle(grid(), at(2_501), |_, _| false, |_, _| false, in_window);
         assert_eq!(videos.iter().count(), 0);
     }
 
@@ -166,7 +196,7 @@ mod tests {
             let x = 10 + step.min(8);
             videos.note(CellRect { x, ..WINDOW }, at(u64::from(step) * 100));
         }
-        videos.settle(grid(), at(8_000), |_, _| false);
+        videos.settle(grid(), at(8_000), |_, _| false, |_, _| false, |_, _| false);
         assert_eq!(videos.iter().map(|video| video.cells.x).collect::<Vec<_>>(), [18]);
     }
 }

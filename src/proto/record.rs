@@ -62,7 +62,7 @@ impl Context {
         if (value as usize) < Self::ALL.len() { Self::ALL[value as usize] } else { Self::Unknown }
     }
 
-    /// The name, as SPEC section 6 has it.
+    /// The name as it stands in SPEC section 6 and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

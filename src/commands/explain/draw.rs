@@ -82,7 +82,7 @@ fn tinted(frame: &Frame, tint: impl Fn(usize) -> (u32, u32)) -> Canvas {
 fn mix(pixel: u32, colour: u32, share: u32) -> u32 {
     let channel = |shift: u32| {
         let (pixel, colour) = (pixel >> shift & 0xff, colour >> shift & 0xff);
-        (pixel * (16 - share) + colour * share) / 16 << shift
+        ((pixel * (16 - share) + colour * share) / 16) << shift
     };
     channel(16) | channel(8) | channel(0)
 }

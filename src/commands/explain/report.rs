@@ -123,7 +123,7 @@ impl Report {
             profile: Profile {
                 decoders: decoders(),
                 record_max: DATAGRAM_MIN - RECORD_OVERHEAD,
-                without: Without::default(),
+                without: Without::NOTHING,
             },
             budget_bytes: usize::MAX,
             base: None,
