@@ -166,6 +166,13 @@ impl Cells {
         }
     }
 
+    /// Whether one of `cells` went out as `content` already, or with newer pixels than those of tick `tick`: it came along
+    /// with others.
+    pub(super) fn is_overtaken(&self, cells: CellRect, tick: u64, content: ContentNumber) -> bool {
+        let mut indices = cells.indices(self.grid);
+        indices.any(|index| self.content[index] == content.0 || self.sent_tick[index] > tick)
+    }
+
     /// `cells` went out with the pixels of tick `tick` as `content`. Those that `picture`, the newest known, shows to
     /// have changed since are wanted again.
     pub(super) fn on_sent(&mut self, cells: CellRect, tick: u64, content: ContentNumber, picture: &Picture) {

@@ -347,10 +347,15 @@ impl Live {
                 let gone = (chosen & ((1 << at) - 1)).count_ones() as usize;
                 let Some(queued) = self.queue.remove(at - gone) else { break };
                 let Queued { record, tick, picture: encoded, len, .. } = queued;
+                self.queued_bytes -= len;
+                if self.cells.is_overtaken(record.cells, tick, content) {
+                    // A packet gives each cell one content, and no cell goes back in time.
+                    self.cells.give_back_rect(record.cells);
+                    continue;
+                }
                 let base = record.base.map_or(Some(record::Base::None), |used| self.references.wire(used));
                 let base = base.expect("what has lost its base is not in the queue");
                 record.wire(base).emit(scratch);
-                self.queued_bytes -= len;
                 self.cells.on_sent(record.cells, tick, content, picture);
                 self.references.on_sent(record.cells, content, encoded.as_deref());
                 let based = record.base.is_some();

@@ -332,3 +332,6 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use lfp_proto::technique::base::{BaseView, Vector};
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::wire::Reader;
 
-use crate::held::{Holds, Throughs, checksum, held, source_cells};
+use crate::held::{Came, Holds, Throughs, checksum, held, source_cells};
 use crate::totals::Totals;
 use crate::truth::{Truth, put_cell};
 
@@ -24,6 +24,7 @@ pub(crate) struct EpochLedger {
     /// (cell, content) that the network has painted over.
     pub(crate) poisoned: BTreeSet<(usize, u64)>,
     pub(crate) holds: Holds,
+    pub(crate) came: Came,
 }
 
 impl EpochLedger {
@@ -79,6 +80,19 @@ impl EpochLedger {
         pixels
     }
 
+    /// The client has taken a record of the epoch; says whether it had to refuse it for its base.
+    pub(crate) fn on_taken(&mut self, record: &Record<'_>, number: PacketNumber) -> Option<bool> {
+        let (grid, content) = (self.size.grid(), record.content(number)?);
+        let cells: Vec<_> = record.cells.indices(grid).collect();
+        let base = self.base_of(record);
+        let from: Option<Vec<_>> = base.map(|(cells, _)| cells.indices(grid).collect());
+        let base = match (base, &from, record.base) {
+            (Some((_, slot)), Some(from), Base::Reference { check, .. }) => Some((&from[..], slot, check)),
+            _ => None,
+        };
+        self.came.on_record(&cells, content.0, base)
+    }
+
     /// Takes note that a record of the epoch comes: what builds on wrong pixels is wrong.
     pub(crate) fn on_delivered(&mut self, record: &Record<'_>, number: PacketNumber, throughs: &Throughs) {
         let Some((cells, slot)) = self.base_of(record) else { return };
@@ -122,7 +136,8 @@ impl EpochLedger {
                     let known = contents.iter().any(|(known, _)| *known == content.0);
                     assert!(known, "LFP-6.2: content {content:?} of cell {index} comes out of order");
                 }
-                Some((_, newest)) if tick < *newest => {
+                // A cell may come along with others, as it was and still is.
+                Some((_, newest)) if tick < *newest && !truth.same_cell(tick, *newest, grid, index) => {
                     panic!(
                         "cell {index}: content {content:?} has pixels of tick {tick}, older than {newest}'s before it"
                     )
