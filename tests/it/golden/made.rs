@@ -328,7 +328,7 @@ fn trixels() -> Vec<Vector> {
             text[y * 20 + x + width] = 0x0080_9090;
         }
     }
-    let every: Vec<u32> = (0..17 * 16).map(|at| at % 256 * 0x0001_0103 & 0x00ff_ffff).collect();
+    let every: Vec<u32> = (0..17 * 16).map(|at| (at % 256 * 0x0001_0103) & 0x00ff_ffff).collect();
     let mut all = vec![
         coded("trixel, a letter and a bar", (20, 16), &text),
         coded("trixel, stripes, clipped", (13, 5), &picture(13, 5, 4)),

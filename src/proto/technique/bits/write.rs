@@ -37,8 +37,8 @@ impl Writer {
     }
 
     /// Bytes that `out`, which the bits go to, has once the last is filled.
-    pub(in crate::technique) const fn bytes(&self, out: &Vec<u8>) -> usize {
-        out.len() + (self.held > 0) as usize
+    pub(in crate::technique) fn bytes(&self, out: &[u8]) -> usize {
+        out.len() + usize::from(self.held > 0)
     }
 
     /// Fills the last byte.

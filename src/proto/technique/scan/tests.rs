@@ -86,7 +86,7 @@ fn every_change_comes_back() {
         let (mut new, count, colours) = (old.clone(), below(40), 1 << below(10));
         for _ in 0..count {
             let at = below(new.len() as u64) as usize;
-            new[at] = below(colours) as u32 * 0x0001_0307 & 0x00ff_ffff;
+            new[at] = (below(colours) as u32 * 0x0001_0307) & 0x00ff_ffff;
         }
         let differ = new.iter().zip(&old).filter(|(new, old)| new != old).count();
         assert_eq!(changed(&new, &old, usize::MAX - 1), differ);

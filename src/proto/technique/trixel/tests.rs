@@ -53,7 +53,7 @@ fn payloads_that_are_not_exactly_the_pixels_are_refused() {
     refused("too short for the rectangle", &good, area(5, 1));
     refused("a byte behind the last", &[&good[..], &[0]].concat(), area(2, 2));
     refused("cut", &good[..good.len() - 1], area(2, 2));
-    let mut filled = good.clone();
+    let mut filled = good;
     *filled.last_mut().expect("it is not empty") |= 1;
     refused("filled with ones", &filled, area(2, 2));
     refused("nothing", &[], area(1, 1));
@@ -86,7 +86,7 @@ mod round_trips {
         for _ in 0..rng.below(80) {
             let (x, y) = (rng.below(width as u64) as usize, rng.below(height as u64) as usize);
             let (right, bottom) = (x + 1 + rng.below(9) as usize, y + 1 + rng.below(9) as usize);
-            let colour = rng.below(colours) as u32 * 0x0001_0307 & 0x00ff_ffff;
+            let colour = (rng.below(colours) as u32 * 0x0001_0307) & 0x00ff_ffff;
             let grain = rng.below(8) == 0;
             for y in y..bottom.min(height) {
                 for pixel in &mut pixels[y * width..][x..right.min(width)] {
