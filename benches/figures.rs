@@ -15,6 +15,10 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const RUNS: usize = 9;
 const FURTHER_SESSIONS: u64 = 8;
 const FAIRNESS_ROUNDS: usize = 5;
+/// How long a calm session is watched, in seconds.
+const CALM_SECONDS: &str = "12";
+/// In which a client on loopback has its first picture for certain.
+const PICTURE_TIME: std::time::Duration = std::time::Duration::from_millis(1_500);
 const KIB: u64 = 1024;
 
 fn main() -> Outcome<()> {
@@ -41,7 +45,7 @@ fn first_picture(client: &Path) -> Outcome<()> {
     let mut times = Vec::new();
     let mut bytes = 0;
     for _ in 0..RUNS {
-        let report = run_client(client, &server, &["--settle", "0"])?;
+        let report = run_client(client, &server, &["--settle", "0", "--seconds", "20"])?;
         times.push(milliseconds(&report, "exact_ms")?);
         bytes = report["bytes_down"].as_u64().unwrap_or_default();
     }
@@ -68,7 +72,7 @@ fn client_size(client: &Path) -> Outcome<()> {
 fn client_memory(client: &Path) -> Outcome<()> {
     let (width, height) = (1920_u64, 1080_u64);
     let server = Server::start(&format!("synthetic:idle?size={width}x{height}"))?;
-    let report = run_client(client, &server, &["--settle", "0"])?;
+    let report = run_client(client, &server, &["--settle", "0", "--seconds", "20"])?;
     let peak_kib =
         report["peak_memory_bytes"].as_u64().ok_or("the client does not tell its peak memory")? / KIB;
     let framebuffer_kib = width * height * 4 / KIB;
@@ -163,7 +167,7 @@ impl Drop for Storm {
 
 /// The middle and the 95th percentile of a calm session's staleness, in microseconds.
 fn calm_staleness(client: &Path, server: &Server) -> Outcome<(u64, u64)> {
-    let report = run_client(client, server, &["--service", "calm", "--settle", "600000"])?;
+    let report = run_client(client, server, &["--service", "calm", "--seconds", CALM_SECONDS])?;
     let time = |percentile: &str| report["staleness_ms"][percentile].as_f64().map(|ms| (ms * 1_000.0) as u64);
     time("p50").zip(time("p95")).ok_or_else(|| "the client saw no whole frame".into())
 }
@@ -241,7 +245,7 @@ fn client_binary() -> Outcome<PathBuf> {
 fn run_client(client: &Path, server: &Server, more: &[&str]) -> Outcome<Value> {
     let png = tempfile::NamedTempFile::new()?;
     let output = Command::new(client)
-        .args([&server.address, "--plain", "--json", "--quiet", "--seconds", "20", "--png"])
+        .args([&server.address, "--plain", "--json", "--quiet", "--png"])
         .arg(png.path())
         .args(more)
         .stderr(Stdio::inherit())
@@ -250,14 +254,14 @@ fn run_client(client: &Path, server: &Server, more: &[&str]) -> Outcome<Value> {
 }
 
 /// A client that stays, once its picture is exact.
+#[allow(clippy::disallowed_methods, reason = "nothing tells when a client that stays has its picture")]
 fn hold_client(client: &Path, server: &Server) -> Outcome<Child> {
-    run_client(client, server, &["--settle", "0"])?;
     let child = Command::new(client)
         .args([&server.address, "--plain", "--quiet", "--seconds", "600"])
         .stdout(Stdio::null())
         .spawn()?;
-    // A later client's whole run gives this one the time to get its picture.
-    run_client(client, server, &["--settle", "300"])?;
+    // Until it has its picture. Another session would leave its traces in the server's memory.
+    std::thread::sleep(PICTURE_TIME);
     Ok(child)
 }
 
