@@ -64,6 +64,8 @@ impl Searches {
         let search = place.map(|place| all.swap_remove(place).2);
         drop(all);
         let mut search = search.unwrap_or_else(|| Search::new(size));
+        // Whatever else was searched, and in which order, the same question gets the same answer.
+        search.forget();
         let result = work(&mut search);
         let mut all = self.lock();
         if all.len() == MOTION_SEARCHES_MAX {

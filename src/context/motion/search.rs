@@ -84,6 +84,13 @@ impl Search {
         }
     }
 
+    /// Forgets what earlier searches found, so that the next finds what any other would find in the same pictures. What
+    /// was read of unchanged cells stays.
+    pub fn forget(&mut self) {
+        self.recent.clear();
+        self.barren.fill(0);
+    }
+
     /// Which rectangles of `new` show what lay elsewhere in `old`; `changed` are the cells in which the two differ.
     /// At most [`MOTION_MOVES_MAX`], those with most detail first; no cell lies in two.
     ///
