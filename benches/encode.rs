@@ -18,7 +18,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::ablation::Without;
 use lfp::geometry::{CellRect, CellSet};
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
-use lfp::logic::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Profile, SessionKey};
+use lfp::logic::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
 use lfp_proto::technique::{self, Technique, decoders};
@@ -57,6 +57,7 @@ impl First {
             base: None,
             motion: false,
             kept: CellSet::default(),
+            lossy: Lossy::default(),
             ways: Vec::new(),
         }
     }

@@ -93,9 +93,11 @@ impl Applier {
         let size = framebuffer.size();
         let area = match technique {
             Technique::Colour => PixelRect { x: 0, y: 0, width: 1, height: 1 },
-            Technique::Raw | Technique::Bitmap | Technique::Copy | Technique::Dictionary => {
-                size.clip(record.cells)
-            }
+            Technique::Raw
+            | Technique::Bitmap
+            | Technique::Lossy
+            | Technique::Copy
+            | Technique::Dictionary => size.clip(record.cells),
         };
         let base = match base {
             None => None,

@@ -10,7 +10,7 @@ use crate::logic::base::Base;
 use crate::scan::Picture;
 use lfp_proto::record::RECORD_HEADER_MAX;
 use lfp_proto::technique::dictionary::Place;
-use lfp_proto::technique::{Technique, bitmap, colour, dictionary, raw};
+use lfp_proto::technique::{Technique, bitmap, colour, dictionary, lossy, raw};
 
 /// A rectangle's technique and bytes.
 #[derive(Clone, Debug)]
@@ -36,6 +36,25 @@ pub(super) struct Scratch {
 /// Most bytes that a record's payload may have for clients of `profile`.
 pub(super) fn payload_max(profile: Profile) -> usize {
     profile.record_max.saturating_sub(RECORD_HEADER_MAX)
+}
+
+/// Puts `cells`, or as many rows of them as fit, into bytes that give nearly their pixels; `None` if not even one row fits.
+pub(super) fn encode_lossy(
+    picture: &Picture,
+    cells: CellRect,
+    profile: Profile,
+    quality: u8,
+    scratch: &mut Scratch,
+) -> Option<Coded> {
+    let Scratch { pixels, bytes, .. } = scratch;
+    picture.read(cells, pixels);
+    bytes.clear();
+    let width = usize::from(picture.size.clip(cells).width);
+    let form = lossy::Form { quality, sampling: lossy::sampling(pixels, width) };
+    let rows =
+        lossy::encode(pixels, width, form, payload_max(profile), bytes).div_ceil(usize::from(CELL)) as u16;
+    let payload = Arc::from(bytes.as_slice());
+    (rows > 0).then_some(Coded { technique: Technique::Lossy, place: None, rows, payload })
 }
 
 /// Puts `cells`, or as many rows of them as fit, into bytes, building on `base` where that is of use, with the technique of `profile` that takes the fewest; `None`

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{DigestRequest, EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use super::{DigestRequest, EncodeRequest, Encoded, Encoder, Lossy, Profile, SessionKey};
 use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::SourceId;
@@ -89,6 +89,7 @@ fn request(cells: CellSet) -> EncodeRequest {
         base: None,
         motion: false,
         kept: CellSet::default(),
+        lossy: Lossy::default(),
         ways: Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ pub mod bitmap;
 pub mod colour;
 pub mod copy;
 pub mod dictionary;
+pub mod lossy;
 pub mod raw;
 
 use alloc::vec::Vec;
@@ -27,6 +28,8 @@ pub enum Technique {
     Raw = 2,
     /// Lossless bitmap, PNG's filters and deflate: [`bitmap`].
     Bitmap = 3,
+    /// Lossy bitmap, a JPEG's scan: [`lossy`].
+    Lossy = 6,
     /// Pixels of the base, moved: [`copy`].
     Copy = 9,
     /// Lossless, with the base for a dictionary: [`dictionary`].
@@ -46,7 +49,8 @@ pub enum BaseUse {
 
 impl Technique {
     /// Every technique, in the order of its number.
-    pub const ALL: [Self; 5] = [Self::Colour, Self::Raw, Self::Bitmap, Self::Copy, Self::Dictionary];
+    pub const ALL: [Self; 6] =
+        [Self::Colour, Self::Raw, Self::Bitmap, Self::Lossy, Self::Copy, Self::Dictionary];
 
     /// A number from the wire.
     #[must_use]
@@ -67,16 +71,23 @@ impl Technique {
             Self::Colour => "colour",
             Self::Raw => "raw",
             Self::Bitmap => "bitmap",
+            Self::Lossy => "lossy bitmap",
             Self::Copy => "copy",
             Self::Dictionary => "dictionary",
         }
+    }
+
+    /// Whether its records give exactly the pixels that the server has.
+    #[must_use]
+    pub const fn is_exact(self) -> bool {
+        !matches!(self, Self::Lossy)
     }
 
     /// Whether its records have a base, see [`base`].
     #[must_use]
     pub const fn base_use(self) -> BaseUse {
         match self {
-            Self::Colour | Self::Raw | Self::Bitmap => BaseUse::Never,
+            Self::Colour | Self::Raw | Self::Bitmap | Self::Lossy => BaseUse::Never,
             Self::Copy => BaseUse::Must,
             Self::Dictionary => BaseUse::May,
         }
@@ -135,6 +146,7 @@ pub fn decode(
         Technique::Colour => colour::decode(payload, area, out),
         Technique::Raw => raw::decode(payload, area, out),
         Technique::Bitmap => bitmap::decode(payload, area, &mut scratch.inflated, out),
+        Technique::Lossy => lossy::decode(payload, area, out),
         Technique::Copy => copy::decode(payload, area, base, out),
         Technique::Dictionary => dictionary::decode(payload, area, base, &mut scratch.dictionary, out),
     }
