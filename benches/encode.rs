@@ -26,6 +26,9 @@ use lfp_proto::technique::{self, Technique, decoders};
 /// Datagram payloads, and what of each a record may take.
 const DATAGRAMS: [(usize, usize); 2] = [(1_200, 1_120), (8_900, 8_820)];
 
+/// Of what is lossy.
+const QUALITY: u8 = 76;
+
 struct First {
     name: String,
     tick: Arc<Tick>,
@@ -157,6 +160,9 @@ fn techniques(criterion: &mut Criterion) {
                 let mut request =
                     first.request(CellSet::full(first.picture().size.grid()), profile.record_max);
                 request.profile = profile;
+                if !technique.is_exact() {
+                    request.lossy = Lossy { cells: request.cells.clone(), quality: QUALITY };
+                }
                 let mut records = Vec::new();
                 while !request.cells.is_empty() {
                     let encoded = encoder.encode(&request, &first.tick);

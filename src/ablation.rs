@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn names_lead_back_and_no_two_parts_share_a_bit() {
-        let mut seen = 0;
+        let mut seen = 0_u64;
         for part in Part::all() {
             assert_eq!(part.name().parse(), Ok(part));
             assert_eq!(seen >> part.index() & 1, 0, "{part}");

@@ -414,8 +414,8 @@ impl Job<'_> {
         let base =
             way.and_then(|(base, vector)| Some((base, ways::place(base, self.picture, bounds, vector)?)));
         let dense = match base {
-            // What lies between costs next to nothing.
-            Some(_) => region::holds_half(class, bounds),
+            // What lies between costs next to nothing, but for what moves.
+            Some(_) => region::holds_half(class, bounds) && !self.brings_lossy(bounds, class),
             None => region::holds_all(class, bounds),
         };
         if dense && (bounds.cells() == 1 || self.may_fit(bounds)) && self.attempt(bounds, Manner::Exact(base))
@@ -428,6 +428,13 @@ impl Job<'_> {
             self.cover(first, class, way);
             self.cover(second, class, way);
         }
+    }
+
+    /// Whether there are cells in `bounds`, beside those of `class`, that need not be exact.
+    fn brings_lossy(&self, bounds: CellRect, class: &CellSet) -> bool {
+        let lossy = &self.request.lossy.cells;
+        lossy.grid() == class.grid()
+            && bounds.indices(class.grid()).any(|index| lossy.contains(index) && !class.contains(index))
     }
 
     /// Whether `cells` are likely enough to fit one record to be tried.

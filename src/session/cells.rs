@@ -165,6 +165,11 @@ impl Cells {
         self.grid.contains(cells) && cells.indices(self.grid).any(|index| self.under_way.contains(index))
     }
 
+    /// Whether newer pixels than those of tick `tick` went out of any of `cells`.
+    pub(super) fn is_behind(&self, cells: CellRect, tick: u64) -> bool {
+        cells.indices(self.grid).any(|index| self.sent_tick[index] > tick)
+    }
+
     /// Cells that were handed out, and are not in `held`, go back into this pass.
     pub(super) fn give_back_all_but(&mut self, held: &CellSet) {
         let mut lost = self.under_way.clone();
@@ -323,6 +328,8 @@ impl Cells {
         self.rests_at
     }
 
+    // SPEC [LFP-11.4]: A server MUST NOT count a cell as settled, nor use it as a base, while the newest content that it
+    // has sent of it is lossy; and it MUST send it anew, exactly, once it has not changed for a while.
     /// Makes cells wanted that are not exact and have not changed for a while: those of the first block, at most
     /// `most`. Returns how many.
     pub(super) fn refine(&mut self, now: Instant, most: u64) -> u64 {

@@ -5,7 +5,7 @@ use crate::units::Bitrate;
 use lfp_proto::record::Context;
 
 /// Qualities, and how the bytes of a cell at each compare: 16 at the third.
-const LEVELS: [(u8, u64); 6] = [(30, 10), (45, 13), (60, 16), (70, 19), (80, 25), (86, 32)];
+const LEVELS: [(u8, u64); 6] = [(30, 10), (45, 13), (60, 16), (70, 19), (76, 22), (82, 26)];
 /// The level of what changes so often or more, in hertz, at most.
 const TOPS: [(u64, usize); 2] = [(40, 4), (0, 5)];
 /// Bytes that a cell is taken to need at 16 before any was sent, in 256ths.
@@ -85,7 +85,7 @@ mod tests {
     fn a_slow_path_gives_up_quality_and_a_fast_one_does_not() {
         let contexts = video(1_200, 30);
         let at = |mbit: u64| Quality::default().choose(&contexts, Bitrate::from_bps(mbit * 1_000_000));
-        assert_eq!((at(1_000), at(1)), (86, 30));
+        assert_eq!((at(1_000), at(1)), (82, 30));
         let qualities: Vec<_> = (1..60).map(at).collect();
         assert!(qualities.is_sorted() && qualities.windows(2).any(|pair| pair[0] < pair[1]), "{qualities:?}");
     }
@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn what_is_fast_need_not_be_fine() {
         let rate = Bitrate::from_bps(1_000_000_000);
-        assert_eq!(Quality::default().choose(&video(300, 60), rate), 80);
-        assert_eq!(Quality::default().choose(&video(300, 12), rate), 86);
+        assert_eq!(Quality::default().choose(&video(300, 60), rate), 76);
+        assert_eq!(Quality::default().choose(&video(300, 12), rate), 82);
     }
 
     #[test]
