@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lfp::geometry::{CellRect, Size};
+use lfp::geometry::{CellRect, Grid, Size};
 use lfp::units::{ContentNumber, Epoch, PacketNumber};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::base::{BaseView, Vector};
@@ -12,6 +12,12 @@ use lfp_proto::wire::Reader;
 use crate::held::{Holds, Throughs, checksum, held, source_cells};
 use crate::totals::Totals;
 use crate::truth::{Truth, put_cell};
+
+/// The tick that changed the cell `index` last, up to tick `number`.
+fn changed_at(truth: &Truth, number: u64, grid: Grid, index: usize) -> u64 {
+    let (x, y) = (index % usize::from(grid.columns), index / usize::from(grid.columns));
+    truth.picture(number).map_or(0, |picture| picture.changed_at(x as u16, y as u16))
+}
 
 /// The pixels of the cell `index` among those of `cells`.
 fn cell_of(size: Size, cells: CellRect, index: usize, pixels: &[u32]) -> Vec<u32> {
@@ -142,8 +148,13 @@ impl EpochLedger {
                     let known = contents.iter().any(|(known, _)| *known == content.0);
                     assert!(known, "LFP-6.2: content {content:?} of cell {index} comes out of order");
                 }
-                // What is not exact may stand for several ticks; the newest of them is a guess.
-                Some((before, newest)) if tick < *newest && !self.blurred.contains_key(&(index, *before)) => {
+                // Ticks are known by the pixels of whole records: those between which the cell did not change are one. And
+                // what is not exact may stand for several.
+                Some((before, newest))
+                    if tick < *newest
+                        && !self.blurred.contains_key(&(index, *before))
+                        && changed_at(truth, *newest, grid, index) > tick =>
+                {
                     panic!(
                         "cell {index}: content {content:?} has pixels of tick {tick}, older than {newest}'s before it"
                     )
