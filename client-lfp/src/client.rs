@@ -120,19 +120,19 @@ impl Client {
         }
     }
 
-    /// Goes where `event` leads.
-    fn turn(&mut self, event: Event, state: State) {
-        let next = machine::step(self.state.phase(), event).map(|(next, _)| next);
-        assert_eq!(next, Some(state.phase()), "{event:?} in {:?} does not lead to {state:?}", self.state);
-        self.state = state;
-    }
-
     /// The server's host has refused a datagram: it says that nobody listens there. Call [`Client::poll_transmit`]
     /// afterwards.
     pub fn handle_refused(&mut self, now: Instant) {
         if self.state == State::Established && self.reach.on_refused(now) {
             self.turn(Event::Unreachable, State::Unreachable);
         }
+    }
+
+    /// Goes where `event` leads.
+    fn turn(&mut self, event: Event, state: State) {
+        let next = machine::step(self.state.phase(), event).map(|(next, _)| next);
+        assert_eq!(next, Some(state.phase()), "{event:?} in {:?} does not lead to {state:?}", self.state);
+        self.state = state;
     }
 
     /// Does what the passing of time asks for. Call it when the time of [`Client::poll_timeout`] has come, or at

@@ -33,7 +33,7 @@ pub enum Event {
     Close,
     /// Nothing has come for too long.
     Idle,
-    /// The server's host says that nobody listens.
+    /// The server's host refuses, again and again, and nothing else comes.
     Unreachable,
     /// The user has had enough, and the server may have made a session.
     UserEnds,
@@ -124,7 +124,7 @@ impl Event {
             Self::Data => "DATA",
             Self::Close => "CLOSE",
             Self::Idle => "idle time-out",
-            Self::Unreachable => "server unreachable",
+            Self::Unreachable => "host refuses",
             Self::UserEnds => "user ends",
             Self::UserEndsEarly => "user ends, no cookie sent",
             Self::Said => "last CLOSE sent",

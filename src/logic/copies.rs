@@ -191,3 +191,6 @@ fn detail(picture: &Picture, cells: CellRect) -> u32 {
     let rows = picture.cell_rows(cells);
     rows.flat_map(|row| &row.detail[columns.clone()]).map(|detail| u32::from(*detail)).sum()
 }
+
+#[cfg(test)]
+mod tests;

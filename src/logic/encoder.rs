@@ -75,6 +75,8 @@ pub struct EncoderCounters {
     pub records: CacheCounters,
     /// The cache of checksums.
     pub digests: CacheCounters,
+    /// The cache of what moved between a base and a picture.
+    pub motions: CacheCounters,
 }
 
 impl Default for Encoder {
@@ -106,6 +108,7 @@ impl Encoder {
             misfits: self.misfits.load(Ordering::Relaxed),
             records: self.records.counters(),
             digests: self.digests.counters(),
+            motions: self.motions.counters(),
         }
     }
 

@@ -165,11 +165,6 @@ impl Cells {
         self.grid.contains(cells) && cells.indices(self.grid).any(|index| self.under_way.contains(index))
     }
 
-    /// Whether newer pixels than those of tick `tick` went out of any of `cells`.
-    pub(super) fn is_behind(&self, cells: CellRect, tick: u64) -> bool {
-        cells.indices(self.grid).any(|index| self.sent_tick[index] > tick)
-    }
-
     /// Cells that were handed out, and are not in `held`, go back into this pass.
     pub(super) fn give_back_all_but(&mut self, held: &CellSet) {
         let mut lost = self.under_way.clone();
@@ -186,6 +181,13 @@ impl Cells {
                 self.round.insert(index);
             }
         }
+    }
+
+    /// Whether one of `cells` went out as `content` already, or with newer pixels than those of tick `tick`: it came along
+    /// with others.
+    pub(super) fn is_overtaken(&self, cells: CellRect, tick: u64, content: ContentNumber) -> bool {
+        let mut indices = cells.indices(self.grid);
+        indices.any(|index| self.content[index] == content.0 || self.sent_tick[index] > tick)
     }
 
     /// `cells` went out with the pixels of tick `tick` as `content`, or nearly those if not `exact`. Those that `picture`,

@@ -382,7 +382,7 @@ impl Live {
         let content = ContentNumber(number.0);
         scratch.clear();
         let mut sent = 0;
-        'packet: loop {
+        loop {
             let most = RECORDS_MAX.saturating_sub(before + sent);
             let chosen = choose(&self.queue, most, room - scratch.len(), pack);
             if chosen == 0 {
@@ -393,19 +393,14 @@ impl Live {
                     continue;
                 }
                 let gone = (chosen & ((1 << at) - 1)).count_ones() as usize;
-                // Of two records of a cell in one packet, which have one content number, a client shows the first.
-                let again = |queued: &Queued| overlaps(items, self.surface, queued.record.cells);
-                if self.queue.get(at - gone).is_some_and(again) {
-                    break 'packet;
-                }
                 let Some(queued) = self.queue.remove(at - gone) else { break };
                 let Queued { record, tick, picture: encoded, len, .. } = queued;
                 self.queued_bytes -= len;
-                if self.cells.is_behind(record.cells, tick) {
-                    // Another record brought newer pixels of some of it along. What is left is asked for at once.
+                if self.cells.is_overtaken(record.cells, tick, content) {
+                    // A packet gives each cell one content, and no cell goes back in time.
                     self.cells.give_back_rect(record.cells);
+                    // What is left of it is asked for at once.
                     self.retry_at = Some(Instant::ZERO);
-                    stats.records_expired += 1;
                     continue;
                 }
                 let base = record.base.map_or(Some(record::Base::None), |used| self.references.wire(used));
@@ -551,20 +546,6 @@ fn choose(queue: &VecDeque<Queued>, most: usize, room: usize, scratch: &mut pack
     let Some(oldest) = lens.iter().position(|len| *len <= room) else { return 0 };
     let rest = room - std::mem::take(&mut lens[oldest]);
     1 << oldest | pack::fullest(lens, rest, scratch)
-}
-
-/// Whether a packet that carries `items` carries pixels of any of `cells`.
-fn overlaps(items: &[Item], surface: SurfaceId, cells: CellRect) -> bool {
-    items.iter().any(|item| match item {
-        Item::Pixels { surface: of, cells: carried, .. } => {
-            *of == surface
-                && cells.x < carried.x + carried.width
-                && carried.x < cells.x + cells.width
-                && cells.y < carried.y + carried.height
-                && carried.y < cells.y + cells.height
-        }
-        _ => false,
-    })
 }
 
 fn picture(tick: &Tick) -> Option<&Picture> {

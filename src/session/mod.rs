@@ -61,12 +61,12 @@ pub struct Terms {
     pub receive_buffer: u64,
     /// Techniques that it decodes and that may be used, as in Hello.
     pub decoders: u32,
+    /// References that it keeps and that one of these techniques builds on.
+    pub references: u8,
     /// Displays that it has: most surfaces that it is shown.
     pub displays: usize,
     /// What is not to be done for it.
     pub without: Without,
-    /// References that it keeps and that one of these techniques builds on.
-    pub references: u8,
     /// Fastest of its displays, in hertz.
     pub refresh_hz: u32,
     /// Silence after which the session ends.
@@ -77,19 +77,16 @@ impl Terms {
     /// What `hello` asks for, as far as this server, which leaves `without` out, gives it.
     #[must_use]
     pub fn of(hello: &Hello, idle_timeout: Duration, without: Without) -> Self {
+        let decoders = without.decoders(hello.decoders);
         Self {
             service: hello.service.clone(),
             place: hello.place.clone(),
             datagram: usize::from(hello.datagram_size).min(DATAGRAM_MAX),
             receive_buffer: u64::from(hello.receive_buffer),
-            decoders: without.decoders(hello.decoders),
+            references: if decoders & technique::based() == 0 { 0 } else { hello.references },
+            decoders,
             displays: hello.displays.len(),
             without,
-            references: if without.decoders(hello.decoders) & technique::based() == 0 {
-                0
-            } else {
-                hello.references
-            },
             refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
         }

@@ -338,3 +338,6 @@ impl Held {
         trusted
     }
 }
+
+#[cfg(test)]
+mod tests;

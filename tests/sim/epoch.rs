@@ -2,22 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lfp::geometry::{CellRect, Grid, Size};
+use lfp::geometry::{CellRect, Size};
 use lfp::units::{ContentNumber, Epoch, PacketNumber};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::base::{BaseView, Vector};
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::wire::Reader;
 
-use crate::held::{Holds, Throughs, checksum, held, source_cells};
+use crate::held::{Came, Holds, Throughs, checksum, held, source_cells};
 use crate::totals::Totals;
 use crate::truth::{Truth, put_cell};
-
-/// The tick that changed the cell `index` last, up to tick `number`.
-fn changed_at(truth: &Truth, number: u64, grid: Grid, index: usize) -> u64 {
-    let (x, y) = (index % usize::from(grid.columns), index / usize::from(grid.columns));
-    truth.picture(number).map_or(0, |picture| picture.changed_at(x as u16, y as u16))
-}
 
 /// The pixels of the cell `index` among those of `cells`.
 fn cell_of(size: Size, cells: CellRect, index: usize, pixels: &[u32]) -> Vec<u32> {
@@ -42,6 +36,7 @@ pub(crate) struct EpochLedger {
     /// By cell and content, what is not exact: pixels as a client must show them, row by row of the clipped cell.
     pub(crate) blurred: BTreeMap<(usize, u64), Vec<u32>>,
     pub(crate) holds: Holds,
+    pub(crate) came: Came,
 }
 
 impl EpochLedger {
@@ -101,6 +96,19 @@ impl EpochLedger {
         pixels
     }
 
+    /// The client has taken a record of the epoch; says whether it had to refuse it for its base.
+    pub(crate) fn on_taken(&mut self, record: &Record<'_>, number: PacketNumber) -> Option<bool> {
+        let (grid, content) = (self.size.grid(), record.content(number)?);
+        let cells: Vec<_> = record.cells.indices(grid).collect();
+        let base = self.base_of(record);
+        let from: Option<Vec<_>> = base.map(|(cells, _)| cells.indices(grid).collect());
+        let base = match (base, &from, record.base) {
+            (Some((_, slot)), Some(from), Base::Reference { check, .. }) => Some((&from[..], slot, check)),
+            _ => None,
+        };
+        self.came.on_record(&cells, content.0, base)
+    }
+
     /// Takes note that a record of the epoch comes: what builds on wrong pixels is wrong.
     pub(crate) fn on_delivered(&mut self, record: &Record<'_>, number: PacketNumber, throughs: &Throughs) {
         let Some((cells, slot)) = self.base_of(record) else { return };
@@ -148,12 +156,11 @@ impl EpochLedger {
                     let known = contents.iter().any(|(known, _)| *known == content.0);
                     assert!(known, "LFP-6.2: content {content:?} of cell {index} comes out of order");
                 }
-                // Ticks are known by the pixels of whole records: those between which the cell did not change are one. And
-                // what is not exact may stand for several.
+                // A cell may come along with others, as it was and still is; what is not exact may stand for several ticks.
                 Some((before, newest))
                     if tick < *newest
                         && !self.blurred.contains_key(&(index, *before))
-                        && changed_at(truth, *newest, grid, index) > tick =>
+                        && !truth.same_cell(tick, *newest, grid, index) =>
                 {
                     panic!(
                         "cell {index}: content {content:?} has pixels of tick {tick}, older than {newest}'s before it"

@@ -94,3 +94,59 @@ pub(crate) fn source_cells(cells: CellRect, dx: i64, dy: i64, width: u16, height
     let (y, height) = along(cells.y, cells.height, dy, height)?;
     Some(CellRect { x, y, width, height })
 }
+
+/// What a client has of an epoch, as it follows from what came to it and from the specification alone.
+#[derive(Debug, Default)]
+pub(crate) struct Came {
+    throughs: Throughs,
+    /// Of each cell: the contents that it has been given, ascending.
+    cells: Vec<Vec<u64>>,
+}
+
+impl Came {
+    /// An epoch of so many cells.
+    pub(crate) fn new(cells: usize) -> Self {
+        Self { throughs: Throughs::default(), cells: vec![Vec::new(); cells] }
+    }
+
+    /// HOLD came.
+    pub(crate) fn on_hold(&mut self, slot: u8, through: u64) {
+        let held = &mut self.throughs[usize::from(slot)];
+        *held = through.max(*held);
+    }
+
+    /// A record came for these cells at `content`; `base`: its base cells, slot and check. Says whether it has to be
+    /// refused for its base; `None` if it may be superseded.
+    pub(crate) fn on_record(
+        &mut self,
+        cells: &[usize],
+        content: u64,
+        base: Option<(&[usize], usize, u32)>,
+    ) -> Option<bool> {
+        let news = |index: &usize| self.cells[*index].binary_search(&content).is_err();
+        let superseded = !cells.iter().any(news);
+        if let Some((from, slot, check)) = base {
+            let through = self.throughs[slot];
+            let held = |index: &usize| {
+                let contents = &self.cells[*index];
+                contents[..contents.partition_point(|content| *content <= through)].last().copied()
+            };
+            let contents: Option<Vec<_>> = from.iter().map(held).collect();
+            let sound = contents.is_some_and(|held| checksum(held.into_iter().map(ContentNumber)) == check);
+            if !sound {
+                return (!superseded && self.is_newest(cells, content)).then_some(true);
+            }
+        }
+        for index in cells {
+            if let Err(place) = self.cells[*index].binary_search(&content) {
+                self.cells[*index].insert(place, content);
+            }
+        }
+        (!superseded).then_some(false)
+    }
+
+    /// Whether some of the cells show less than `content`.
+    fn is_newest(&self, cells: &[usize], content: u64) -> bool {
+        cells.iter().any(|index| self.cells[*index].last().is_none_or(|newest| *newest < content))
+    }
+}

@@ -1,6 +1,8 @@
 //! What has been said on one connection, and whether it may be said: holds both sides to the specification, packet by
 //! packet, with nothing to go by but the wire, the sources' ticks and the client's picture.
 
+mod bases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,13 +13,13 @@ use lfp::scan::Picture;
 use lfp::time::Instant;
 use lfp::units::{ContentNumber, Epoch, PacketNumber};
 use lfp_proto::frame::{
-    Ack, Digest, DigestReply, Frame, Hold, Mark, Pixels, Refusal, Surface, SurfaceState, Verdict,
+    Ack, Digest, DigestReply, Frame, Mark, Pixels, Refusal, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::packet::{Kind, View};
 use lfp_proto::record::{Base, Record};
 
 use crate::epoch::EpochLedger;
-use crate::held::{Holds, Throughs};
+use crate::held::{Came, Holds, Throughs};
 use crate::totals::Totals;
 use crate::truth::{Truth, cell_equals, cell_is, checksum};
 
@@ -60,6 +62,12 @@ pub(crate) struct Ledger {
     ack_checked: BTreeSet<u64>,
     /// When the ack of what came to the client is due.
     ack_due: Option<Instant>,
+    /// Somebody has changed what comes: what the client does with it follows from nothing that is known here.
+    tampered: bool,
+    /// The epoch that the client has heard of.
+    heard: Epoch,
+    /// Of the records with a base that came, by packet and index: whether they had to be refused for it.
+    unbased: BTreeMap<(u64, u16), bool>,
     /// When each side last said something.
     down_at: Instant,
     up_at: Instant,
@@ -127,6 +135,9 @@ impl Ledger {
             refused: BTreeSet::new(),
             ack_checked: BTreeSet::new(),
             ack_due: None,
+            tampered: false,
+            heard: Epoch(0),
+            unbased: BTreeMap::new(),
             down_at: Instant::ZERO,
             up_at: Instant::ZERO,
             contents: (Epoch(0), Vec::new()),
@@ -208,13 +219,6 @@ impl Ledger {
         self.sent.insert(number.0, sent);
     }
 
-    fn on_hold(&mut self, number: PacketNumber, hold: &Hold, sent: &mut Sent, totals: &mut Totals) {
-        assert_eq!(hold.epoch, self.epoch, "LFP-10.3: references are of the newest epoch");
-        let epoch = self.epochs.get_mut(&hold.epoch.0).expect("SURFACE precedes HOLD");
-        totals.one(if epoch.holds.on_hold(hold, number) { "holds" } else { "holds repeated" });
-        sent.holds.push((hold.slot, hold.through(number).map_or(0, |through| through.0)));
-    }
-
     fn on_surface(&mut self, surface: &Surface<'_>, sent: &mut Sent, totals: &mut Totals) {
         assert!(
             surface.epoch >= self.epoch,
@@ -240,9 +244,9 @@ impl Ledger {
         }
         let cells = vec![Vec::new(); size.grid().cells()];
         let (poisoned, blurred) = (BTreeSet::new(), BTreeMap::new());
-        let holds = Holds::new(self.references);
-        let epoch = EpochLedger { size, cells, confirmed: false, poisoned, blurred, holds };
-        self.epochs.insert(surface.epoch.0, epoch);
+        let (holds, came) = (Holds::new(self.references), Came::new(cells.len()));
+        let ledger = EpochLedger { size, cells, confirmed: false, poisoned, blurred, holds, came };
+        self.epochs.insert(surface.epoch.0, ledger);
     }
 
     fn on_pixels(
@@ -340,6 +344,7 @@ impl Ledger {
         &mut self,
         view: &View<'_>,
         poisoned: Option<(Epoch, CellRect, ContentNumber)>,
+        tampered: bool,
     ) {
         let Ok(frames) = view.frames().collect::<Result<Vec<_>, _>>() else { return };
         let number = view.number(PacketNumber(self.down_largest)).0;
@@ -365,6 +370,7 @@ impl Ledger {
             }
         }
         self.delivered.insert(number, Delivered { records });
+        self.tampered |= tampered;
         if let Some((epoch, cells, content)) = poisoned {
             if let Some(epoch) = self.epochs.get_mut(&epoch.0) {
                 let cells = cells.indices(epoch.size.grid());
@@ -375,6 +381,7 @@ impl Ledger {
 
     /// The client has taken the packet that came, rather than dropped it as known or too old.
     pub(crate) fn on_down_taken(&mut self, now: Instant, view: &View<'_>) {
+        self.follow_bases(view);
         let closes = view.frames().any(|frame| matches!(frame, Ok(Frame::Close(_))));
         self.open &= !closes;
         if view.frames().all(|frame| frame.is_ok())
@@ -428,6 +435,7 @@ impl Ledger {
         for refused in &ack.refused {
             for (index, reason) in &refused.records {
                 if self.refused.insert((refused.packet.0, *index)) {
+                    self.assert_bases(refused.packet.0, *index, Some(*reason));
                     totals.one(&format!("refused: {}", refusal_name(*reason)));
                     let part = self
                         .delivered
@@ -450,6 +458,9 @@ impl Ledger {
                 let delivered =
                     delivered.unwrap_or_else(|| panic!("LFP-9.1: packet {number} is acked and never came"));
                 for (index, part) in (0..).zip(&delivered.records) {
+                    if !self.refused.contains(&(number, index)) {
+                        self.assert_bases(number, index, None);
+                    }
                     let settled = self.refused.contains(&(number, index)) || is_applied(part, shown);
                     assert!(
                         settled,
@@ -488,22 +499,6 @@ impl Ledger {
                             epoch.confirmed = true;
                         }
                     }
-                }
-            }
-        }
-    }
-
-    /// The server is told what was refused.
-    fn on_refusals_delivered(&mut self, ack: &Ack) {
-        for refused in &ack.refused {
-            let Some(came) = self.delivered.get(&refused.packet.0) else { continue };
-            for (index, _) in &refused.records {
-                let Some(part) = came.records.get(usize::from(*index)) else { continue };
-                let epoch = self.epochs.get_mut(&part.epoch.0);
-                let Some((epoch, content)) = epoch.zip(part.content) else { continue };
-                let grid = epoch.size.grid();
-                if grid.contains(part.cells) {
-                    epoch.holds.refused.extend(part.cells.indices(grid).map(|cell| (cell, content.0)));
                 }
             }
         }

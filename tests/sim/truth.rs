@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lfp::geometry::{CellRect, Size};
+use lfp::geometry::{CellRect, Grid, Size};
 use lfp::scan::{Picture, Tick, TickState};
 use lfp::units::Epoch;
 use lfp_proto::technique::lossy;
@@ -55,6 +55,16 @@ impl Truth {
     /// The picture after the tick with a number.
     pub(crate) fn picture(&self, number: u64) -> Option<&Picture> {
         picture_of(self.tick(number)?)
+    }
+
+    /// Whether the cell with row-major `index` looks the same in two ticks.
+    pub(crate) fn same_cell(&self, one: u64, other: u64, grid: Grid, index: usize) -> bool {
+        let columns = usize::from(grid.columns);
+        let tile = |number| {
+            self.picture(number)
+                .map(|picture| picture.tile((index % columns) as u16, (index / columns) as u16))
+        };
+        tile(one).is_some() && tile(one) == tile(other)
     }
 
     /// The newest tick of `epoch` after which `cells` had exactly these pixels.

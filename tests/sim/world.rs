@@ -389,10 +389,10 @@ impl World {
     fn deliver(&mut self, index: usize, mut bytes: Vec<u8>) {
         let peer = &mut self.peers[index];
         let Some(client) = &mut peer.client else { return };
-        let mut poisoned = None;
+        let (mut poisoned, mut changed) = (None, false);
         if peer.tamper != Share::ZERO && peer.random.chance(peer.tamper) {
             if let Some(tampered) = tamper(&bytes, &mut peer.random) {
-                (bytes, poisoned) = (tampered.bytes, tampered.poisoned);
+                (bytes, poisoned, changed) = (tampered.bytes, tampered.poisoned, true);
                 self.totals.one("records tampered with");
             }
         }
@@ -402,7 +402,7 @@ impl World {
         let view = view.filter(|view| view.connection() == peer.connection && view.kind() == Kind::Data);
         let ledger = self.ledgers.get_mut(&peer.connection.0).expect("every client has one");
         if let Some(view) = view.as_ref().filter(|_| established) {
-            ledger.on_down_delivered(view, poisoned);
+            ledger.on_down_delivered(view, poisoned, changed);
         }
         client.handle_datagram(self.now, &bytes);
         let Some(view) = view.filter(|_| established) else { return };

@@ -1,0 +1,77 @@
+//! What is said of references, and which records may be refused for them.
+
+use lfp::units::PacketNumber;
+use lfp_proto::frame::{Ack, Frame, Hold, Refusal};
+use lfp_proto::packet::View;
+
+use super::{Ledger, Sent};
+use crate::totals::Totals;
+
+impl Ledger {
+    /// The server sends HOLD.
+    pub(super) fn on_hold(
+        &mut self,
+        number: PacketNumber,
+        hold: &Hold,
+        sent: &mut Sent,
+        totals: &mut Totals,
+    ) {
+        assert_eq!(hold.epoch, self.epoch, "LFP-10.3: references are of the newest epoch");
+        let epoch = self.epochs.get_mut(&hold.epoch.0).expect("SURFACE precedes HOLD");
+        totals.one(if epoch.holds.on_hold(hold, number) { "holds" } else { "holds repeated" });
+        sent.holds.push((hold.slot, hold.through(number).map_or(0, |through| through.0)));
+    }
+
+    /// Takes note of what the client has from now on to build on, and of the records that it has to refuse.
+    pub(super) fn follow_bases(&mut self, view: &View<'_>) {
+        let Ok(frames) = view.frames().collect::<Result<Vec<_>, _>>() else { return };
+        let (number, mut index) = (view.number(PacketNumber(self.down_largest)), 0);
+        for frame in &frames {
+            match frame {
+                Frame::Surface(surface) => self.heard = self.heard.max(surface.epoch),
+                Frame::Hold(hold) if hold.epoch == self.heard => {
+                    let epoch = self.epochs.get_mut(&hold.epoch.0).expect("it was announced");
+                    epoch.came.on_hold(hold.slot, hold.through(number).map_or(0, |through| through.0));
+                }
+                Frame::Pixels(pixels) => {
+                    for record in pixels.records() {
+                        let epoch = self.epochs.get_mut(&pixels.epoch.0).filter(|_| !self.tampered);
+                        let epoch = epoch.filter(|_| pixels.epoch == self.heard);
+                        if let Some(refused) = epoch.and_then(|epoch| epoch.on_taken(&record, number)) {
+                            self.unbased.insert((number.0, index), refused);
+                        }
+                        index += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// LFP-8.1 to LFP-8.3: exactly those records are refused for their base whose base is not there.
+    pub(super) fn assert_bases(&self, number: u64, index: u16, refused: Option<Refusal>) {
+        let expected = self.unbased.get(&(number, index)).filter(|_| !self.tampered);
+        let Some(expected) = expected else { return };
+        assert_eq!(
+            *expected,
+            refused == Some(Refusal::Base),
+            "LFP-8.1: record {index} of packet {number} is refused for its base if that is missing: {refused:?}"
+        );
+    }
+
+    /// The server is told what was refused.
+    pub(super) fn on_refusals_delivered(&mut self, ack: &Ack) {
+        for refused in &ack.refused {
+            let Some(came) = self.delivered.get(&refused.packet.0) else { continue };
+            for (index, _) in &refused.records {
+                let Some(part) = came.records.get(usize::from(*index)) else { continue };
+                let epoch = self.epochs.get_mut(&part.epoch.0);
+                let Some((epoch, content)) = epoch.zip(part.content) else { continue };
+                let grid = epoch.size.grid();
+                if grid.contains(part.cells) {
+                    epoch.holds.refused.extend(part.cells.indices(grid).map(|cell| (cell, content.0)));
+                }
+            }
+        }
+    }
+}
