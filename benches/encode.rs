@@ -21,7 +21,8 @@ use lfp::hypervisor::{SourceId, SourceSpec, open_local};
 use lfp::logic::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
-use lfp_proto::technique::{self, Technique, decoders};
+use lfp_proto::technique::base::{BaseView, Vector};
+use lfp_proto::technique::{self, Technique, decoders, scan};
 
 /// Datagram payloads, and what of each a record may take.
 const DATAGRAMS: [(usize, usize); 2] = [(1_200, 1_120), (8_900, 8_820)];
@@ -213,6 +214,46 @@ fn decode(criterion: &mut Criterion, first: &First, technique: Technique, record
     group.finish();
 }
 
+/// What a pixel scan of a few pixels costs, on a base that has the others: a caret in a cell, and one in 32 pixels of a
+/// whole block of cells.
+fn pixel_scan(criterion: &mut Criterion) {
+    let first = &firsts()[0];
+    let size = first.picture().size;
+    for (name, side, step) in [("caret", 1, 16), ("block", 16, 32)] {
+        let cells = CellRect { x: 16, y: 16, width: side, height: side };
+        let area = size.clip(cells);
+        let (mut screen, mut old) = (Vec::new(), Vec::new());
+        first.picture().read(first.picture().size.grid().rect(), &mut screen);
+        first.picture().read(cells, &mut old);
+        let mut new = old.clone();
+        new.iter_mut().step_by(step).for_each(|pixel| *pixel ^= 0x00ff_ffff);
+        let (mut encoder, mut payload) = (scan::Encoder::default(), Vec::new());
+        let mut group = criterion.benchmark_group("technique/encode");
+        group.throughput(Throughput::Elements(old.len() as u64));
+        group.bench_function(BenchmarkId::new("pixel scan", name), |b| {
+            b.iter(|| {
+                payload.clear();
+                let most = old.len() / 8;
+                let few = scan::changed(&new, &old, most) <= most;
+                few && encoder.encode(&new, &old, Vector::default(), 60_000, &mut payload)
+            });
+        });
+        group.finish();
+        println!("pixel scan, {name}: {} pixels, {} bytes of payload", old.len(), payload.len());
+        let view = BaseView { pixels: &screen, stride: size.width.into(), size, area };
+        let (mut scratch, mut out) = (technique::Scratch::default(), Vec::new());
+        let mut group = criterion.benchmark_group("technique/decode");
+        group.throughput(Throughput::Elements(old.len() as u64));
+        group.bench_function(BenchmarkId::new("pixel scan", name), |b| {
+            b.iter(|| {
+                let technique = Technique::PixelScan;
+                technique::decode(technique, &payload, area, Some(view), &mut scratch, &mut out)
+            });
+        });
+        group.finish();
+    }
+}
+
 /// A few cells, as when somebody types.
 fn small_change(criterion: &mut Criterion) {
     let first = &firsts()[0];
@@ -256,7 +297,7 @@ fn digest(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, techniques, first_picture, small_change, digest);
+criterion_group!(benches, techniques, pixel_scan, first_picture, small_change, digest);
 
 fn main() {
     benches();

@@ -95,6 +95,8 @@ impl Applier {
             Technique::Colour => PixelRect { x: 0, y: 0, width: 1, height: 1 },
             Technique::Raw
             | Technique::Bitmap
+            | Technique::PixelScan
+            | Technique::Trixel
             | Technique::Lossy
             | Technique::Copy
             | Technique::Dictionary => size.clip(record.cells),

@@ -13,6 +13,7 @@
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Once, OnceLock};
@@ -147,6 +148,23 @@ impl Mapping {
         self.sweep_at(Level::chosen(), surface, shadow, changed)
     }
 
+    /// [`Mapping::sweep`] of some rows of cells.
+    ///
+    /// # Errors
+    /// As [`Mapping::sweep`].
+    ///
+    /// # Panics
+    /// As [`Mapping::sweep`], and if `rows` are not all of the surface's.
+    pub fn sweep_rows(
+        &self,
+        surface: &Surface,
+        rows: Range<usize>,
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<(), MappingError> {
+        self.sweep_rows_at(Level::chosen(), surface, rows, shadow, changed)
+    }
+
     /// [`Mapping::sweep`] with the instructions of `level`, or of the highest level that the CPU has.
     ///
     /// # Errors
@@ -161,7 +179,20 @@ impl Mapping {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<(), MappingError> {
+        let rows = 0..usize::from(surface.size.grid().rows);
+        self.sweep_rows_at(level, surface, rows, shadow, changed)
+    }
+
+    fn sweep_rows_at(
+        &self,
+        level: Level,
+        surface: &Surface,
+        rows: Range<usize>,
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<(), MappingError> {
         let grid = surface.size.grid();
+        assert!(rows.end <= usize::from(grid.rows), "rows {rows:?} of {grid:?}");
         assert_eq!(changed.grid(), grid, "cells of another surface");
         assert_eq!(shadow.len(), surface.shadow_bytes(), "shadow of another surface");
         let length = self.length()?;
@@ -172,7 +203,7 @@ impl Mapping {
         let level = level.min(Level::detected());
         let (stride, row_bytes) = (surface.stride_bytes as usize, surface.row_bytes());
         let cell_rows = shadow.chunks_mut(row_bytes * usize::from(CELL));
-        for (row_of_cells, shadow) in cell_rows.enumerate() {
+        for (row_of_cells, shadow) in cell_rows.enumerate().take(rows.end).skip(rows.start) {
             let mut columns = Columns::default();
             let first = surface.offset_bytes as usize + row_of_cells * usize::from(CELL) * stride;
             for (row, shadow) in shadow.chunks_exact_mut(row_bytes).enumerate() {

@@ -75,9 +75,12 @@ pub trait Source: Send {
     /// What the source shows at `now`. Called before every scan; cheap, never blocks.
     fn view(&mut self, now: Instant) -> View;
 
+    /// The next [`Source::sweep`] gets a shadow that holds nothing of what was swept before.
+    fn restart(&mut self) {}
+
     /// Compares the pixels of `surface` (as the last [`Source::view`] said) with `shadow`, the source's own
     /// bytes as of the last scan, rows without padding; copies what differs and adds each changed cell to
-    /// `changed`. Every source byte is read once.
+    /// `changed`. Every source byte is read at most once; what the source knows to be unchanged since the last sweep need not be.
     ///
     /// # Errors
     /// If the pixels cannot be read any more; the next [`Source::view`] says what became of the source.

@@ -43,6 +43,10 @@ impl Source for Alone {
         self.source.view(now)
     }
 
+    fn restart(&mut self) {
+        self.source.restart();
+    }
+
     fn sweep(
         &mut self,
         surface: &Surface,

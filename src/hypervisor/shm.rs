@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use lfp_proto::frame::SurfaceState;
 use lfp_proto::shm::{
-    FIELDS_BYTES, HEADER_BYTES, HEARTBEAT_OFFSET, Header, HeaderError, MAGIC, PAINTER_SILENCE,
-    SEQUENCE_OFFSET, State,
+    Damage, FIELDS_BYTES, HEADER_BYTES, HEARTBEAT_OFFSET, Header, HeaderError, MAGIC, PAINTER_SILENCE,
+    SEQUENCE_OFFSET, State, damage_since,
 };
 
 use super::lookup::Kept;
 use super::mapping::{Mapping, MappingError};
 use super::{Source, SourceError, Surface, View};
 use crate::geometry::CellSet;
-use crate::limits::CAPTURE_ATTEMPTS;
+use crate::limits::{CAPTURE_ATTEMPTS, CELL};
 use crate::pixel::PixelFormat;
 use crate::time::Instant;
 
@@ -31,6 +31,19 @@ struct Open {
     /// Sequence and heartbeat, and when they last moved.
     pulse: (u64, u64),
     heard: Instant,
+    /// What the last sweep took, if the next can build on it.
+    swept: Option<Swept>,
+    /// Rows of cells that were painted since.
+    painted: Vec<bool>,
+}
+
+/// A capture that is whole.
+#[derive(Clone, Copy, Debug)]
+struct Swept {
+    surface: Surface,
+    sequence: u64,
+    /// Rectangles that the damage ring had seen.
+    damage_count: u64,
 }
 
 impl ShmSource {
@@ -48,7 +61,7 @@ impl Source for ShmSource {
             kept.reopen();
         }
         kept.look(now, |file| match Mapping::of_file(file) {
-            Ok(mapping) => Ok(Open { mapping, header: None, pulse: (0, 0), heard: now }),
+            Ok(mapping) => Ok(Open::new(mapping, now)),
             // A painter that is just making it.
             Err(MappingError::Empty) => Err((SurfaceState::Connecting, "has no header yet".to_owned())),
             Err(error) => Err((SurfaceState::Faulty, error.to_string())),
@@ -61,6 +74,12 @@ impl Source for ShmSource {
         }
     }
 
+    fn restart(&mut self) {
+        if let Some(open) = self.0.open_mut() {
+            open.swept = None;
+        }
+    }
+
     fn sweep(
         &mut self,
         surface: &Surface,
@@ -68,12 +87,16 @@ impl Source for ShmSource {
         changed: &mut CellSet,
     ) -> Result<(), SourceError> {
         let Self(kept) = self;
-        let Some(open) = kept.open() else { return Err(kept.lost(None)) };
+        let Some(open) = kept.open_mut() else { return Err(kept.lost(None)) };
         open.capture(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)))?
     }
 }
 
 impl Open {
+    const fn new(mapping: Mapping, now: Instant) -> Self {
+        Self { mapping, header: None, pulse: (0, 0), heard: now, swept: None, painted: Vec::new() }
+    }
+
     /// The surface, or the state and text of a dark view.
     fn view(&mut self, now: Instant) -> Result<Result<Surface, (SurfaceState, String)>, MappingError> {
         let length = self.mapping.length()?;
@@ -141,9 +164,9 @@ impl Open {
         Ok(Ok(None))
     }
 
-    /// One untorn capture; the outer error means that the memory is gone.
+    /// One untorn capture of what was painted since the last; the outer error means that the memory is gone.
     fn capture(
-        &self,
+        &mut self,
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
@@ -155,15 +178,48 @@ impl Open {
                 // The mode has changed since it was viewed; the next view says to what.
                 return torn;
             }
-            self.mapping.sweep(surface, shadow, changed)?;
+            let last = self.swept.filter(|swept| swept.surface == *surface);
+            if last.is_some_and(|swept| swept.sequence == header.sequence) {
+                return Ok(Ok(()));
+            }
+            self.mark_painted(surface, last)?;
+            let mut next = 0;
+            while let Some(first) = self.painted[next..].iter().position(|painted| *painted) {
+                let start = next + first;
+                let rows = self.painted[start..].iter().take_while(|painted| **painted).count();
+                self.mapping.sweep_rows(surface, start..start + rows, shadow, changed)?;
+                next = start + rows;
+            }
             if self.mapping.sequence(SEQUENCE_OFFSET)? == header.sequence {
+                let Header { sequence, damage_count, .. } = header;
+                self.swept = Some(Swept { surface: *surface, sequence, damage_count });
                 return Ok(Ok(()));
             }
         }
         torn
     }
+
+    /// Fills in which rows of cells were painted since `last`: all of them, if the damage ring does not tell.
+    fn mark_painted(&mut self, surface: &Surface, last: Option<Swept>) -> Result<(), MappingError> {
+        self.painted.clear();
+        self.painted.resize(usize::from(surface.size.grid().rows), last.is_none());
+        let Some(last) = last else { return Ok(()) };
+        let mut header = [0; HEADER_BYTES];
+        self.mapping.copy_out(0, &mut header)?;
+        let Some(damage) = damage_since(&header, last.damage_count) else {
+            self.painted.fill(true);
+            return Ok(());
+        };
+        for Damage { rect, .. } in damage {
+            let (first, end) = (usize::from(rect.y), usize::from(rect.y) + usize::from(rect.height));
+            let rows = first / SIDE..end.div_ceil(SIDE).min(self.painted.len());
+            self.painted.get_mut(rows).into_iter().flatten().for_each(|painted| *painted = true);
+        }
+        Ok(())
+    }
 }
 
+const SIDE: usize = CELL as usize;
 const SILENCE_MS: u128 = PAINTER_SILENCE.as_millis();
 
 /// The surface that a header with a picture claims, if it lies inside `length` bytes.

@@ -349,7 +349,7 @@ impl Job<'_> {
     /// Makes records of all that is wanted, block by block, until there is enough.
     fn cover_rest(&mut self) {
         let grid = self.wanted.grid();
-        let builds = self.request.profile.decoders & Technique::Dictionary.bit() != 0;
+        let builds = self.learns() || record::decodes(self.request.profile, Technique::PixelScan);
         let base = self.request.base.clone().filter(|base| builds && base.picture.size == self.picture.size);
         let mut classes = match base.as_deref() {
             Some(base) => ways::divide(base, self.picture, self.wanted, self.ways),
@@ -414,15 +414,19 @@ impl Job<'_> {
         }
         class.intersect(self.wanted);
         let Some(bounds) = region::bounds(class, area) else { return };
-        let base =
-            way.and_then(|(base, vector)| Some((base, ways::place(base, self.picture, bounds, vector)?)));
+        let base = way.and_then(|(base, vector)| {
+            Some((base, ways::place(base, self.picture, bounds, vector, self.learns())?))
+        });
         let dense = match base {
             // What lies between costs next to nothing, but for what moves.
             Some(_) => region::holds_half(class, bounds) && !self.brings_lossy(bounds, class),
             None => region::holds_all(class, bounds),
         };
-        if dense && (bounds.cells() == 1 || self.may_fit(bounds)) && self.attempt(bounds, Manner::Exact(base))
-        {
+        let tried =
+            dense && (base.is_some() || self.may_fit(bounds)) && self.attempt(bounds, Manner::Exact(base));
+        // Too much is not as in the base for a client that learns nothing from it.
+        let without = || base.is_some() && !self.learns() && region::holds_all(class, bounds);
+        if tried || without() && self.may_fit(bounds) && self.attempt(bounds, Manner::Exact(None)) {
             // A record may hold just the first rows.
             return self.cover(bounds, class, way);
         }
@@ -440,17 +444,22 @@ impl Job<'_> {
             && bounds.indices(class.grid()).any(|index| lossy.contains(index) && !class.contains(index))
     }
 
-    /// Whether `cells` are likely enough to fit one record to be tried.
+    /// Whether the client decodes the dictionary, which makes something of any base.
+    fn learns(&self) -> bool {
+        record::decodes(self.request.profile, Technique::Dictionary)
+    }
+
+    /// Whether `cells` are likely enough to fit one record, or their first rows are, to be tried.
     fn may_fit(&self, cells: CellRect) -> bool {
         let profile = self.request.profile;
-        if profile.decoders & Technique::Dictionary.bit() != 0 {
+        if cells.cells() == 1 || self.learns() || record::decodes(profile, Technique::Trixel) {
             return true;
         }
         let payload_max = record::payload_max(profile);
-        if profile.decoders & Technique::Bitmap.bit() == 0 {
+        if !record::decodes(profile, Technique::Bitmap) {
             return cells.cells() * CELL_PIXELS / 4 * raw::PIXEL_LEN <= payload_max;
         }
-        estimate(self.picture, cells) <= payload_max
+        record::estimate(self.picture, cells) <= payload_max
     }
 
     /// Makes a record of `cells`, or of their first rows, in a manner; says whether it could.
@@ -473,20 +482,6 @@ impl Job<'_> {
         self.push(EncodedRecord { technique, context, cells, payload, base: used });
         true
     }
-}
-
-/// Bytes that a bitmap of `cells` will take, roughly: of recorded desktops half take between 1.3 and 3 bytes for
-/// each pixel that its neighbours do not foretell. It errs to the low side, since a rectangle that is tried in
-/// vain costs time once, and one that is split in vain costs bytes. It knows nothing but the pixels, so that
-/// all sessions arrive at the same rectangles.
-fn estimate(picture: &Picture, cells: CellRect) -> usize {
-    let columns = usize::from(cells.x)..usize::from(cells.x + cells.width);
-    let detail: usize = picture
-        .cell_rows(cells)
-        .flat_map(|row| row.detail[columns.clone()].iter())
-        .map(|detail| usize::from(*detail))
-        .sum();
-    40 + cells.cells() + detail * 3 / 2
 }
 
 /// The aligned blocks that cover `grid`, row by row.

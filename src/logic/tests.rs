@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::base::Base;
 use super::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
 use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet, Size};
@@ -11,7 +12,8 @@ use crate::scan::fake::Rng;
 use crate::scan::{Contexts, Delta, Picture, Tick, TickState};
 use crate::time::Instant;
 use crate::units::Epoch;
-use lfp_proto::record::{Base, Context, Record};
+use lfp_proto::record::{Base as WireBase, Context, Record};
+use lfp_proto::technique::base::BaseView;
 use lfp_proto::technique::{Scratch, Technique, decode, decoders};
 
 const SIZES: [(u16, u16); 6] = [(1, 1), (16, 16), (37, 17), (300, 259), (640, 33), (257, 512)];
@@ -121,7 +123,7 @@ fn check(request: &EncodeRequest, encoded: &Encoded, tick: &Tick) {
         );
         let longest = Record {
             age: u64::MAX,
-            base: Base::None,
+            base: WireBase::None,
             ..Record::new(record.technique, record.context, record.cells, &record.payload)
         };
         assert!(longest.encoded_len() <= request.profile.record_max, "{} bytes", longest.encoded_len());
@@ -173,7 +175,16 @@ fn only_what_the_client_decodes_is_sent() {
     let tick = tick(&picture((200, 120), Content::Mixed, 3), 1);
     let encoder = Encoder::default();
     let (colour, raw, bitmap) = (Technique::Colour.bit(), Technique::Raw.bit(), Technique::Bitmap.bit());
-    for decoders in [raw, raw | colour, raw | bitmap, raw | colour | bitmap] {
+    let trixel = Technique::Trixel.bit();
+    for decoders in [
+        raw,
+        raw | colour,
+        raw | bitmap,
+        raw | colour | bitmap,
+        trixel | raw,
+        trixel | bitmap | raw,
+        trixel | bitmap,
+    ] {
         for record_max in [1_100, 8_800] {
             let mut request = request(CellSet::full(Size { width: 200, height: 120 }.grid()));
             request.profile = Profile { decoders, record_max, ..request.profile };
@@ -184,6 +195,73 @@ fn only_what_the_client_decodes_is_sent() {
     hopeless.profile.decoders = 0;
     let encoded = encoder.encode(&hopeless, &tick);
     assert!(encoded.records.is_empty() && encoded.left == hopeless.cells);
+}
+
+/// Clients without the dictionary.
+fn simple(cells: CellSet) -> EncodeRequest {
+    let mut request = request(cells);
+    request.profile.decoders &= !Technique::Dictionary.bit();
+    request
+}
+
+#[test]
+fn simple_clients_get_text_in_trixels_whose_cut_rows_are_found_again() {
+    let tick = tick(&picture((640, 480), Content::Text, 21), 1);
+    let encoder = Encoder::default();
+    let all = simple(CellSet::full(Size { width: 640, height: 480 }.grid()));
+    let records = encode_all(&encoder, all.clone(), &tick);
+    let records: Vec<_> = records.iter().flat_map(|answer| &answer.records).collect();
+    assert!(records.iter().all(|record| record.technique == Technique::Trixel));
+    let trials = encoder.counters().trials;
+    for record in &records {
+        let mut alone = simple(CellSet::new(all.cells.grid()));
+        for index in record.cells.indices(all.cells.grid()) {
+            alone.cells.insert(index);
+        }
+        let fresh = payloads(&encode_all(&Encoder::default(), alone.clone(), &tick));
+        let found = payloads(&encode_all(&encoder, alone, &tick));
+        assert!(fresh == found && found == [(record.cells, record.technique, Arc::clone(&record.payload))]);
+    }
+    assert_eq!(encoder.counters().trials, trials, "all of it is in the cache");
+}
+
+#[test]
+fn a_caret_is_a_pixel_scan_for_simple_clients() {
+    let old = picture((640, 480), Content::Mixed, 22);
+    let grid = old.size.grid();
+    let base = Arc::new(Base::new(1, 3, old.clone(), CellSet::full(grid)));
+    let mut new = old.clone();
+    let (x, y) = (7, 3);
+    let mut tile = old.tile(x, y).to_owned();
+    tile.iter_mut().skip(2).step_by(16).for_each(|pixel| *pixel ^= 0x00ff_ffff);
+    new.put(x, y, Arc::new(tile), 2);
+    let mut request = simple(CellSet::new(grid));
+    request.cells.insert(grid.index(x, y));
+    request.base = Some(base);
+    let encoded = Encoder::default().encode(&request, &tick(&new, 2));
+    let [record] = &encoded.records[..] else { panic!("{:?}", encoded.records) };
+    assert_eq!((record.technique, record.cells.cells()), (Technique::PixelScan, 1));
+    assert_eq!(record.base.map(|used| (used.slot, used.generation, used.cells)), Some((1, 3, record.cells)));
+    let (mut screen, mut pixels, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+    old.read(grid.rect(), &mut screen);
+    new.read(record.cells, &mut expected);
+    let area = old.size.clip(record.cells);
+    let view = BaseView { pixels: &screen, stride: 640, size: old.size, area };
+    decode(record.technique, &record.payload, area, Some(view), &mut Scratch::default(), &mut pixels)
+        .unwrap();
+    assert!(pixels == expected);
+
+    // As much is new as old: what does not build on the base is smaller.
+    let mut cells = CellSet::new(grid);
+    cells.insert(grid.index(x, y));
+    paint(&mut new, &cells, Content::Noise, 5, 3);
+    let encoded = Encoder::default().encode(&request, &tick(&new, 3));
+    assert!(encoded.records.iter().all(|record| record.base.is_none()) && encoded.left.is_empty());
+    // Where the base is not trusted, none builds on it.
+    let trusted = CellSet::new(grid);
+    request.base = Some(Arc::new(Base::new(1, 3, old, trusted)));
+    let encoded = Encoder::default().encode(&request, &tick(&new, 3));
+    assert!(encoded.records.iter().all(|record| record.base.is_none()) && encoded.left.is_empty());
 }
 
 #[test]

@@ -59,11 +59,19 @@ pub(super) fn divide(base: &Base, picture: &Picture, wanted: &CellSet, vectors: 
     classes
 }
 
-/// Where the base of a record of `cells` lies, with the rows around it that can be learnt from, if all of it is trusted.
-pub(super) fn place(base: &Base, picture: &Picture, cells: CellRect, vector: Vector) -> Option<Place> {
+/// Where the base of a record of `cells` lies, if all of it is trusted; for one that `learns`, with the rows around it
+/// that can be learnt from.
+pub(super) fn place(
+    base: &Base,
+    picture: &Picture,
+    cells: CellRect,
+    vector: Vector,
+    learns: bool,
+) -> Option<Place> {
     let area = picture.size.clip(cells);
     let trusted = |place: &Place| {
         place.source(area, picture.size).is_some_and(|source| base.trusts(source.cells_touched()))
     };
-    [1, 0].into_iter().map(|rows| Place { vector, above: rows, below: rows }).find(trusted)
+    let around = if learns { &[1, 0][..] } else { &[0] };
+    around.iter().map(|&rows| Place { vector, above: rows, below: rows }).find(trusted)
 }

@@ -84,6 +84,7 @@ mod tests {
         let since = raw(&tallies).zip(raw(&earlier)).map(|(now, then)| now.since(then));
         assert_eq!(since, Some(Tally { records: 1, cells: 1, bytes: 10 }));
         let contexts: [(Context, u64); 2] = [(Context::Unknown, 1), (Context::Flat, 3)];
-        assert!(tallies.by_context().map(|(context, tally)| (context, tally.records)).eq(contexts));
+        let counted = tallies.by_context().map(|(context, tally)| (context, tally.records));
+        assert!(counted.filter(|(_, records)| *records > 0).eq(contexts));
     }
 }

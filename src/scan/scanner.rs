@@ -139,7 +139,10 @@ impl Scanner {
         }
         let live = match &mut self.live {
             Some(live) if live.surface == *surface => live,
-            live => live.insert(Live::new(*surface, self.number)),
+            live => {
+                self.source.restart();
+                live.insert(Live::new(*surface, self.number))
+            }
         };
         match self.source.sweep(&live.surface, &mut live.shadow, &mut live.changed) {
             Ok(()) => live.lost = false,

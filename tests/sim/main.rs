@@ -54,6 +54,8 @@ const REQUIRED: &[&str] = &[
     "records: bitmap",
     "records: dictionary",
     "records: raw",
+    "records: trixel",
+    "records: pixel scan",
     "records: copy",
     "records: lossy bitmap",
     "holds",

@@ -62,12 +62,13 @@ fn build(random: &mut Random, trace: bool) -> World {
     let peers: Vec<_> = (0..random.between(1, 3) as usize)
         .map(|index| {
             let source = random.below(count as u64) as usize;
+            let simple = decoders() & !Technique::Dictionary.bit();
             let config = Config {
                 service: source.to_string(),
                 datagram_size: pick(random, &[1_100, 1_200, 1_472, 4_000, 8_900]),
                 receive_buffer: pick(random, &[1_000, 16_384, 65_536, 262_144]),
                 refresh_hz: pick(random, &[10, 30, 60]),
-                decoders: pick(random, &[decoders(), decoders(), decoders() & !Technique::Dictionary.bit()]),
+                decoders: pick(random, &[decoders(), decoders(), simple, simple & !Technique::Trixel.bit()]),
                 references: pick(random, &[0, 1, 2, 2, 2]),
                 ..Config::default()
             };

@@ -52,6 +52,7 @@ fn is_dark(view: &View, expected: SurfaceState, part: &str) -> bool {
 fn capture(source: &mut ShmSource, surface: &Surface) -> Result<(Vec<u8>, CellSet), SourceError> {
     let mut changed = CellSet::new(surface.size.grid());
     let mut shadow = vec![0; surface.shadow_bytes()];
+    source.restart();
     source.sweep(surface, &mut shadow, &mut changed).map(|()| (shadow, changed))
 }
 
@@ -228,4 +229,44 @@ fn a_capture_is_never_torn() {
     stop.store(true, Ordering::SeqCst);
     thread.join().expect("the painter ended");
     assert!(whole_captures > 0, "{whole_captures} captures, {torn} torn");
+}
+
+#[test]
+fn what_was_not_painted_is_not_read_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("screen");
+    let (file, mut painter) = paint(&path, size(100, 100), 0);
+    let mut source = ShmSource::new(path);
+    let surface = live(&source.view(at(0)));
+    let (mut shadow, grid) = (vec![0; surface.shadow_bytes()], surface.size.grid());
+    let mut sweep = |source: &mut ShmSource| {
+        let mut changed = CellSet::new(grid);
+        source.view(at(1));
+        source.sweep(&surface, &mut shadow, &mut changed).expect("swept");
+        changed.iter().collect::<Vec<_>>()
+    };
+    assert!(sweep(&mut source).is_empty(), "it is black");
+    // Behind the painter's back: no reader need look.
+    file.write_at(&[1; 4], HEADER_BYTES as u64).expect("written");
+    assert!(sweep(&mut source).is_empty());
+    let paint = |painter: &mut Painter, y: u16| {
+        let rect = PixelRect { x: 50, y, width: 20, height: 3 };
+        painter.begin(&mut writer(&file)).expect("begun");
+        painter.paint_xrgb(rect, &vec![5; size(100, 100).pixels()], &mut writer(&file)).expect("painted");
+        painter.end(&mut writer(&file)).expect("ended");
+    };
+    // Across two rows of cells, and then in the last.
+    paint(&mut painter, 30);
+    paint(&mut painter, 97);
+    let cell = |x: usize, y: usize| y * 7 + x;
+    let expected = [cell(3, 1), cell(4, 1), cell(3, 2), cell(4, 2), cell(3, 6), cell(4, 6)];
+    assert_eq!(sweep(&mut source), expected);
+    // More than the ring remembers: everything is looked at, also what was painted behind its back.
+    for _ in 0..65 {
+        paint(&mut painter, 30);
+    }
+    assert_eq!(sweep(&mut source), [cell(0, 0)]);
+    file.write_at(&[2; 4], HEADER_BYTES as u64 + 64).expect("written");
+    source.restart();
+    assert_eq!(sweep(&mut source), [cell(1, 0)], "with a new shadow everything is read");
 }

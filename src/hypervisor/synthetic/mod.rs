@@ -25,15 +25,17 @@ pub enum Painting {
     Idle,
     /// All of these at once.
     Mixed,
+    /// Every pixel is another in every frame: the greediest guest that there is.
+    Storm,
 }
 
 impl Painting {
     /// Every painting.
-    pub const ALL: [Self; 6] =
-        [Self::Typing, Self::Scroll, Self::WindowDrag, Self::Video, Self::Idle, Self::Mixed];
+    pub const ALL: [Self; 7] =
+        [Self::Typing, Self::Scroll, Self::WindowDrag, Self::Video, Self::Idle, Self::Mixed, Self::Storm];
 
     /// The names, in the order of [`Painting::ALL`].
-    pub const NAMES: [&str; 6] = ["typing", "scroll", "window-drag", "video", "idle", "mixed"];
+    pub const NAMES: [&str; 7] = ["typing", "scroll", "window-drag", "video", "idle", "mixed", "storm"];
 
     /// The name in a source's specification.
     #[must_use]

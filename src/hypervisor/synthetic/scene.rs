@@ -58,6 +58,7 @@ impl Layout {
                 Self { document: Some(part(4, 6, 50, 80)), dragged: Some(window), ..none }
             }
             Painting::Video => Self { video: Some(part(20, 15, 60, 66)), ..none },
+            Painting::Storm => none,
             Painting::Idle => Self { terminal: Some(part(6, 10, 60, 60)), ..none },
             Painting::Mixed => Self {
                 terminal: Some(part(2, 4, 46, 50)),
@@ -125,6 +126,11 @@ fn desk(canvas: &Canvas) -> Area {
 }
 
 fn draw_moving(canvas: &mut Canvas, spec: SyntheticSpec, texture: &[u32], frame: u64, millis: u64) {
+    if spec.painting == Painting::Storm {
+        let area = canvas.area();
+        canvas.paint(area, |x, y| (hash(spec.seed ^ frame << 20, x as u64, y as u64) & 0xff_ffff) as u32);
+        return;
+    }
     let desk = desk(canvas);
     let layout = Layout::new(spec.painting, desk);
     draw_clock(canvas, millis);

@@ -48,6 +48,7 @@ fn each_painting_changes_as_much_as_its_name_says() {
         (Painting::Scroll, 40_000..=120_000),
         (Painting::Video, 30_000..=60_000),
         (Painting::Mixed, 30_000..=100_000),
+        (Painting::Storm, 100_000..=500_000),
     ] {
         let mut source = SyntheticSource::new(spec(painting, 1280, 800));
         let start = Instant::from_micros(5);

@@ -39,7 +39,7 @@ fn page(top: usize, number: u64) -> Picture {
     picture
 }
 
-fn request(base: Option<Base>, lossy: crate::logic::Lossy::default(), kept: CellSet) -> EncodeRequest {
+fn request(base: Option<Base>, kept: CellSet) -> EncodeRequest {
     EncodeRequest {
         session: SessionKey(1),
         source: SourceId(1),
@@ -50,6 +50,7 @@ fn request(base: Option<Base>, lossy: crate::logic::Lossy::default(), kept: Cell
         base: base.map(Arc::new),
         motion: true,
         kept,
+        lossy: crate::logic::Lossy::default(),
         ways: Vec::new(),
     }
 }

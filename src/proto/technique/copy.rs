@@ -15,12 +15,24 @@ pub(super) fn decode(
     base: Option<BaseView<'_>>,
     out: &mut Vec<u32>,
 ) -> Result<(), Refusal> {
-    let base = base.ok_or(Refusal::Base)?;
     let mut reader = Reader::new(payload);
     let vector = Vector::parse(&mut reader)?;
+    if reader.remaining() > 0 {
+        return Err(Refusal::Payload);
+    }
+    paint(vector, area, base, out)
+}
+
+/// Appends the pixels of `base` that lie at `vector` from those of `area`.
+pub(super) fn paint(
+    vector: Vector,
+    area: PixelRect,
+    base: Option<BaseView<'_>>,
+    out: &mut Vec<u32>,
+) -> Result<(), Refusal> {
+    let base = base.ok_or(Refusal::Base)?;
     // SPEC [LFP-16.3]: A client MUST refuse a record whose base does not lie inside the surface.
-    let source =
-        vector.inside(area, base.size).filter(|_| reader.remaining() == 0).ok_or(Refusal::Payload)?;
+    let source = vector.inside(area, base.size).ok_or(Refusal::Payload)?;
     out.reserve(area.pixels());
     for y in source.y..source.y + source.height {
         let start = usize::from(y) * base.stride + usize::from(source.x);

@@ -6,11 +6,14 @@
 
 pub mod base;
 pub mod bitmap;
+mod bits;
 pub mod colour;
 pub mod copy;
 pub mod dictionary;
 pub mod lossy;
 pub mod raw;
+pub mod scan;
+pub mod trixel;
 
 use alloc::vec::Vec;
 
@@ -28,6 +31,10 @@ pub enum Technique {
     Raw = 2,
     /// Lossless bitmap, PNG's filters and deflate: [`bitmap`].
     Bitmap = 3,
+    /// Some pixels of the base anew: [`scan`].
+    PixelScan = 4,
+    /// Groups of pixels of few colours: [`trixel`].
+    Trixel = 5,
     /// Lossy bitmap, a JPEG's scan: [`lossy`].
     Lossy = 6,
     /// Pixels of the base, moved: [`copy`].
@@ -49,8 +56,16 @@ pub enum BaseUse {
 
 impl Technique {
     /// Every technique, in the order of its number.
-    pub const ALL: [Self; 6] =
-        [Self::Colour, Self::Raw, Self::Bitmap, Self::Lossy, Self::Copy, Self::Dictionary];
+    pub const ALL: [Self; 8] = [
+        Self::Colour,
+        Self::Raw,
+        Self::Bitmap,
+        Self::PixelScan,
+        Self::Trixel,
+        Self::Lossy,
+        Self::Copy,
+        Self::Dictionary,
+    ];
 
     /// A number from the wire.
     #[must_use]
@@ -71,6 +86,8 @@ impl Technique {
             Self::Colour => "colour",
             Self::Raw => "raw",
             Self::Bitmap => "bitmap",
+            Self::PixelScan => "pixel scan",
+            Self::Trixel => "trixel",
             Self::Lossy => "lossy bitmap",
             Self::Copy => "copy",
             Self::Dictionary => "dictionary",
@@ -87,8 +104,8 @@ impl Technique {
     #[must_use]
     pub const fn base_use(self) -> BaseUse {
         match self {
-            Self::Colour | Self::Raw | Self::Bitmap | Self::Lossy => BaseUse::Never,
-            Self::Copy => BaseUse::Must,
+            Self::Colour | Self::Raw | Self::Bitmap | Self::Trixel | Self::Lossy => BaseUse::Never,
+            Self::PixelScan | Self::Copy => BaseUse::Must,
             Self::Dictionary => BaseUse::May,
         }
     }
@@ -146,6 +163,8 @@ pub fn decode(
         Technique::Colour => colour::decode(payload, area, out),
         Technique::Raw => raw::decode(payload, area, out),
         Technique::Bitmap => bitmap::decode(payload, area, &mut scratch.inflated, out),
+        Technique::PixelScan => scan::decode(payload, area, base, out),
+        Technique::Trixel => trixel::decode(payload, area, out),
         Technique::Lossy => lossy::decode(payload, area, out),
         Technique::Copy => copy::decode(payload, area, base, out),
         Technique::Dictionary => dictionary::decode(payload, area, base, &mut scratch.dictionary, out),

@@ -8,8 +8,8 @@ use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
 use lfp_proto::limits::{DATAGRAM_MAX, FRAMES_MAX, RECORDS_MAX, TEXT_MAX};
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
 use lfp_proto::record::{RECORD_HEADER_MAX, Record};
-use lfp_proto::technique::base::{BaseView, base_cells};
-use lfp_proto::technique::{self, BaseUse, Technique, bitmap, lossy};
+use lfp_proto::technique::base::{BaseView, Vector, base_cells};
+use lfp_proto::technique::{self, BaseUse, Technique, bitmap, lossy, scan, trixel};
 use lfp_proto::units::{ConnectionId, PacketNumber};
 use lfp_proto::wire::{Malformed, Put, Reader};
 
@@ -232,7 +232,39 @@ pub(crate) fn encoder(input: &[u8]) -> Outcome {
     } else {
         assert!(payload.is_empty());
     }
+    trixels(pixels, area, limit);
+    changes(pixels, area, limit);
     if fits { Ok(()) } else { Err("beyond the limit") }
+}
+
+/// The rows that fit come back from trixels.
+fn trixels(pixels: &[u32], area: PixelRect, limit: usize) {
+    let (mut payload, mut scratch, mut out) = (Vec::new(), technique::Scratch::default(), Vec::new());
+    let rows = trixel::Encoder::default().encode(pixels, area.width.into(), limit, &mut payload);
+    assert!(payload.len() <= limit && rows <= area.height.into());
+    if rows > 0 {
+        let area = PixelRect { height: rows as u16, ..area };
+        let decoded = technique::decode(Technique::Trixel, &payload, area, None, &mut scratch, &mut out);
+        assert_eq!(decoded, Ok(()));
+        assert_eq!(out, pixels[..area.pixels()]);
+    }
+}
+
+/// The pixels come back from a pixel scan on a base that has some of them.
+fn changes(pixels: &[u32], area: PixelRect, limit: usize) {
+    let mut base = pixels.to_vec();
+    base.iter_mut().step_by(1 + pixels[0] as usize % 9).for_each(|pixel| *pixel &= 0x000f_ff0f);
+    let (mut payload, mut scratch, mut out) = (Vec::new(), technique::Scratch::default(), Vec::new());
+    let fits = scan::Encoder::default().encode(pixels, &base, Vector::default(), limit, &mut payload);
+    assert!(payload.len() <= if fits { limit } else { 0 });
+    if fits {
+        let size = Size { width: area.width, height: area.height };
+        let view = BaseView { pixels: &base, stride: area.width.into(), size, area };
+        let decoded =
+            technique::decode(Technique::PixelScan, &payload, area, Some(view), &mut scratch, &mut out);
+        assert_eq!(decoded, Ok(()));
+        assert_eq!(out, pixels);
+    }
 }
 
 /// Any text is sent as a legal one, whole if it was legal.

@@ -10,7 +10,9 @@ use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, Re
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::{Base, Context, Record};
 use lfp_proto::technique::base::{Vector as Way, base_cells};
-use lfp_proto::technique::{Scratch, Technique, bitmap, colour, copy, decode, dictionary, lossy, raw};
+use lfp_proto::technique::{
+    Scratch, Technique, bitmap, colour, copy, decode, dictionary, lossy, raw, scan, trixel,
+};
 use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
 use serde_json::json;
 
@@ -307,9 +309,83 @@ pub(super) fn techniques() -> Vec<Vector> {
         ),
         technique("colour, too long: refused", Technique::Colour, (16, 3), &[], vec![1, 2, 3, 4]),
     ]);
+    all.extend(trixels());
+    all.extend(scans());
     all.extend(copies());
     all.extend(dictionaries());
     all.extend(lossies());
+    all
+}
+
+fn trixels() -> Vec<Vector> {
+    let mut encoder = trixel::Encoder::default();
+    let mut coded = |name: &str, size: (u16, u16), pixels: &[u32]| {
+        let mut bytes = Vec::new();
+        assert_eq!(encoder.encode(pixels, size.0.into(), 8_900, &mut bytes), usize::from(size.1));
+        technique(name, Technique::Trixel, size, pixels, bytes)
+    };
+    let mut text = vec![0x00ff_fff0; 20 * 16];
+    for (x, y, width, height) in [(3, 2, 2, 12), (5, 2, 7, 2), (5, 7, 4, 2), (14, 1, 1, 14)] {
+        for y in y..y + height {
+            text[y * 20 + x..][..width].fill(0x0010_2030);
+            text[y * 20 + x + width] = 0x0080_9090;
+        }
+    }
+    let every: Vec<u32> = (0..17 * 16).map(|at| (at % 256 * 0x0001_0103) & 0x00ff_ffff).collect();
+    let mut all = vec![
+        coded("trixel, a letter and a bar", (20, 16), &text),
+        coded("trixel, stripes, clipped", (13, 5), &picture(13, 5, 4)),
+        coded("trixel, as many colours as there may be", (17, 16), &every),
+        coded("trixel, one pixel", (1, 1), &[0x0001_0203]),
+    ];
+    let refused =
+        |name: &str, size, bytes: &[u8]| technique(name, Technique::Trixel, size, &[], bytes.to_vec());
+    let one = all[3].bytes.clone();
+    all.extend([
+        refused("trixel, too few pixels: refused", (2, 1), &one),
+        refused("trixel, a byte behind the last: refused", (1, 1), &[&one[..], &[0]].concat()),
+        refused("trixel, a length without end: refused", (16, 16), &[0; 6]),
+    ]);
+    all
+}
+
+/// On a base of 3 x 2 cells, clipped to 40 x 20 pixels.
+fn scans() -> Vec<Vector> {
+    let size = Size::new(40, 20).expect("a legal size");
+    let screen = picture(size.width, size.height, 3);
+    let mut encoder = scan::Encoder::default();
+    let mut coded = |name: &str, cells: CellRect, dx: i32, dy: i32, paint: &[(usize, u32)]| {
+        let area = size.clip(cells);
+        let way = Way { dx, dy };
+        let source = way.inside(area, size).expect("it lies inside");
+        let row = |y: u16| &screen[usize::from(y) * 40 + usize::from(source.x)..][..area.width.into()];
+        let base = (source.y..source.y + source.height).flat_map(row).copied();
+        let (mut pixels, mut bytes) = (base.clone().collect::<Vec<_>>(), Vec::new());
+        let base = pixels.clone();
+        paint.iter().for_each(|(at, colour)| pixels[*at] = *colour);
+        assert!(encoder.encode(&pixels, &base, way, 8_900, &mut bytes));
+        let base_cells = base_cells(Technique::PixelScan, &bytes, area, size).expect("it lies inside");
+        let mut vector = technique(name, Technique::PixelScan, (area.width, area.height), &pixels, bytes);
+        vector.fields["x"] = json!(area.x);
+        vector.fields["y"] = json!(area.y);
+        vector.fields["base"] = describe::pixels(&screen, size.width);
+        vector.fields["base_cells"] = describe::cells(base_cells);
+        vector
+    };
+    let rect = |x, y, width, height| CellRect { x, y, width, height };
+    let caret: Vec<_> =
+        (2..14).flat_map(|y| [(y * 16 + 5, 0x0010_2030), (y * 16 + 6, 0x0010_2030)]).collect();
+    let dots = [(0, 0x00aa_0000), (1, 0x0000_bb00), (7, 0x0000_00cc), (31, 0x00aa_0000)];
+    let mut all = vec![
+        coded("pixel scan, a caret", rect(0, 0, 1, 1), 0, 0, &caret),
+        coded("pixel scan, first and last pixel, clipped, moved", rect(1, 1, 2, 1), -5, -2, &dots),
+        coded("pixel scan, the last pixel alone", rect(0, 0, 1, 1), 0, 0, &[(255, 0x0001_0203)]),
+    ];
+    let name = "pixel scan, a byte behind the last: refused".to_owned();
+    let bytes = [&all[2].bytes[..], &[0]].concat();
+    let mut long = Vector { name, fields: all[2].fields.clone(), bytes };
+    long.fields["pixels"] = json!(null);
+    all.push(long);
     all
 }
 

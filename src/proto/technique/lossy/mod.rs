@@ -97,7 +97,7 @@ impl Form {
 
 /// Decodes into all pixels of `area`, which begins with a cell.
 pub(super) fn decode(payload: &[u8], area: PixelRect, out: &mut Vec<u32>) -> Result<(), Refusal> {
-    // SPEC [LFP-16.5]: A client MUST refuse a lossy bitmap of another quality than 1 to 100, whose scan ends before its
+    // SPEC [LFP-16.7]: A client MUST refuse a lossy bitmap of another quality than 1 to 100, whose scan ends before its
     // last block or goes on for a byte behind it
     let (&form, scan) = payload.split_first().ok_or(Refusal::Payload)?;
     let form = Form::from_wire(form).ok_or(Refusal::Payload)?;
