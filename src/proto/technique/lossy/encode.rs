@@ -131,7 +131,7 @@ impl Scan {
         let table = component.min(1);
         forward(block);
         for (value, (half, factor)) in block.iter_mut().zip(self.steps[table]) {
-            let size = u64::from(value.unsigned_abs() + half) * u64::from(factor) >> STEP_BITS;
+            let size = (u64::from(value.unsigned_abs() + half) * u64::from(factor)) >> STEP_BITS;
             *value = size as i32 * value.signum();
         }
         let first = block[0].clamp(-DC_MAX - 1, DC_MAX);
