@@ -10,6 +10,12 @@ use lfp_proto::record::Context;
 /// Side in cells of the aligned blocks that work is handed out in: the encoder's, so that sessions which want the
 /// same cells arrive at the same rectangles.
 const BLOCK: u16 = 16;
+/// How long a video has to have been one, and a picture that changes all the time, for its pixels not to be worth their
+/// bytes: what a window that is dragged over a photograph uncovers is best copied, from exact pixels.
+const VIDEO_MS: u32 = 400;
+const PHOTO_MS: u32 = 2_000;
+/// Regions that are looked at for that.
+const FILMS_MAX: usize = 16;
 const _: () = assert!(CELL == 16 && BLOCK == 16);
 
 /// Knowledge of every cell of one surface in one epoch.
@@ -302,10 +308,17 @@ impl Cells {
     /// beside them that are not exact now come with them.
     pub(super) fn moving(&self, cells: &CellSet, contexts: &Contexts, now: Instant) -> CellSet {
         let mut moving = CellSet::new(self.grid);
-        let moves = |context: Context| matches!(context, Context::Video | Context::Photo);
-        if !contexts.regions().iter().any(|region| moves(region.context)) {
+        let mut films = [CellRect::default(); FILMS_MAX];
+        let lasting = contexts.regions().iter().filter(|region| match region.context {
+            Context::Video => region.persistence_ms >= VIDEO_MS,
+            Context::Photo => region.persistence_ms >= PHOTO_MS,
+            _ => false,
+        });
+        let count = films.iter_mut().zip(lasting).map(|(film, region)| *film = region.cells).count();
+        if count == 0 {
             return moving;
         }
+        let columns = usize::from(self.grid.columns);
         for index in cells.iter() {
             let cell = contexts.cell(index);
             let is_moving = match cell.context {
@@ -313,7 +326,14 @@ impl Cells {
                 Context::Photo => cell.class == Class::Hot,
                 _ => false,
             };
-            if is_moving && now.saturating_since(self.changed[index]) < REFINE_REST {
+            let (x, y) = ((index % columns) as u16, (index / columns) as u16);
+            let holds = |film: &CellRect| {
+                (film.x..film.x + film.width).contains(&x) && (film.y..film.y + film.height).contains(&y)
+            };
+            if is_moving
+                && films[..count].iter().any(holds)
+                && now.saturating_since(self.changed[index]) < REFINE_REST
+            {
                 moving.insert(index);
             }
         }
