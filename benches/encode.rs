@@ -18,7 +18,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::ablation::Without;
 use lfp::geometry::{CellRect, CellSet};
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
-use lfp::logic::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Profile, SessionKey};
+use lfp::logic::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
 use lfp_proto::technique::base::{BaseView, Vector};
@@ -26,6 +26,9 @@ use lfp_proto::technique::{self, Technique, decoders, scan};
 
 /// Datagram payloads, and what of each a record may take.
 const DATAGRAMS: [(usize, usize); 2] = [(1_200, 1_120), (8_900, 8_820)];
+
+/// Of what is lossy.
+const QUALITY: u8 = 76;
 
 struct First {
     name: String,
@@ -58,6 +61,7 @@ impl First {
             base: None,
             motion: false,
             kept: CellSet::default(),
+            lossy: Lossy::default(),
             ways: Vec::new(),
         }
     }
@@ -157,6 +161,9 @@ fn techniques(criterion: &mut Criterion) {
                 let mut request =
                     first.request(CellSet::full(first.picture().size.grid()), profile.record_max);
                 request.profile = profile;
+                if !technique.is_exact() {
+                    request.lossy = Lossy { cells: request.cells.clone(), quality: QUALITY };
+                }
                 let mut records = Vec::new();
                 while !request.cells.is_empty() {
                     let encoded = encoder.encode(&request, &first.tick);

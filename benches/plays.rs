@@ -75,6 +75,7 @@ impl Kind {
             motion: base.is_some(),
             base,
             kept: CellSet::new(grid),
+            lossy: lfp::logic::Lossy::default(),
             ways: Vec::new(),
         };
         let begun = clock::now();

@@ -79,8 +79,11 @@ impl Without {
 
     /// Of `decoders`, as a Hello states them, those that may be used.
     #[must_use]
-    pub const fn decoders(self, decoders: u32) -> u32 {
-        decoders & !(self.0 as u32)
+    pub fn decoders(self, decoders: u32) -> u32 {
+        let lossy = Technique::ALL.into_iter().filter(|technique| !technique.is_exact());
+        let lossy =
+            lossy.filter(|_| self.contains(Part::Lossy)).fold(0, |bits, technique| bits | technique.bit());
+        decoders & !(self.0 as u32 | lossy)
     }
 }
 
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn names_lead_back_and_no_two_parts_share_a_bit() {
-        let mut seen = 0;
+        let mut seen = 0_u64;
         for part in Part::all() {
             assert_eq!(part.name().parse(), Ok(part));
             assert_eq!(seen >> part.index() & 1, 0, "{part}");
@@ -111,7 +114,8 @@ mod tests {
     #[test]
     fn only_what_is_named_is_left_out() {
         let without: Without = [Part::Technique(Technique::Bitmap), Part::Lossy].into_iter().collect();
-        assert_eq!(without.decoders(decoders()), decoders() & !Technique::Bitmap.bit());
+        let left = decoders() & !(Technique::Bitmap.bit() | Technique::Lossy.bit());
+        assert_eq!(without.decoders(decoders()), left);
         assert!(without.contains(Part::Lossy) && !without.contains(Part::FlatRegions));
         assert_eq!(Without::NOTHING.decoders(u32::MAX), u32::MAX);
     }

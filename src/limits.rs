@@ -59,6 +59,12 @@ pub const FILL_WAIT: Duration = Duration::from_millis(1);
 pub const ENCODE_PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two cells for a client that refuses what it gets: a few kilobytes a second.
 pub const REFUSED_INTERVAL: Duration = Duration::from_millis(250);
+/// Rest after which a cell that is not exact is sent exactly.
+pub const REFINE_REST: Duration = Duration::from_millis(300);
+/// Time after that rest for which changes elsewhere come first.
+pub const REFINE_PATIENCE: Duration = Duration::from_millis(100);
+/// Cells that are made exact together: few enough that a change which comes meanwhile hardly waits for them.
+pub const REFINE_CELLS_MAX: u64 = 64;
 /// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
 pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 /// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.

@@ -97,6 +97,7 @@ impl Applier {
             | Technique::Bitmap
             | Technique::PixelScan
             | Technique::Trixel
+            | Technique::Lossy
             | Technique::Copy
             | Technique::Dictionary => size.clip(record.cells),
         };

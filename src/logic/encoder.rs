@@ -15,7 +15,7 @@ use crate::logic::cache::{BoundedCache, CacheCounters, Content};
 use crate::logic::copies::{self, Copied, Question, Searches};
 use crate::logic::record::{self, Coded, Scratch};
 use crate::logic::ways::{self, Class};
-use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, region};
+use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, Profile, region};
 use crate::scan::{Contexts, Picture, Tick, TickState};
 use lfp_proto::check;
 use lfp_proto::record::Context;
@@ -30,6 +30,9 @@ const BLOCK: u16 = 16;
 const WAYS_MAX: usize = 4;
 /// Fewest cells of one colour that are worth a record of their own.
 const FLAT_CELLS_MIN: usize = 8;
+/// Cells that are put into bytes together where they need not be exact; a record of the smallest datagrams holds about so
+/// many.
+const LOSSY_CELLS_GUESS: u16 = 48;
 
 /// Encodes for all sessions, and keeps what it made for the next one that wants the same.
 pub struct Encoder {
@@ -42,8 +45,24 @@ pub struct Encoder {
     misfits: AtomicU64,
 }
 
-/// Names the bytes of a rectangle for clients of a profile, on a base that lies there and has that identity.
-type Key = (Content, Profile, Option<(Place, u64)>);
+/// Names the bytes of a rectangle for clients of a profile.
+type Key = (Content, Profile, KeyManner);
+
+/// How a rectangle is to be put into bytes.
+#[derive(Clone, Copy)]
+enum Manner<'a> {
+    /// Exactly, on a base that lies there, if there is one.
+    Exact(Option<(&'a Base, Place)>),
+    /// Nearly, at a quality.
+    Lossy(u8),
+}
+
+/// A [`Manner`] whose base has an identity.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum KeyManner {
+    Exact(Option<(Place, u64)>),
+    Lossy(u8),
+}
 
 /// What an encoder has done so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -170,22 +189,28 @@ impl Encoder {
         content: Content,
         profile: Profile,
         picture: &Picture,
-        base: Option<(&Base, Place)>,
+        manner: Manner<'_>,
         scratch: &mut Scratch,
     ) -> Option<Coded> {
         let key = |content: Content| {
             let area = picture.size.clip(content.cells);
-            let base = base.and_then(|(base, place)| {
-                let source = place.source(area, picture.size)?;
-                Some((place, base.identity(source.cells_touched())))
-            });
-            (content, profile, base)
+            let manner = match manner {
+                Manner::Exact(base) => KeyManner::Exact(base.and_then(|(base, place)| {
+                    let source = place.source(area, picture.size)?;
+                    Some((place, base.identity(source.cells_touched())))
+                })),
+                Manner::Lossy(quality) => KeyManner::Lossy(quality),
+            };
+            (content, profile, manner)
         };
         let asked = key(content);
         if let Some(coded) = self.records.find(&asked) {
             return coded;
         }
-        let coded = record::encode(picture, content.cells, profile, base, scratch);
+        let coded = match manner {
+            Manner::Exact(base) => record::encode(picture, content.cells, profile, base, scratch),
+            Manner::Lossy(quality) => record::encode_lossy(picture, content.cells, profile, quality, scratch),
+        };
         self.trials.fetch_add(1, Ordering::Relaxed);
         self.misfits.fetch_add(u64::from(coded.is_none()), Ordering::Relaxed);
         self.records.keep(asked, coded.clone(), coded.as_ref().map_or(0, |coded| coded.payload.len()));
@@ -315,7 +340,7 @@ impl Job<'_> {
                 }
                 let flat = region::flat_from(self.picture, self.wanted, x, y, block);
                 if flat.cells() >= FLAT_CELLS_MIN && !self.is_over() {
-                    self.attempt(flat, None);
+                    self.attempt(flat, Manner::Exact(None));
                 }
             }
         }
@@ -330,15 +355,55 @@ impl Job<'_> {
             Some(base) => ways::divide(base, self.picture, self.wanted, self.ways),
             None => vec![Class { vector: None, cells: self.wanted.clone() }],
         };
+        let mut lossy = self.lossy();
         for block in blocks(grid) {
             if self.is_over() {
                 break;
             }
             self.cover_flat(block);
+            self.cover_lossy(block, &mut lossy);
             for class in &mut classes {
                 let way = base.as_deref().zip(class.vector);
                 self.cover(block, &mut class.cells, way);
             }
+        }
+    }
+
+    /// What is wanted and may be sent so that it is not exact.
+    fn lossy(&self) -> CellSet {
+        let request = self.request;
+        let mut lossy = self.wanted.clone();
+        let is_out = request.profile.decoders & Technique::Lossy.bit() == 0;
+        if is_out || request.lossy.cells.grid() != lossy.grid() {
+            return CellSet::new(lossy.grid());
+        }
+        lossy.intersect(&request.lossy.cells);
+        lossy
+    }
+
+    /// Makes records that are not exact of what of `class` is wanted in `area`.
+    fn cover_lossy(&mut self, area: CellRect, class: &mut CellSet) {
+        if class.is_empty() || self.is_over() {
+            return;
+        }
+        class.intersect(self.wanted);
+        let Some(bounds) = region::bounds(class, area) else { return };
+        let Lossy { cells, quality } = &self.request.lossy;
+        // What lies between may come along if it is no more exact now.
+        if region::holds_all(cells, bounds) && region::holds_half(class, bounds) {
+            // As many rows as are likely to fit, and some: those behind are put into bytes in vain.
+            let rows = (LOSSY_CELLS_GUESS / bounds.width).clamp(1, bounds.height);
+            let top = CellRect { height: rows, ..bounds };
+            let is_flat = context::is_flat(self.picture, top);
+            let manner = if is_flat { Manner::Exact(None) } else { Manner::Lossy(*quality) };
+            if region::bounds(class, top).is_some() && self.attempt(top, manner) {
+                return self.cover_lossy(bounds, class);
+            }
+        }
+        if bounds.cells() > 1 {
+            let (first, second) = region::split(bounds);
+            self.cover_lossy(first, class);
+            self.cover_lossy(second, class);
         }
     }
 
@@ -353,14 +418,15 @@ impl Job<'_> {
             Some((base, ways::place(base, self.picture, bounds, vector, self.learns())?))
         });
         let dense = match base {
-            // What lies between costs next to nothing.
-            Some(_) => region::holds_half(class, bounds),
+            // What lies between costs next to nothing, but for what moves.
+            Some(_) => region::holds_half(class, bounds) && !self.brings_lossy(bounds, class),
             None => region::holds_all(class, bounds),
         };
-        let tried = dense && (base.is_some() || self.may_fit(bounds)) && self.attempt(bounds, base);
+        let tried =
+            dense && (base.is_some() || self.may_fit(bounds)) && self.attempt(bounds, Manner::Exact(base));
         // Too much is not as in the base for a client that learns nothing from it.
         let without = || base.is_some() && !self.learns() && region::holds_all(class, bounds);
-        if tried || without() && self.may_fit(bounds) && self.attempt(bounds, None) {
+        if tried || without() && self.may_fit(bounds) && self.attempt(bounds, Manner::Exact(None)) {
             // A record may hold just the first rows.
             return self.cover(bounds, class, way);
         }
@@ -369,6 +435,13 @@ impl Job<'_> {
             self.cover(first, class, way);
             self.cover(second, class, way);
         }
+    }
+
+    /// Whether there are cells in `bounds`, beside those of `class`, that need not be exact.
+    fn brings_lossy(&self, bounds: CellRect, class: &CellSet) -> bool {
+        let lossy = &self.request.lossy.cells;
+        lossy.grid() == class.grid()
+            && bounds.indices(class.grid()).any(|index| lossy.contains(index) && !class.contains(index))
     }
 
     /// Whether the client decodes the dictionary, which makes something of any base.
@@ -389,14 +462,18 @@ impl Job<'_> {
         record::estimate(self.picture, cells) <= payload_max
     }
 
-    /// Makes a record of `cells`, or of their first rows, that may build on a base; says whether it could.
-    fn attempt(&mut self, cells: CellRect, base: Option<(&Base, Place)>) -> bool {
+    /// Makes a record of `cells`, or of their first rows, in a manner; says whether it could.
+    fn attempt(&mut self, cells: CellRect, manner: Manner<'_>) -> bool {
         let request = self.request;
         let changed_at = self.picture.newest_change(cells);
         let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
-        let coded = self.encoder.obtain(content, request.profile, self.picture, base, &mut self.scratch);
+        let coded = self.encoder.obtain(content, request.profile, self.picture, manner, &mut self.scratch);
         let Some(Coded { technique, place, rows, payload }) = coded else { return false };
         let cells = CellRect { height: rows, ..cells };
+        let base = match manner {
+            Manner::Exact(base) => base,
+            Manner::Lossy(_) => None,
+        };
         let used = base.zip(place).and_then(|((base, _), place)| {
             let source = place.source(self.picture.size.clip(cells), self.picture.size)?;
             Some(base.using(source.cells_touched()))

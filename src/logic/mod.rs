@@ -14,4 +14,6 @@ mod ways;
 pub use base::{Base, BaseUse};
 pub use cache::CacheCounters;
 pub use encoder::{Encoder, EncoderCounters};
-pub use request::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Profile, SessionKey};
+pub use request::{
+    DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, Profile, SessionKey,
+};

@@ -11,7 +11,7 @@ use crate::logic::base::Base;
 use crate::scan::Picture;
 use lfp_proto::record::RECORD_HEADER_MAX;
 use lfp_proto::technique::dictionary::Place;
-use lfp_proto::technique::{BaseUse, Technique, bitmap, colour, dictionary, raw, scan, trixel};
+use lfp_proto::technique::{BaseUse, Technique, bitmap, colour, dictionary, lossy, raw, scan, trixel};
 
 /// One pixel in so many may differ from a base for a pixel scan to be tried: where more did, in recorded desktops, the
 /// rectangles took more bytes so than without a base.
@@ -54,6 +54,25 @@ pub(super) fn payload_max(profile: Profile) -> usize {
 // SPEC [LFP-4.8]: A server MUST NOT send a record in a technique or with a reference that the HELLO does not state.
 pub(super) const fn decodes(profile: Profile, technique: Technique) -> bool {
     profile.decoders & technique.bit() != 0
+}
+
+/// Puts `cells`, or as many rows of them as fit, into bytes that give nearly their pixels; `None` if not even one row fits.
+pub(super) fn encode_lossy(
+    picture: &Picture,
+    cells: CellRect,
+    profile: Profile,
+    quality: u8,
+    scratch: &mut Scratch,
+) -> Option<Coded> {
+    let Scratch { pixels, bytes, .. } = scratch;
+    picture.read(cells, pixels);
+    bytes.clear();
+    let width = usize::from(picture.size.clip(cells).width);
+    let form = lossy::Form { quality, sampling: lossy::sampling(pixels, width) };
+    let rows =
+        lossy::encode(pixels, width, form, payload_max(profile), bytes).div_ceil(usize::from(CELL)) as u16;
+    let payload = Arc::from(bytes.as_slice());
+    (rows > 0).then_some(Coded { technique: Technique::Lossy, place: None, rows, payload })
 }
 
 /// Puts `cells`, or as many rows of them as fit, into bytes with the technique of `profile` that takes the fewest; `None`

@@ -52,6 +52,17 @@ pub struct EncodeRequest {
     /// The cells, asked for or not, that the client shows as they are in the base: nothing need be sent for those that
     /// have the same pixels again.
     pub kept: CellSet,
+    /// What may be sent so that it is not exact, and how well.
+    pub lossy: Lossy,
+}
+
+/// Cells that move too fast to be worth their exact pixels; the default is none.
+#[derive(Clone, Debug, Default)]
+pub struct Lossy {
+    /// The cells, asked for or not: others that lie between them are not blurred for their sake.
+    pub cells: CellSet,
+    /// 1 to 100, as in [`lfp_proto::technique::lossy`].
+    pub quality: u8,
 }
 
 /// One record, ready to be put into a packet; shared between sessions of a profile.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::base::Base;
-use super::{DigestRequest, EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use super::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
 use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::SourceId;
@@ -91,6 +91,7 @@ fn request(cells: CellSet) -> EncodeRequest {
         base: None,
         motion: false,
         kept: CellSet::default(),
+        lossy: Lossy::default(),
         ways: Vec::new(),
     }
 }
@@ -417,4 +418,93 @@ fn digests_are_of_the_clipped_rows() {
         assert_eq!(encoder.digest(&bad, &tick).pixels, None);
     }
     assert_eq!(encoder.digest(&DigestRequest { epoch: Epoch(9), ..request(0, 0, 1, 1) }, &tick).pixels, None);
+}
+
+/// A film's picture: soft waves.
+fn film(size: (u16, u16), number: u64) -> Picture {
+    let mut picture = Picture::black(Size::new(size.0, size.1).unwrap());
+    let grid = picture.size.grid();
+    for (y, x) in (0..grid.rows).flat_map(|y| (0..grid.columns).map(move |x| (y, x))) {
+        let pixel = |at: usize| {
+            let (x, y) = (usize::from(x) * 16 + at % 16, usize::from(y) * 16 + at / 16);
+            let wave = |a: usize, b: usize| ((x * a + y * b) / 3 % 256).abs_diff(128) as u32;
+            (40 + wave(5, 2)) << 16 | (60 + wave(2, 7)) << 8 | (50 + wave(3, 3))
+        };
+        picture.put(x, y, Arc::new(std::array::from_fn(pixel)), number);
+    }
+    picture
+}
+
+/// Records of what need not be exact, decoded: by cell whether it came so.
+fn blurred(request: &EncodeRequest, encoded: &[Encoded], picture: &Picture) -> CellSet {
+    let (mut blurred, mut seen) = (CellSet::new(picture.size.grid()), CellSet::new(picture.size.grid()));
+    let (mut expected, mut decoded, mut scratch) = (Vec::new(), Vec::new(), Scratch::default());
+    for record in encoded.iter().flat_map(|encoded| &encoded.records) {
+        assert!(record.wire_len() <= request.profile.record_max);
+        picture.read(record.cells, &mut expected);
+        let area = picture.size.clip(record.cells);
+        decode(record.technique, &record.payload, area, None, &mut scratch, &mut decoded).unwrap();
+        assert!(!record.technique.is_exact() || decoded == expected);
+        for index in record.cells.indices(picture.size.grid()) {
+            seen.insert(index);
+            if !record.technique.is_exact() {
+                blurred.insert(index);
+            }
+        }
+    }
+    assert!(request.cells.iter().all(|index| seen.contains(index)), "every cell is in a record");
+    blurred
+}
+
+fn encode_lossy(encoder: &Encoder, mut request: EncodeRequest, tick: &Tick) -> Vec<Encoded> {
+    let mut answers = Vec::new();
+    while !request.cells.is_empty() {
+        let encoded = encoder.encode(&request, tick);
+        assert!(!encoded.records.is_empty(), "no progress");
+        request.cells = encoded.left.clone();
+        answers.push(encoded);
+    }
+    answers
+}
+
+#[test]
+fn only_what_may_be_is_blurred_and_it_is_smaller() {
+    let picture = film((320, 200), 1);
+    let (encoder, tick) = (Encoder::default(), tick(&picture, 1));
+    let exact = request(CellSet::full(picture.size.grid()));
+    let bytes = |answers: &[Encoded]| -> usize {
+        answers.iter().flat_map(|answer| &answer.records).map(EncodedRecord::wire_len).sum()
+    };
+    let plain = encode_lossy(&encoder, exact.clone(), &tick);
+    assert!(blurred(&exact, &plain, &picture).is_empty());
+    let mut rng = Rng(8);
+    let all = CellSet::full(picture.size.grid());
+    let mut sizes = vec![bytes(&plain)];
+    for quality in [90, 75, 30] {
+        let lossy = Lossy { cells: all.clone(), quality };
+        let answers = encode_lossy(&encoder, EncodeRequest { lossy, ..exact.clone() }, &tick);
+        assert!(blurred(&exact, &answers, &picture) == all);
+        sizes.push(bytes(&answers));
+    }
+    assert!(sizes.is_sorted_by(|more, less| more > less), "{sizes:?}");
+    for one_in in [2, 3, 9] {
+        let may = some_of(&all, &mut rng, one_in);
+        let wanted = some_of(&all, &mut rng, 2);
+        let lossy = Lossy { cells: may.clone(), quality: 75 };
+        let asked = EncodeRequest { cells: wanted.clone(), lossy, ..exact.clone() };
+        let mut beyond = blurred(&asked, &encode_lossy(&encoder, asked.clone(), &tick), &picture);
+        assert!(wanted.iter().filter(|index| may.contains(*index)).all(|index| beyond.contains(index)));
+        beyond.subtract(&may);
+        assert!(beyond.is_empty(), "blurred for the sake of others");
+    }
+}
+
+#[test]
+fn nothing_is_blurred_for_who_does_not_decode_it() {
+    let picture = film((200, 100), 1);
+    let mut request = request(CellSet::full(picture.size.grid()));
+    request.lossy = Lossy { cells: request.cells.clone(), quality: 50 };
+    request.profile.decoders &= !Technique::Lossy.bit();
+    let answers = encode_all(&Encoder::default(), request.clone(), &tick(&picture, 1));
+    assert!(blurred(&request, &answers, &picture).is_empty());
 }

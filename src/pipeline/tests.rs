@@ -11,7 +11,7 @@ use crate::clock;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::{Source, SourceId, View};
 use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, TICKS_UNREAD_MAX};
-use crate::logic::{DigestRequest, EncodeRequest, Profile, SessionKey};
+use crate::logic::{DigestRequest, EncodeRequest, Lossy, Profile, SessionKey};
 use crate::pixel::PixelFormat;
 use crate::scan::fake::{Screen, fake};
 use crate::scan::{Tick, TickState};
@@ -88,6 +88,7 @@ fn request(session: u64, tick: &Tick) -> EncodeRequest {
         base: None,
         motion: false,
         kept: CellSet::default(),
+        lossy: Lossy::default(),
         ways: Vec::new(),
     }
 }

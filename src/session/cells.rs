@@ -1,19 +1,27 @@
 //! What a client has of a surface, cell by cell.
 
 use crate::geometry::{CellRect, CellSet, Grid};
-use crate::limits::CELL;
-use crate::scan::Picture;
+use crate::limits::{CELL, REFINE_REST};
+use crate::scan::{Class, Contexts, Picture};
+use crate::time::Instant;
 use crate::units::ContentNumber;
+use lfp_proto::record::Context;
 
 /// Side in cells of the aligned blocks that work is handed out in: the encoder's, so that sessions which want the
 /// same cells arrive at the same rectangles.
 const BLOCK: u16 = 16;
+/// How long a video has to have been one, and a picture that changes all the time, for its pixels not to be worth their
+/// bytes: what a window that is dragged over a photograph uncovers is best copied, from exact pixels.
+const VIDEO_MS: u32 = 400;
+const PHOTO_MS: u32 = 2_000;
+/// Regions that are looked at for that.
+const FILMS_MAX: usize = 16;
 const _: () = assert!(CELL == 16 && BLOCK == 16);
 
 /// Knowledge of every cell of one surface in one epoch.
 ///
-/// A cell that is not in any of the three sets of work has been sent as it was in tick `sent_tick`, and no newer
-/// change of it is known.
+/// A cell that is not in any of the three sets of work has been sent as it was in tick `sent_tick`, exactly unless it is in
+/// `lossy`, and no newer change of it is known.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     grid: Grid,
@@ -33,6 +41,12 @@ pub(super) struct Cells {
     round: CellSet,
     /// Handed out in this pass: with an encoder, or encoded and not sent yet.
     under_way: CellSet,
+    /// Sent last so that they are not exact.
+    lossy: CellSet,
+    /// When each cell is known to have changed last.
+    changed: Vec<Instant>,
+    /// No cell of `lossy` has rested for long enough before this.
+    rests_at: Option<Instant>,
 }
 
 impl Cells {
@@ -48,6 +62,9 @@ impl Cells {
             wanted: CellSet::full(grid),
             round: CellSet::new(grid),
             under_way: CellSet::new(grid),
+            lossy: CellSet::new(grid),
+            changed: vec![Instant::ZERO; grid.cells()],
+            rests_at: None,
         }
     }
 
@@ -55,20 +72,26 @@ impl Cells {
         self.grid
     }
 
-    /// Tick `number` changed `changed`: wanted, unless pixels of that tick or a newer one went out already.
-    pub(super) fn on_delta(&mut self, number: u64, changed: &CellSet) {
+    /// Tick `number`, captured at `at`, changed `changed`: wanted, unless pixels of that tick or a newer one went out
+    /// already.
+    pub(super) fn on_delta(&mut self, number: u64, at: Instant, changed: &CellSet) {
         for index in changed.iter() {
+            self.changed[index] = at;
             if self.sent_tick[index] < number {
                 self.wanted.insert(index);
             }
         }
     }
 
-    /// Ticks were missed: every cell that `picture` says has changed since it went out is wanted.
-    pub(super) fn on_gap(&mut self, picture: &Picture) {
+    /// Ticks after number `known` were missed, of which the last was captured at `at`: every cell that `picture` says has
+    /// changed since it went out is wanted.
+    pub(super) fn on_gap(&mut self, known: u64, at: Instant, picture: &Picture) {
         for (y, row) in picture.rows.iter().enumerate() {
             for (x, changed_at) in row.changed_at.iter().enumerate() {
                 let index = y * usize::from(self.grid.columns) + x;
+                if *changed_at > known {
+                    self.changed[index] = at;
+                }
                 if self.sent_tick[index] < *changed_at {
                     self.wanted.insert(index);
                 }
@@ -173,9 +196,16 @@ impl Cells {
         indices.any(|index| self.content[index] == content.0 || self.sent_tick[index] > tick)
     }
 
-    /// `cells` went out with the pixels of tick `tick` as `content`. Those that `picture`, the newest known, shows to
-    /// have changed since are wanted again.
-    pub(super) fn on_sent(&mut self, cells: CellRect, tick: u64, content: ContentNumber, picture: &Picture) {
+    /// `cells` went out with the pixels of tick `tick` as `content`, or nearly those if not `exact`. Those that `picture`,
+    /// the newest known, shows to have changed since are wanted again.
+    pub(super) fn on_sent(
+        &mut self,
+        cells: CellRect,
+        tick: u64,
+        content: ContentNumber,
+        exact: bool,
+        picture: &Picture,
+    ) {
         for y in cells.y..cells.y + cells.height {
             for x in cells.x..cells.x + cells.width {
                 let index = self.grid.index(x, y);
@@ -186,6 +216,13 @@ impl Cells {
                 self.plain.remove(index);
                 self.sent_tick[index] = tick;
                 self.content[index] = content.0;
+                if exact {
+                    self.lossy.remove(index);
+                } else {
+                    self.lossy.insert(index);
+                    let rests_at = self.changed[index] + REFINE_REST;
+                    self.rests_at = Some(self.rests_at.map_or(rests_at, |at| at.min(rests_at)));
+                }
                 if picture.changed_at(x, y) <= tick {
                     self.wanted.remove(index);
                 } else {
@@ -267,10 +304,87 @@ impl Cells {
         distrusted
     }
 
+    /// Which of `cells` move all the time, as `contexts` says, and have not come to rest: what need not be exact. Cells
+    /// beside them that are not exact now come with them.
+    pub(super) fn moving(&self, cells: &CellSet, contexts: &Contexts, now: Instant) -> CellSet {
+        let mut moving = CellSet::new(self.grid);
+        let mut films = [CellRect::default(); FILMS_MAX];
+        let lasting = contexts.regions().iter().filter(|region| match region.context {
+            Context::Video => region.persistence_ms >= VIDEO_MS,
+            Context::Photo => region.persistence_ms >= PHOTO_MS,
+            _ => false,
+        });
+        let count = films.iter_mut().zip(lasting).map(|(film, region)| *film = region.cells).count();
+        if count == 0 {
+            return moving;
+        }
+        let columns = usize::from(self.grid.columns);
+        for index in cells.iter() {
+            let cell = contexts.cell(index);
+            let is_moving = match cell.context {
+                Context::Video => cell.class >= Class::Warm,
+                Context::Photo => cell.class == Class::Hot,
+                _ => false,
+            };
+            let (x, y) = ((index % columns) as u16, (index / columns) as u16);
+            let holds = |film: &CellRect| {
+                (film.x..film.x + film.width).contains(&x) && (film.y..film.y + film.height).contains(&y)
+            };
+            if is_moving
+                && films[..count].iter().any(holds)
+                && now.saturating_since(self.changed[index]) < REFINE_REST
+            {
+                moving.insert(index);
+            }
+        }
+        if !moving.is_empty() {
+            let mut beside = self.lossy.clone();
+            beside.subtract(cells);
+            moving.union(&beside);
+        }
+        moving
+    }
+
+    /// When a cell may have rested for long enough to be sent exactly.
+    pub(super) const fn rests_at(&self) -> Option<Instant> {
+        self.rests_at
+    }
+
+    // SPEC [LFP-11.4]: A server MUST NOT count a cell as settled, nor use it as a base, while the newest content that it
+    // has sent of it is lossy; and it MUST send it anew, exactly, once it has not changed for a while.
+    /// Makes cells wanted that are not exact and have not changed for a while: those of the first block, at most
+    /// `most`. Returns how many.
+    pub(super) fn refine(&mut self, now: Instant, most: u64) -> u64 {
+        if self.rests_at.is_none_or(|at| at > now) {
+            return 0;
+        }
+        let columns = usize::from(self.grid.columns);
+        let (mut block, mut next, mut refined) = (None, None::<Instant>, 0);
+        for index in self.lossy.iter() {
+            let at = self.changed[index] + REFINE_REST;
+            let busy =
+                self.wanted.contains(index) || self.round.contains(index) || self.under_way.contains(index);
+            if at <= now && !busy {
+                let (x, y) = (index % columns / usize::from(BLOCK), index / columns / usize::from(BLOCK));
+                if refined < most && *block.get_or_insert((x, y)) == (x, y) {
+                    self.wanted.insert(index);
+                    refined += 1;
+                    continue;
+                }
+            }
+            // What is busy is looked at again when it is through.
+            let at = if busy { at.max(now + REFINE_REST) } else { at };
+            next = Some(next.map_or(at, |next| next.min(at)));
+        }
+        self.rests_at = next;
+        refined
+    }
+
     /// Whether the client is known to show the newest known pixels of every cell in `cells`.
     pub(super) fn settled(&self, cells: CellRect) -> bool {
         cells.indices(self.grid).all(|index| {
             self.confirmed.contains(index)
+                && !self.lossy.contains(index)
                 && !self.wanted.contains(index)
                 && !self.round.contains(index)
                 && !self.under_way.contains(index)
@@ -292,6 +406,11 @@ impl Cells {
         &self.lost
     }
 
+    /// Cells that were sent last so that they are not exact.
+    pub(super) const fn lossy(&self) -> &CellSet {
+        &self.lossy
+    }
+
     /// CRC-32 over the content numbers of `cells`, as a digest has it.
     pub(super) fn contents_checksum(&self, cells: CellRect) -> u32 {
         let mut crc = crc32fast::Hasher::new();
@@ -306,13 +425,14 @@ impl Cells {
         let mut open = self.wanted.clone();
         open.union(&self.round);
         open.union(&self.under_way);
+        open.union(&self.lossy);
         let unconfirmed = self.grid.cells() - self.confirmed.len();
         open.len().max(unconfirmed)
     }
 
     /// Bytes that this takes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.grid.cells() * 2 * size_of::<u64>() + 6 * self.grid.cells().div_ceil(8)
+        self.grid.cells() * 3 * size_of::<u64>() + 7 * self.grid.cells().div_ceil(8)
     }
 
     fn want(&mut self, index: usize) -> bool {

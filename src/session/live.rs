@@ -7,26 +7,29 @@ use crate::geometry::{CellRect, CellSet, Size};
 use crate::kernel::pack;
 use crate::limits::{
     ENCODE_CELLS_MAX, ENCODE_PATIENCE, ENCODE_RETRY, ENCODES_PENDING_MAX, FILL_WAIT, RECORD_AGE_MAX,
-    RECORDS_MAX, REFUSED_INTERVAL,
+    RECORDS_MAX, REFINE_CELLS_MAX, REFINE_PATIENCE, REFUSED_INTERVAL,
 };
-use crate::logic::{Base, Encoded, EncodedRecord};
+use crate::logic::{Base, Encoded, EncodedRecord, Lossy};
 use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
+use crate::session::quality::Quality;
 use crate::session::reference::References;
 use crate::session::refusals::Credit;
 use crate::session::stats::SessionStats;
 use crate::time::{Instant, micros};
-use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
+use crate::units::{Bitrate, ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Frame, Mark, Pixels};
 use lfp_proto::packet::Builder;
 use lfp_proto::record;
-use lfp_proto::technique::Technique;
 use lfp_proto::technique::base::Vector;
+use lfp_proto::technique::{Technique, lossy};
 use lfp_proto::wire::varint_len;
 
 /// Bytes that a cell is taken to need before anything was encoded.
 const CELL_BYTES_GUESS: usize = 64;
+/// Bytes that a cell is taken to need that was not worth its exact pixels.
+const REFINE_CELL_BYTES: usize = 256;
 /// Records at the head of the queue that a packet is filled from.
 const FILL_FROM: usize = pack::ITEMS_MAX;
 
@@ -57,6 +60,10 @@ pub(super) struct Live {
     mark_due: bool,
     /// Along which much has moved lately.
     ways: Vec<Vector>,
+    /// How well what moves is sent.
+    quality: Quality,
+    /// Since when cells wait to be sent exactly that have come to rest.
+    refine_since: Option<Instant>,
 }
 
 /// What to have encoded: see [`crate::logic::EncodeRequest`].
@@ -66,6 +73,7 @@ pub(super) struct Wanted {
     pub(super) base: Option<Arc<Base>>,
     pub(super) motion: bool,
     pub(super) kept: CellSet,
+    pub(super) lossy: Lossy,
     pub(super) ways: Vec<Vector>,
 }
 
@@ -110,6 +118,8 @@ impl Live {
             mark: None,
             mark_due: false,
             ways: Vec::new(),
+            quality: Quality::default(),
+            refine_since: None,
         }
     }
 
@@ -143,9 +153,9 @@ impl Live {
             return;
         }
         if tick.number == self.tick.number + 1 {
-            self.cells.on_delta(tick.number, &delta.cells);
+            self.cells.on_delta(tick.number, tick.captured, &delta.cells);
         } else {
-            self.cells.on_gap(picture);
+            self.cells.on_gap(self.tick.number, tick.captured, picture);
         }
         self.tick = Arc::clone(tick);
         self.retry_at = None;
@@ -189,14 +199,17 @@ impl Live {
     /// When encoders may be asked again though nothing happens.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let patience = self.requests.front().map(|(_, at)| *at + ENCODE_PATIENCE);
-        [self.retry_at, self.trickle_at, patience].into_iter().flatten().min()
+        let rests_at = self.cells.rests_at().filter(|_| self.refine_since.is_none());
+        [self.retry_at, self.trickle_at, patience, rests_at].into_iter().flatten().min()
     }
 
-    /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it.
+    /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it. What moves
+    /// need not be exact if `lossy` says what the path delivers.
     pub(super) fn request(
         &mut self,
         now: Instant,
         budget_bytes: usize,
+        lossy: Option<Bitrate>,
         stats: &mut SessionStats,
     ) -> Option<Wanted> {
         let waits = self.retry_at.is_some() || self.trickle_at.is_some();
@@ -205,6 +218,7 @@ impl Live {
         }
         if self.cells.pass_is_over() {
             self.end_pass();
+            self.refine(now, budget_bytes, stats);
             if !self.cells.wants() {
                 return None;
             }
@@ -217,29 +231,57 @@ impl Live {
             return None;
         }
         self.requests.push_back((budget_bytes, now));
-        Some(self.take(now, budget_bytes))
+        let mut wanted = self.take(now, budget_bytes);
+        if let Some(rate) = lossy {
+            let cells = self.cells.moving(&wanted.cells, &self.tick.contexts, now);
+            if !cells.is_empty() {
+                wanted.lossy = Lossy { cells, quality: self.quality.choose(&self.tick.contexts, rate) };
+            }
+        }
+        Some(wanted)
+    }
+
+    /// Makes some cells wanted that are not exact and have come to rest, if nothing else is, or if they have waited for
+    /// that for long enough.
+    fn refine(&mut self, now: Instant, budget_bytes: usize, stats: &mut SessionStats) {
+        let Some(since) = self.refine_since else { return };
+        if self.cells.wants() && now.saturating_since(since) < REFINE_PATIENCE {
+            return;
+        }
+        let most = (budget_bytes / REFINE_CELL_BYTES) as u64;
+        stats.cells_refined += self.cells.refine(now, most.clamp(1, REFINE_CELLS_MAX));
+        self.refine_since = None;
+        self.note_rest(now);
+    }
+
+    /// Takes note of cells that have come to rest by `now`.
+    fn note_rest(&mut self, now: Instant) {
+        if self.refine_since.is_none() && self.cells.rests_at().is_some_and(|at| at <= now) {
+            self.refine_since = Some(now);
+        }
     }
 
     /// Cells of this pass, which has some, to have encoded: those that go without a base, then all of them, so that it
     /// can be seen what of them the client has already, then what is left.
     fn take(&mut self, now: Instant, budget_bytes: usize) -> Wanted {
-        let (kept, ways) = (CellSet::default(), Vec::new());
+        let (kept, lossy, ways) = (CellSet::default(), Lossy::default(), Vec::new());
         if self.credit.is_spent() {
             self.trickle_at = Some(now + REFUSED_INTERVAL);
-            return Wanted { cells: self.cells.take(1, 1), base: None, motion: false, kept, ways };
+            return Wanted { cells: self.cells.take(1, 1), base: None, motion: false, kept, lossy, ways };
         }
         if let Some(cells) = self.cells.take_plain() {
-            return Wanted { cells, base: None, motion: false, kept, ways };
+            return Wanted { cells, base: None, motion: false, kept, lossy, ways };
         }
         let base = self.references.base();
         let searched = self.pass.as_mut().is_none_or(|pass| std::mem::replace(&mut pass.searched, true));
         if base.is_some() && !searched {
             let kept = self.references.kept(&self.cells);
-            return Wanted { cells: self.cells.take(usize::MAX, usize::MAX), base, motion: true, kept, ways };
+            let cells = self.cells.take(usize::MAX, usize::MAX);
+            return Wanted { cells, base, motion: true, kept, lossy, ways };
         }
         let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
         let (cells, ways) = (self.cells.take(least, ENCODE_CELLS_MAX), self.ways.clone());
-        Wanted { cells, base, motion: false, kept, ways }
+        Wanted { cells, base, motion: false, kept, lossy, ways }
     }
 
     /// A request is answered. Returns how long that took, in microseconds.
@@ -269,6 +311,11 @@ impl Live {
                 cells += record.cells.cells();
             }
             stats.records_encoded += 1;
+            if let Some(form) =
+                lossy::Form::of(&record.payload).filter(|_| record.technique == Technique::Lossy)
+            {
+                self.quality.on_record(form.quality, record.cells.cells(), len);
+            }
             let picture = encoded.picture.clone();
             self.queue.push_back(Queued { record, tick: encoded.tick, picture, since: now, len });
         }
@@ -297,6 +344,7 @@ impl Live {
         self.retry_at = self.retry_at.filter(|at| *at > now);
         stats.base_turns += self.references.take_turns();
         self.drop_unbased(stats);
+        self.note_rest(now);
         self.trickle_at = self.trickle_at.filter(|at| *at > now);
         if self.requests.front().is_some_and(|(_, at)| *at + ENCODE_PATIENCE <= now) {
             self.give_up_requests(stats);
@@ -351,12 +399,15 @@ impl Live {
                 if self.cells.is_overtaken(record.cells, tick, content) {
                     // A packet gives each cell one content, and no cell goes back in time.
                     self.cells.give_back_rect(record.cells);
+                    // What is left of it is asked for at once.
+                    self.retry_at = Some(Instant::ZERO);
                     continue;
                 }
                 let base = record.base.map_or(Some(record::Base::None), |used| self.references.wire(used));
                 let base = base.expect("what has lost its base is not in the queue");
                 record.wire(base).emit(scratch);
-                self.cells.on_sent(record.cells, tick, content, picture);
+                let exact = record.technique.is_exact();
+                self.cells.on_sent(record.cells, tick, content, exact, picture);
                 self.references.on_sent(record.cells, content, encoded.as_deref());
                 let based = record.base.is_some();
                 stats.records_sent += 1;

@@ -10,6 +10,7 @@ mod input;
 mod live;
 mod packets;
 mod path;
+mod quality;
 mod reference;
 mod refusals;
 mod stats;
@@ -35,7 +36,7 @@ use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::hello::Hello;
-use lfp_proto::technique;
+use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
@@ -428,13 +429,15 @@ impl Session {
         let window = usize::try_from(window.saturating_sub(self.window.in_flight())).unwrap_or(usize::MAX);
         let appetite = horizon.min(window).checked_sub(ahead).filter(|bytes| *bytes >= datagram)?;
         let budget_bytes = appetite.min(ENCODE_BYTES_MAX);
+        let lossy = self.terms.decoders & Technique::Lossy.bit() != 0;
+        let lossy = lossy.then(|| self.rate.pacing_rate());
         for at in 0..self.surfaces.len() {
             let index = (self.turn + at) % self.surfaces.len();
             let surface = &mut self.surfaces[index];
             let (source, epoch) = (surface.watched().source, surface.epoch());
             let Some(live) = surface.live_mut() else { continue };
-            let Some(wanted) = live.request(now, budget_bytes, &mut self.stats) else { continue };
-            let Wanted { cells, base, motion, kept, ways } = wanted;
+            let Some(wanted) = live.request(now, budget_bytes, lossy, &mut self.stats) else { continue };
+            let Wanted { cells, base, motion, kept, lossy, ways } = wanted;
             self.turn = (index + 1) % self.surfaces.len();
             let profile = Profile {
                 decoders: self.terms.decoders,
@@ -452,6 +455,7 @@ impl Session {
                 base,
                 motion,
                 kept,
+                lossy,
                 ways,
             });
         }

@@ -57,6 +57,8 @@ struct Held {
     confirmed: CellSet,
     /// Cells whose content is known, or believed, to be missing.
     refuted: CellSet,
+    /// Cells whose content is not exact.
+    lossy: CellSet,
     /// The client is known to hold it.
     announced: bool,
     /// Passes that ended while the fate of a cell was open, and since.
@@ -195,6 +197,7 @@ impl References {
             contents: cells.contents().into(),
             confirmed,
             refuted,
+            lossy: cells.lossy().clone(),
             announced: false,
             passes: (0, 0),
         });
@@ -316,20 +319,23 @@ impl Held {
 
     fn trusts(&self, index: usize, policy: Policy) -> bool {
         match policy {
+            _ if self.lossy.contains(index) => false,
             Policy::Newest => !self.refuted.contains(index),
             Policy::Proven => self.confirmed.contains(index),
         }
     }
 
     fn trusted(&self, policy: Policy) -> CellSet {
-        match policy {
+        let mut trusted = match policy {
             Policy::Newest => {
                 let mut trusted = CellSet::full(self.refuted.grid());
                 trusted.subtract(&self.refuted);
                 trusted
             }
             Policy::Proven => self.confirmed.clone(),
-        }
+        };
+        trusted.subtract(&self.lossy);
+        trusted
     }
 }
 

@@ -36,6 +36,8 @@ pub struct SessionStats {
     pub records_based: u64,
     /// Cells that changed and were again what the client had, so that nothing was sent.
     pub cells_kept: u64,
+    /// Cells that were not exact, came to rest, and were wanted again for that.
+    pub cells_refined: u64,
     /// References made, or made anew.
     pub holds: u64,
     /// Times that records began to build on what is still on its way, or ceased to.

@@ -46,6 +46,8 @@ const WIRE: &[Target] = &[
     Target { seeds: Made(seeds::techniques), ..target("technique", "", proto::technique) },
     target("bitmap", "techniques", proto::bitmap),
     target("encoder", "techniques", proto::encoder),
+    target("lossy", "techniques", proto::lossy),
+    target("lossy-encoder", "techniques", proto::lossy_encoder),
     target("text", "frames", proto::text),
     target("cell-set", "frames", proto::cell_set),
     target("receive-window", "frames", window::receive),

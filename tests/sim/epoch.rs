@@ -1,6 +1,6 @@
 //! What has been sent of one epoch of a surface.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lfp::geometry::{CellRect, Size};
 use lfp::units::{ContentNumber, Epoch, PacketNumber};
@@ -13,6 +13,16 @@ use crate::held::{Came, Holds, Throughs, checksum, held, source_cells};
 use crate::totals::Totals;
 use crate::truth::{Truth, put_cell};
 
+/// The pixels of the cell `index` among those of `cells`.
+fn cell_of(size: Size, cells: CellRect, index: usize, pixels: &[u32]) -> Vec<u32> {
+    let columns = usize::from(size.grid().columns);
+    let cell = CellRect { x: (index % columns) as u16, y: (index / columns) as u16, width: 1, height: 1 };
+    let (all, one) = (size.clip(cells), size.clip(cell));
+    let rows = (one.y - all.y..one.y - all.y + one.height).map(usize::from);
+    let (width, left) = (usize::from(all.width), usize::from(one.x - all.x));
+    rows.flat_map(|y| pixels[y * width + left..][..usize::from(one.width)].iter().copied()).collect()
+}
+
 /// What was sent of one epoch.
 #[derive(Debug)]
 pub(crate) struct EpochLedger {
@@ -23,6 +33,8 @@ pub(crate) struct EpochLedger {
     pub(crate) confirmed: bool,
     /// (cell, content) that the network has painted over.
     pub(crate) poisoned: BTreeSet<(usize, u64)>,
+    /// By cell and content, what is not exact: pixels as a client must show them, row by row of the clipped cell.
+    pub(crate) blurred: BTreeMap<(usize, u64), Vec<u32>>,
     pub(crate) holds: Holds,
     pub(crate) came: Came,
 }
@@ -61,6 +73,10 @@ impl EpochLedger {
                 assert!(
                     !self.holds.refused.contains(&(index, content)),
                     "LFP-8.5: base cell {index} was refused at content {content}"
+                );
+                assert!(
+                    !self.blurred.contains_key(&(index, content)),
+                    "LFP-8.5: base cell {index} is not exact at content {content}"
                 );
                 contents.push(ContentNumber(content));
                 let picture = truth.picture(tick).expect("it was live");
@@ -124,7 +140,11 @@ impl EpochLedger {
         let technique = Technique::from_wire(record.technique).expect("a technique that the client knows");
         totals.one(&format!("records: {}", technique.name()));
         let pixels = self.decode(technique, record, truth);
-        let tick = truth.newest_match(epoch, record.cells, &pixels);
+        let tick = if technique.is_exact() {
+            truth.newest_match(epoch, record.cells, &pixels)
+        } else {
+            truth.newest_blurred(epoch, record.cells, record.payload)
+        };
         let tick = tick.unwrap_or_else(|| panic!("{:?} was sent with pixels that no tick had", record.cells));
         if content.0 < number.0 {
             totals.one("records repeated");
@@ -136,8 +156,12 @@ impl EpochLedger {
                     let known = contents.iter().any(|(known, _)| *known == content.0);
                     assert!(known, "LFP-6.2: content {content:?} of cell {index} comes out of order");
                 }
-                // A cell may come along with others, as it was and still is.
-                Some((_, newest)) if tick < *newest && !truth.same_cell(tick, *newest, grid, index) => {
+                // A cell may come along with others, as it was and still is; what is not exact may stand for several ticks.
+                Some((before, newest))
+                    if tick < *newest
+                        && !self.blurred.contains_key(&(index, *before))
+                        && !truth.same_cell(tick, *newest, grid, index) =>
+                {
                     panic!(
                         "cell {index}: content {content:?} has pixels of tick {tick}, older than {newest}'s before it"
                     )
@@ -150,6 +174,10 @@ impl EpochLedger {
                     let again = contents.last().is_some_and(|(_, sent)| *sent >= changed);
                     totals.many("cells sent again", u64::from(again));
                     contents.push((content.0, tick));
+                    if !technique.is_exact() {
+                        self.blurred
+                            .insert((index, content.0), cell_of(self.size, record.cells, index, &pixels));
+                    }
                 }
             }
         }

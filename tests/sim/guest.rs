@@ -25,11 +25,13 @@ pub(crate) enum Stroke {
     Scroll,
     /// Noise everywhere.
     All,
+    /// The next picture of a film: soft colours on the move, in a window that stays.
+    Film,
 }
 
 impl Stroke {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Type, Self::Blink, Self::Fill, Self::Noise, Self::Scroll, Self::All];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Type, Self::Blink, Self::Fill, Self::Noise, Self::Scroll, Self::All, Self::Film];
 }
 
 /// What the guest's memory holds, and what its adapter says of it.
@@ -44,6 +46,7 @@ pub(crate) struct Screen {
     /// Sweeps that find the memory gone.
     lost: u32,
     typed: u32,
+    filmed: u32,
     blinking: bool,
     random: Random,
 }
@@ -51,7 +54,7 @@ pub(crate) struct Screen {
 impl Screen {
     fn new(size: Size, format: PixelFormat, random: Random) -> Self {
         let (surface, bytes) = blank(size, format);
-        Self { surface, bytes, dark: None, torn: 0, lost: 0, typed: 0, blinking: false, random }
+        Self { surface, bytes, dark: None, torn: 0, lost: 0, typed: 0, filmed: 0, blinking: false, random }
     }
 
     /// A new mode, black.
@@ -127,6 +130,10 @@ impl Screen {
                 self.bytes.copy_within(rows * stride.., 0);
             }
             Stroke::All => self.noise(0, 0, width, height, 4),
+            Stroke::Film => {
+                self.filmed += 1;
+                self.film(width / 6, height / 6, (width / 2).min(112), (height / 2).min(80));
+            }
         }
     }
 
@@ -143,6 +150,23 @@ impl Screen {
         let mask = (1_u64 << bits) - 1;
         let tint = self.random.next() as u32;
         self.each(x, y, w, h, |random| ((random.next() & mask) as u32).wrapping_mul(0x0012_3457) ^ tint);
+    }
+
+    /// Waves that wander with each picture, and a little grain.
+    fn film(&mut self, left: u16, top: u16, w: u16, h: u16) {
+        let now = self.filmed * 5;
+        for y in top..top.saturating_add(h) {
+            for x in left..left.saturating_add(w) {
+                let wave = |a: u32, b: u32| {
+                    ((u32::from(x) * a + u32::from(y) * b + now * (a + b)) / 4 % 256).abs_diff(128)
+                };
+                let grain = self.random.below(4) as u32;
+                let colour = (60 + wave(7, 3) + grain) << 16
+                    | (50 + wave(4, 9) + grain) << 8
+                    | (70 + wave(5, 5) + grain);
+                self.put(x, y, colour);
+            }
+        }
     }
 
     fn each(&mut self, x: u16, y: u16, w: u16, h: u16, mut colour: impl FnMut(&mut Random) -> u32) {

@@ -21,7 +21,7 @@ use lfp_proto::record::{Base, Record};
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
 use crate::totals::Totals;
-use crate::truth::{Truth, cell_equals, checksum};
+use crate::truth::{Truth, cell_equals, cell_is, checksum};
 
 /// Longest that an ack may take, and a little: it goes with whatever is sent next.
 const ACK_WITHIN: Duration = Duration::from_millis(5);
@@ -243,9 +243,9 @@ impl Ledger {
             totals.one("epochs after the first");
         }
         let cells = vec![Vec::new(); size.grid().cells()];
-        let (poisoned, holds) = (BTreeSet::new(), Holds::new(self.references));
-        let came = Came::new(cells.len());
-        let ledger = EpochLedger { size, cells, confirmed: false, poisoned, holds, came };
+        let (poisoned, blurred) = (BTreeSet::new(), BTreeMap::new());
+        let (holds, came) = (Holds::new(self.references), Came::new(cells.len()));
+        let ledger = EpochLedger { size, cells, confirmed: false, poisoned, blurred, holds, came };
         self.epochs.insert(surface.epoch.0, ledger);
     }
 
@@ -522,8 +522,12 @@ impl Ledger {
                 panic!("the cell {x}, {y} shows content {content}, which was never sent")
             });
             let picture = truth.picture(contents[at].1).expect("it was live");
+            let is_so = match epoch.blurred.get(&(index, content)) {
+                Some(pixels) => cell_is(shown.size, x, y, shown.pixels, pixels),
+                None => cell_equals(picture, x, y, shown.pixels),
+            };
             assert!(
-                cell_equals(picture, x, y, shown.pixels),
+                is_so,
                 "the cell {x}, {y} shows content {content}, but not the pixels that were sent as that"
             );
         }

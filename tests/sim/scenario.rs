@@ -322,6 +322,7 @@ fn collect(world: &mut World) {
         ("server: records refused", stats.ended.records_refused),
         ("server: records unbased", stats.ended.records_unbased),
         ("server: cells kept", stats.ended.cells_kept),
+        ("server: cells refined", stats.ended.cells_refined),
         ("server: turns of bases", stats.ended.base_turns),
     ] {
         world.totals.many(name, count);

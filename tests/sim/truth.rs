@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lfp::geometry::{CellRect, Grid, Size};
 use lfp::scan::{Picture, Tick, TickState};
 use lfp::units::Epoch;
+use lfp_proto::technique::lossy;
 
 use crate::guest::Screen;
 
@@ -68,12 +69,33 @@ impl Truth {
 
     /// The newest tick of `epoch` after which `cells` had exactly these pixels.
     pub(crate) fn newest_match(&mut self, epoch: Epoch, cells: CellRect, pixels: &[u32]) -> Option<u64> {
+        self.newest_of(epoch, cells, |shown| shown == pixels)
+    }
+
+    /// The newest tick of `epoch` after which `cells` had pixels that a lossy bitmap's `payload` stands for.
+    pub(crate) fn newest_blurred(&mut self, epoch: Epoch, cells: CellRect, payload: &[u8]) -> Option<u64> {
+        let form = lossy::Form::of(payload)?;
+        let mut again = Vec::new();
+        let width = self.newest().and_then(picture_of)?.size.clip(cells).width;
+        self.newest_of(epoch, cells, |shown| {
+            again.clear();
+            lossy::encode(shown, width.into(), form, usize::MAX, &mut again);
+            again == payload
+        })
+    }
+
+    fn newest_of(
+        &mut self,
+        epoch: Epoch,
+        cells: CellRect,
+        mut is_it: impl FnMut(&[u32]) -> bool,
+    ) -> Option<u64> {
         let Self { ticks, scratch } = self;
         let of_epoch = ticks.iter().rev().skip_while(|tick| tick.epoch > epoch);
         for tick in of_epoch.take_while(|tick| tick.epoch == epoch) {
             let picture = picture_of(tick)?;
             picture.read(cells, scratch);
-            if scratch == pixels {
+            if is_it(scratch) {
                 return Some(tick.number);
             }
         }
@@ -89,6 +111,16 @@ pub(crate) fn cell_equals(picture: &Picture, x: u16, y: u16, pixels: &[u32]) -> 
     (0..usize::from(area.height)).all(|row| {
         let start = (usize::from(area.y) + row) * stride + usize::from(area.x);
         pixels[start..start + width] == tile[row * 16..row * 16 + width]
+    })
+}
+
+/// Whether the cell at column `x`, row `y` of `shown`, a picture of `size`, has `pixels`.
+pub(crate) fn cell_is(size: Size, x: u16, y: u16, shown: &[u32], pixels: &[u32]) -> bool {
+    let area = size.clip(CellRect { x, y, width: 1, height: 1 });
+    let mut rows = (area.y..).zip(pixels.chunks_exact(area.width.into()));
+    rows.all(|(y, row)| {
+        let start = usize::from(y) * usize::from(size.width) + usize::from(area.x);
+        shown[start..start + row.len()] == *row
     })
 }
 

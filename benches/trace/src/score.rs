@@ -1,8 +1,8 @@
 //! How what a client showed compares with what was painted: the picture's quality, and how long each change took.
 //!
 //! A cell that a frame changes is a *version* of it. A version is shown once the client's pixels of the cell are exactly
-//! its; where they are nobody's, lossy, once they resemble it more than what the client showed before. It is superseded
-//! once a newer one is shown. A frame is *updated* when each of its versions is shown or superseded, and *shown* if none
+//! its; where they are nobody's, lossy, once they resemble it no less than what the client showed before, but for half of
+//! what coding blurs: a change that is smaller is shown by either. It is superseded once a newer one is shown. A frame is *updated* when each of its versions is shown or superseded, and *shown* if none
 //! was superseded.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -184,7 +184,7 @@ impl Score {
         let errors = versions.map(|(at, version)| (difference(pixels, &version.pixels), at));
         // Of equals the newest.
         let best = errors.min_by_key(|(error, at)| (*error, usize::MAX - at));
-        best.filter(|(error, _)| *error <= before).map(|(_, at)| at)
+        best.filter(|(error, _)| *error <= before + before / 2).map(|(_, at)| at)
     }
 
     /// The waiting version at `best` is shown, and those before it are superseded.

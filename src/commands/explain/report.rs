@@ -9,7 +9,7 @@ use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::limits::{DATAGRAM_MIN, RECORD_OVERHEAD};
-use crate::logic::{EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use crate::logic::{EncodeRequest, Encoded, Encoder, Lossy, Profile, SessionKey};
 use crate::scan::{Class, Delta, Tick, TickState};
 use lfp_proto::record::{Context, Record};
 use lfp_proto::technique::decoders;
@@ -129,6 +129,7 @@ impl Report {
             base: None,
             motion: false,
             kept: CellSet::default(),
+            lossy: Lossy::default(),
             ways: Vec::new(),
         };
         let mut records = Vec::new();

@@ -50,6 +50,7 @@ fn request(base: Option<Base>, kept: CellSet) -> EncodeRequest {
         base: base.map(Arc::new),
         motion: true,
         kept,
+        lossy: crate::logic::Lossy::default(),
         ways: Vec::new(),
     }
 }
@@ -101,7 +102,10 @@ fn check(encoded: &Encoded, base: &Base, picture: &Picture) -> (usize, usize) {
         let new = record.cells.indices(grid).filter(|index| seen.insert(*index)).count();
         // What lies between cells of a rectangle that builds on the base comes along, even if it comes again.
         let all_new = new == record.cells.cells();
-        assert!(all_new || record.base.is_some() && record.technique != Technique::Copy, "a cell comes twice");
+        assert!(
+            all_new || record.base.is_some() && record.technique != Technique::Copy,
+            "a cell comes twice"
+        );
         bytes += record.wire_len();
         copied += if record.technique == Technique::Copy { record.cells.cells() } else { 0 };
     }

@@ -10,6 +10,7 @@ mod bits;
 pub mod colour;
 pub mod copy;
 pub mod dictionary;
+pub mod lossy;
 pub mod raw;
 pub mod scan;
 pub mod trixel;
@@ -34,6 +35,8 @@ pub enum Technique {
     PixelScan = 4,
     /// Groups of pixels of few colours: [`trixel`].
     Trixel = 5,
+    /// Lossy bitmap, a JPEG's scan: [`lossy`].
+    Lossy = 6,
     /// Pixels of the base, moved: [`copy`].
     Copy = 9,
     /// Lossless, with the base for a dictionary: [`dictionary`].
@@ -53,8 +56,16 @@ pub enum BaseUse {
 
 impl Technique {
     /// Every technique, in the order of its number.
-    pub const ALL: [Self; 7] =
-        [Self::Colour, Self::Raw, Self::Bitmap, Self::PixelScan, Self::Trixel, Self::Copy, Self::Dictionary];
+    pub const ALL: [Self; 8] = [
+        Self::Colour,
+        Self::Raw,
+        Self::Bitmap,
+        Self::PixelScan,
+        Self::Trixel,
+        Self::Lossy,
+        Self::Copy,
+        Self::Dictionary,
+    ];
 
     /// A number from the wire.
     #[must_use]
@@ -77,16 +88,23 @@ impl Technique {
             Self::Bitmap => "bitmap",
             Self::PixelScan => "pixel scan",
             Self::Trixel => "trixel",
+            Self::Lossy => "lossy bitmap",
             Self::Copy => "copy",
             Self::Dictionary => "dictionary",
         }
+    }
+
+    /// Whether its records give exactly the pixels that the server has.
+    #[must_use]
+    pub const fn is_exact(self) -> bool {
+        !matches!(self, Self::Lossy)
     }
 
     /// Whether its records have a base, see [`base`].
     #[must_use]
     pub const fn base_use(self) -> BaseUse {
         match self {
-            Self::Colour | Self::Raw | Self::Bitmap | Self::Trixel => BaseUse::Never,
+            Self::Colour | Self::Raw | Self::Bitmap | Self::Trixel | Self::Lossy => BaseUse::Never,
             Self::PixelScan | Self::Copy => BaseUse::Must,
             Self::Dictionary => BaseUse::May,
         }
@@ -147,6 +165,7 @@ pub fn decode(
         Technique::Bitmap => bitmap::decode(payload, area, &mut scratch.inflated, out),
         Technique::PixelScan => scan::decode(payload, area, base, out),
         Technique::Trixel => trixel::decode(payload, area, out),
+        Technique::Lossy => lossy::decode(payload, area, out),
         Technique::Copy => copy::decode(payload, area, base, out),
         Technique::Dictionary => dictionary::decode(payload, area, base, &mut scratch.dictionary, out),
     }

@@ -6,5 +6,6 @@ mod flow;
 mod handshake;
 mod input;
 mod lifecycle;
+mod lossy;
 mod picture;
 mod world;

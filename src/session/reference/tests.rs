@@ -37,7 +37,7 @@ impl Rig {
         self.number += 1;
         let content = ContentNumber(self.number);
         self.picture.put(x, 0, Arc::new([self.number as u32; CELL_PIXELS]), self.number);
-        self.cells.on_sent(one(x), self.number, content, &self.picture);
+        self.cells.on_sent(one(x), self.number, content, true, &self.picture);
         self.references.on_sent(one(x), content, Some(&self.picture));
         content
     }

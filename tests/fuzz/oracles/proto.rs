@@ -9,7 +9,7 @@ use lfp_proto::limits::{DATAGRAM_MAX, FRAMES_MAX, RECORDS_MAX, TEXT_MAX};
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
 use lfp_proto::record::{RECORD_HEADER_MAX, Record};
 use lfp_proto::technique::base::{BaseView, Vector, base_cells};
-use lfp_proto::technique::{self, BaseUse, Technique, bitmap, scan, trixel};
+use lfp_proto::technique::{self, BaseUse, Technique, bitmap, lossy, scan, trixel};
 use lfp_proto::units::{ConnectionId, PacketNumber};
 use lfp_proto::wire::{Malformed, Put, Reader};
 
@@ -167,6 +167,43 @@ pub(crate) fn bitmap(input: &[u8]) -> Outcome {
     let sizes = [(16, 16), (47, 9), (13, 5), (21, 7), (32, 16), (2, 5)];
     let of = |(width, height): &(u8, u8)| decode(Technique::Bitmap, width - 1, height - 1, input);
     sizes.iter().map(of).fold(Err("payload"), Outcome::or)
+}
+
+/// A lossy bitmap's payload for the rectangles of the golden vectors; it is the same pixels each time.
+pub(crate) fn lossy(input: &[u8]) -> Outcome {
+    let sizes = [(32, 16), (16, 32), (21, 7), (9, 17), (64, 48)];
+    let of = |(width, height): &(u8, u8)| decode(Technique::Lossy, width - 1, height - 1, input);
+    sizes.iter().map(of).fold(Err("payload"), Outcome::or)
+}
+
+/// Whatever the lossy encoder makes of any pixels decodes, within any limit, and what fits of it is what it makes of
+/// those rows alone.
+pub(crate) fn lossy_encoder(input: &[u8]) -> Outcome {
+    let [width, limit, quality, rest @ ..] = input else { return Err("short") };
+    let width = 1 + usize::from(*width) % 48;
+    let pixels: Vec<_> = rest.windows(3).map(|bgr| u32::from_le_bytes([bgr[0], bgr[1], bgr[2], 0])).collect();
+    let pixels = &pixels[..pixels.len() / width * width];
+    if pixels.is_empty() {
+        return Err("no pixels");
+    }
+    let limit = usize::from(*limit) * 8;
+    let form =
+        lossy::Form { quality: 1 + quality % lossy::QUALITY_MAX, sampling: lossy::sampling(pixels, width) };
+    let mut payload = Vec::new();
+    let rows = lossy::encode(pixels, width, form, limit, &mut payload);
+    assert!(payload.len() <= limit && (rows % 16 == 0 || rows == pixels.len() / width));
+    if rows == 0 {
+        assert!(payload.is_empty());
+        return Err("beyond the limit");
+    }
+    let mut alone = Vec::new();
+    assert_eq!(lossy::encode(&pixels[..rows * width], width, form, limit, &mut alone), rows);
+    assert_eq!(payload, alone);
+    let area = PixelRect { x: 0, y: 0, width: width as u16, height: rows as u16 };
+    let (mut scratch, mut out) = (technique::Scratch::default(), Vec::new());
+    assert_eq!(technique::decode(Technique::Lossy, &payload, area, None, &mut scratch, &mut out), Ok(()));
+    assert_eq!(out.len(), area.pixels());
+    Ok(())
 }
 
 /// Any pixels come back from every encoder that takes them, within any limit.

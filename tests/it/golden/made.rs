@@ -5,12 +5,14 @@ use lfp_proto::frame::{
     Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
     InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
-use lfp_proto::geometry::{CellRect, Size};
+use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::{Base, Context, Record};
 use lfp_proto::technique::base::{Vector as Way, base_cells};
-use lfp_proto::technique::{Technique, bitmap, colour, copy, dictionary, raw, scan, trixel};
+use lfp_proto::technique::{
+    Scratch, Technique, bitmap, colour, copy, decode, dictionary, lossy, raw, scan, trixel,
+};
 use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
 use serde_json::json;
 
@@ -311,6 +313,7 @@ pub(super) fn techniques() -> Vec<Vector> {
     all.extend(scans());
     all.extend(copies());
     all.extend(dictionaries());
+    all.extend(lossies());
     all
 }
 
@@ -420,6 +423,38 @@ fn copies() -> [Vector; 4] {
         copied("copy, clipped, over its own cells", rect(1, 0, 2, 2), -5, 0, false),
         copied("copy, from all sides", rect(0, 0, 1, 1), 9, 3, false),
         copied("copy, from beyond the edge: refused", rect(0, 0, 1, 1), -1, 0, true),
+    ]
+}
+
+/// What a client shows is part of the vector: it is the same for all.
+fn lossies() -> Vec<Vector> {
+    use lossy::Sampling::{Full, Quarter};
+    let coded = |quality, sampling, (width, height): (u16, u16), colours| {
+        let (form, mut bytes) = (lossy::Form { quality, sampling }, Vec::new());
+        let pixels = picture(width, height, colours);
+        let rows = lossy::encode(&pixels, width.into(), form, 8_900, &mut bytes);
+        assert_eq!(rows, usize::from(height));
+        bytes
+    };
+    let shown = |name: &str, (width, height): (u16, u16), bytes: Vec<u8>| {
+        let area = PixelRect { x: 0, y: 0, width, height };
+        let mut pixels = Vec::new();
+        if decode(Technique::Lossy, &bytes, area, None, &mut Scratch::default(), &mut pixels).is_err() {
+            pixels.clear();
+        }
+        assert_eq!(pixels.is_empty(), name.ends_with("refused"), "{name}");
+        technique(name, Technique::Lossy, (width, height), &pixels, bytes)
+    };
+    let whole = || coded(75, Quarter, (32, 16), 0);
+    let cut = |bytes: &[u8]| bytes[..bytes.len() - 1].to_vec();
+    vec![
+        shown("lossy bitmap, quarter sampling", (32, 16), whole()),
+        shown("lossy bitmap, full sampling", (16, 32), coded(75, Full, (16, 32), 0)),
+        shown("lossy bitmap, hard edges at the best quality, clipped", (21, 7), coded(100, Full, (21, 7), 5)),
+        shown("lossy bitmap, the worst quality, clipped", (9, 17), coded(1, Quarter, (9, 17), 5)),
+        shown("lossy bitmap, a byte less: refused", (32, 16), cut(&whole())),
+        shown("lossy bitmap, a byte behind the scan: refused", (32, 16), [whole(), vec![0xff]].concat()),
+        shown("lossy bitmap, quality 0: refused", (32, 16), [vec![0x80], whole()[1..].to_vec()].concat()),
     ]
 }
 
