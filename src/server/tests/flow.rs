@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::world::{Link, World, config, paint_noise, service};
+use crate::ablation::Part;
 use crate::limits::{ACK_RANGES_MAX, CELL, ENCODE_PATIENCE};
 use crate::server::Input;
 use crate::units::PacketNumber;
@@ -64,7 +65,9 @@ fn small_records_share_packets() {
 
 #[test]
 fn a_guest_that_changes_everything_all_the_time_starves_no_cell() {
-    let mut world = World::with(config(1), 320, 240, 1, 1);
+    // Lossless, so that the number below can be read.
+    let config = crate::server::Config { without: [Part::Lossy].into_iter().collect(), ..config(1) };
+    let mut world = World::with(config, 320, 240, 1, 1);
     world.link = Link { rate_bps: Some(2_000_000), queue_bytes: 32 * 1024, ..Link::default() };
     // Each cell shows the number of the scan that saw it last, in noise that does not compress.
     let mut scan = 0_u32;
