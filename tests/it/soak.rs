@@ -40,7 +40,8 @@ fn soak() {
             client.wait_picture();
             client.kill();
         } else {
-            let args = ["--service", service, "--seconds", "2", "--type", "soak"];
+            // Long enough for keys to be confirmed over the bad network, also on a machine that is busy.
+            let args = ["--service", service, "--seconds", "4", "--type", "soak"];
             let report = Client::run(&bench, &name, link.address(), &args);
             assert!(report.number("bytes_down") > 0, "{}", report.json);
         }
