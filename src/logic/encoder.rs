@@ -214,8 +214,10 @@ impl Encoder {
         self.trials.fetch_add(1, Ordering::Relaxed);
         self.misfits.fetch_add(u64::from(coded.is_none()), Ordering::Relaxed);
         self.records.keep(asked, coded.clone(), coded.as_ref().map_or(0, |coded| coded.payload.len()));
-        if let Some(cut) = coded.as_ref().filter(|coded| coded.rows < content.cells.height) {
-            // Whoever wants what is in it, to repair it, asks for just that.
+        // Whoever wants what is in it, to repair it, asks for just that. Lossily it would not get the same bytes: how chroma is
+        // sampled depends on all of what was asked for.
+        let is_exact = matches!(manner, Manner::Exact(_));
+        if let Some(cut) = coded.as_ref().filter(|coded| is_exact && coded.rows < content.cells.height) {
             let cells = CellRect { height: cut.rows, ..content.cells };
             let content = Content { cells, changed_at: picture.newest_change(cells), ..content };
             self.records.keep(key(content), coded.clone(), 0);

@@ -93,7 +93,6 @@ pub(super) fn encode(
     scratch.bytes.clear();
     let area = picture.size.clip(cells);
     let task = Task { picture, cells, area, width: area.width.into(), profile, max: payload_max(profile) };
-    // What is no smaller than raw pixels is not worth unpacking.
     let (technique, rows) = match base {
         _ if decodes(profile, Technique::Dictionary) => task.with_dictionary(base, scratch),
         Some((base, place)) => task.with_scan(base, place, scratch),
@@ -182,6 +181,7 @@ impl Task<'_> {
         let Scratch { pixels, bitmap, trixel, bytes, other, .. } = scratch;
         let raw_len = pixels.len() * raw::PIXEL_LEN;
         let raw_fits = decodes(self.profile, Technique::Raw) && raw_len <= self.max;
+        // What is no smaller than raw pixels is not worth unpacking.
         let mut most = if raw_fits { self.max.min(raw_len - 1) } else { self.max };
         let mut in_trixels = false;
         if decodes(self.profile, Technique::Trixel) {
