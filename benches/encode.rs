@@ -19,6 +19,7 @@ use lfp::ablation::Without;
 use lfp::geometry::{CellRect, CellSet};
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
 use lfp::logic::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
+use lfp::pixel::Fit;
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
 use lfp_proto::technique::base::{BaseView, Vector};
@@ -56,7 +57,12 @@ impl First {
             source: SourceId(0),
             epoch: self.tick.epoch,
             cells,
-            profile: Profile { decoders: decoders(), record_max, without: Without::NOTHING },
+            profile: Profile {
+                decoders: decoders(),
+                record_max,
+                without: Without::NOTHING,
+                fit: Fit::NATIVE,
+            },
             budget_bytes: usize::MAX,
             base: None,
             motion: false,
@@ -156,6 +162,7 @@ fn techniques(criterion: &mut Criterion) {
                 decoders: technique.bit() | Technique::Raw.bit(),
                 record_max: DATAGRAMS[0].1,
                 without: Without::NOTHING,
+                fit: Fit::NATIVE,
             };
             let encode = || {
                 let mut request =
@@ -283,6 +290,7 @@ fn digest(criterion: &mut Criterion) {
     let request = DigestRequest {
         session: SessionKey(1),
         source: SourceId(0),
+        fit: Fit::NATIVE,
         epoch: first.tick.epoch,
         cells: CellRect { x: 0, y: 0, width: size.grid().columns, height: size.grid().rows },
         id: 1,

@@ -15,6 +15,7 @@ use lfp::clock;
 use lfp::geometry::CellSet;
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
 use lfp::logic::{Base, EncodeRequest, Encoder, Profile, SessionKey};
+use lfp::pixel::Fit;
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
 use lfp_proto::technique::{Technique, decoders};
@@ -70,7 +71,12 @@ impl Kind {
             source: tick.source,
             epoch: tick.epoch,
             cells,
-            profile: Profile { decoders: self.decoders, record_max: RECORD_MAX, without: Without::NOTHING },
+            profile: Profile {
+                decoders: self.decoders,
+                record_max: RECORD_MAX,
+                without: Without::NOTHING,
+                fit: Fit::NATIVE,
+            },
             budget_bytes: usize::MAX,
             motion: base.is_some(),
             base,

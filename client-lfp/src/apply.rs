@@ -1,5 +1,6 @@
 //! Records onto the picture: what applies, what is done already, what is refused.
 
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Pixels, Refusal};
 use lfp_proto::geometry::{CellRect, PixelRect};
 use lfp_proto::limits::RECORD_CELLS_MAX;
@@ -24,13 +25,18 @@ pub(crate) enum Outcome {
 }
 
 /// Applies records; keeps what decoding needs between them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Applier {
     scratch: technique::Scratch,
     pixels: Vec<u32>,
 }
 
 impl Applier {
+    /// Of records of pixels of `depth`.
+    pub(crate) fn new(depth: Depth) -> Self {
+        Self { scratch: technique::Scratch::new(depth), pixels: Vec::new() }
+    }
+
     /// Applies `record` of `frame`, which came in packet `number`.
     // SPEC [LFP-7.5]: A client MUST refuse a record for which a reason holds, and MUST NOT change any cell for it.
     pub(crate) fn apply(
@@ -74,7 +80,7 @@ impl Applier {
         let painted = framebuffer.paint(cells, content, &self.pixels);
         if self.pixels.capacity() > SCRATCH_PIXELS_KEPT {
             self.pixels = Vec::new();
-            self.scratch = technique::Scratch::default();
+            self.scratch = technique::Scratch::new(self.scratch.depth);
         }
         // If none was painted, a reference alone took it.
         Ok(if painted.cells > 0 { Outcome::Applied(cells, painted) } else { Outcome::Superseded })

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict};
 use lfp_proto::geometry::CellSet;
 use lfp_proto::packet::{Builder, Kind, View};
@@ -51,6 +52,7 @@ pub struct Client {
     surface: Option<Surface>,
     /// References that it keeps.
     references: u8,
+    depth: Depth,
     applier: Applier,
     digests: Digests,
     marks: Marks,
@@ -82,7 +84,8 @@ impl Client {
             close_due: now,
             surface: None,
             references: config.references.min(REFERENCES_MAX),
-            applier: Applier::default(),
+            depth: config.depth,
+            applier: Applier::new(config.depth),
             digests: Digests::default(),
             marks: Marks::default(),
             input: InputQueue::default(),
@@ -227,7 +230,7 @@ impl Client {
     /// The picture; while the surface is dark, the last one before. `None` before the first.
     #[must_use]
     pub fn picture(&self) -> Option<Picture<'_>> {
-        self.surface.as_ref().and_then(Surface::picture)
+        self.surface.as_ref().and_then(|surface| surface.picture(self.depth))
     }
 
     /// Whether the surface is live and all of its picture, as it is now, has been proven to be the server's.

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use lfp_proto::depth::Depth;
 use lfp_proto::geometry::Size;
 use lfp_proto::hello::{ClientType, Display, Hello};
 use lfp_proto::technique;
@@ -17,8 +18,10 @@ pub struct Config {
     pub place: String,
     /// What kind of client it is.
     pub client_type: ClientType,
-    /// Resolution of its display in pixels; `None`: takes any.
+    /// Resolution of its display in pixels: it is shown nothing larger; `None`: takes any.
     pub display_size: Option<Size>,
+    /// Depth of its pixels.
+    pub depth: Depth,
     /// Refresh rate of its display in hertz, at least 1.
     pub refresh_hz: u8,
     /// Largest datagram that it wants, UDP payload in bytes; brought into [`DATAGRAM_MIN`]..=[`DATAGRAM_MAX`].
@@ -41,6 +44,7 @@ impl Default for Config {
             place: String::new(),
             client_type: ClientType::Desktop,
             display_size: None,
+            depth: Depth::default(),
             refresh_hz: 60,
             datagram_size: DATAGRAM_DEFAULT as u16,
             receive_buffer: 128 * 1024,
@@ -60,11 +64,7 @@ impl Config {
             service: self.service.clone(),
             place: self.place.clone(),
             client_type: self.client_type,
-            displays: vec![Display {
-                size: self.display_size,
-                depth: 24,
-                refresh_hz: self.refresh_hz.max(1),
-            }],
+            displays: vec![Display::new(self.display_size, self.depth, self.refresh_hz.max(1))],
             decoders: self.decoders,
             references: self.references.min(REFERENCES_MAX),
             datagram_size: self.datagram_size.clamp(DATAGRAM_MIN as u16, DATAGRAM_MAX as u16),

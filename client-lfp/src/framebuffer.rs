@@ -1,6 +1,7 @@
 //! The picture: pixels once, one content number per cell.
 
 use lfp_proto::check;
+use lfp_proto::depth::Depth;
 use lfp_proto::geometry::{CellRect, CellSet, Grid, PixelRect, Size};
 use lfp_proto::limits::CELL;
 use lfp_proto::units::{ContentNumber, Epoch};
@@ -12,8 +13,10 @@ use crate::reference::{References, Shown};
 pub struct Picture<'a> {
     /// Width and height in pixels.
     pub size: Size,
-    /// `0x00RRGGBB`, rows from the top without padding.
+    /// Rows from the top without padding: `0x00RRGGBB` at 24 bits, else see [`Depth::colour`].
     pub pixels: &'a [u32],
+    /// The depth of the pixels.
+    pub depth: Depth,
     /// The content number of each cell, row-major; 0: never painted.
     pub contents: &'a [u64],
     /// The epoch that the pixels belong to.
@@ -86,9 +89,9 @@ impl Framebuffer {
         self.blank
     }
 
-    pub(crate) fn picture(&self, live: bool) -> Picture<'_> {
+    pub(crate) fn picture(&self, depth: Depth, live: bool) -> Picture<'_> {
         let Self { size, epoch, .. } = *self;
-        Picture { size, pixels: &self.pixels, contents: &self.contents, epoch, live }
+        Picture { size, pixels: &self.pixels, depth, contents: &self.contents, epoch, live }
     }
 
     /// Whether any of `cells`, which lie inside the grid, has been left unpainted.
@@ -238,7 +241,7 @@ mod tests {
         let painted = picture.paint(rect(0, 0, 3, 2), ContentNumber(4), &source);
         assert_eq!(painted.cells, 5);
         assert_eq!(picture.blank(), 0);
-        for (at, pixel) in picture.picture(true).pixels.iter().enumerate() {
+        for (at, pixel) in picture.picture(Depth::Bits24, true).pixels.iter().enumerate() {
             let newer = (16..32).contains(&(at % 40)) && at / 40 < 16;
             assert_eq!(*pixel, if newer { 0xaa } else { at as u32 }, "pixel {at}");
         }

@@ -1,5 +1,6 @@
 //! The surface that the client shows: state, epoch, picture.
 
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Surface as SurfaceFrame, SurfaceState};
 use lfp_proto::geometry::Size;
 use lfp_proto::units::{Epoch, SurfaceId};
@@ -91,9 +92,10 @@ impl Surface {
         self.framebuffer.as_mut()
     }
 
-    pub(crate) fn picture(&self) -> Option<Picture<'_>> {
+    /// The picture of this or the last live epoch, of pixels of `depth`.
+    pub(crate) fn picture(&self, depth: Depth) -> Option<Picture<'_>> {
         let live = self.state == SurfaceState::Live;
-        self.framebuffer.as_ref().map(|framebuffer| framebuffer.picture(live))
+        self.framebuffer.as_ref().map(|framebuffer| framebuffer.picture(depth, live))
     }
 
     pub(crate) fn view(&self) -> SurfaceView<'_> {

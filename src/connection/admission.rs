@@ -1,7 +1,7 @@
 //! Admission: what a Hello with a valid cookie may have.
 
 use crate::directory::{Directory, Service};
-use lfp_proto::hello::{Hello, RefuseReason};
+use lfp_proto::hello::{Display, Hello, RefuseReason};
 use lfp_proto::technique::Technique;
 
 /// What the server allows.
@@ -51,6 +51,11 @@ impl<'a> Admission<'a> {
             let text = "the client must decode uncompressed bitmaps (technique 2)";
             return turned(RefuseReason::Unsupported, text);
         }
+        // SPEC [LFP-4.10]: A server MUST answer a HELLO with a valid cookie with REFUSE, reason unsupported parameter, if
+        // a display in it has a size that no surface may have and that is not 0 x 0, another depth, or a refresh of 0.
+        if let Some(complaint) = hello.displays.iter().find_map(Display::complaint) {
+            return turned(RefuseReason::Unsupported, complaint);
+        }
         let Some(service) = directory.find(&hello.service) else {
             let text = "no service has that name; the server's configuration has the names, and a server started \
                         with one --source calls it \"default\"";
@@ -70,6 +75,7 @@ mod tests {
     use crate::directory::InputPolicy;
     use crate::hypervisor::SourceId;
     use crate::limits::TEXT_MAX;
+    use lfp_proto::depth::Depth;
     use lfp_proto::hello::{ClientType, Display};
 
     fn hello(service: &str, decoders: u32) -> Hello {
@@ -79,7 +85,7 @@ mod tests {
             service: service.to_owned(),
             place: String::new(),
             client_type: ClientType::Headless,
-            displays: vec![Display { size: None, depth: 24, refresh_hz: 60 }],
+            displays: vec![Display::new(None, Depth::Bits24, 60)],
             decoders,
             references: 0,
             datagram_size: 1_200,

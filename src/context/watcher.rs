@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Engine;
 use crate::heat::Heat;
 use crate::hypervisor::{Source, SourceId};
-use crate::scan::{Picture, ScanCounters, Scanner, Tick, TickState, TimeArray};
+use crate::pixel::Bounds;
+use crate::scan::{Fittings, Picture, ScanCounters, Scanner, Tick, TickState, TimeArray};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::frame::SurfaceState;
@@ -14,6 +15,8 @@ use lfp_proto::frame::SurfaceState;
 pub struct Watcher {
     scanner: Scanner,
     engines: Option<Engines>,
+    newest: Option<Arc<Tick>>,
+    fittings: Fittings,
 }
 
 /// What is known of an epoch. Everything that grows with the surface is allocated when it begins.
@@ -29,7 +32,8 @@ impl Watcher {
     /// A watcher that has not looked yet.
     #[must_use]
     pub fn new(id: SourceId, source: Box<dyn Source>) -> Self {
-        Self { scanner: Scanner::new(id, source), engines: None }
+        let scanner = Scanner::new(id, source);
+        Self { scanner, engines: None, newest: None, fittings: Fittings::default() }
     }
 
     /// Which source.
@@ -87,12 +91,21 @@ impl Watcher {
         self.explain(tick)
     }
 
+    /// What displays of `bounds` show of the newest tick, as [`Fittings::follow`] has it.
+    pub fn fit(&mut self, bounds: &[Bounds]) -> Vec<Arc<Tick>> {
+        self.newest.as_ref().map(|newest| self.fittings.follow(newest, bounds)).unwrap_or_default()
+    }
+
     fn explain(&mut self, tick: Option<Arc<Tick>>) -> Option<Arc<Tick>> {
-        let mut tick = tick?;
+        self.newest = Some(self.explained(tick?));
+        self.newest.clone()
+    }
+
+    fn explained(&mut self, mut tick: Arc<Tick>) -> Arc<Tick> {
         let fresh = Arc::get_mut(&mut tick).expect("a scanner keeps no tick");
         let TickState::Live { picture, delta } = &fresh.state else {
             self.engines = None;
-            return Some(tick);
+            return tick;
         };
         let engines = match &mut self.engines {
             Some(engines) if engines.epoch == fresh.epoch => engines,
@@ -105,7 +118,7 @@ impl Watcher {
             history.note_each(fresh.number, |cell| contexts.cell(cell).context);
         }
         fresh.contexts = contexts;
-        Some(tick)
+        tick
     }
 }
 

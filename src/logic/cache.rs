@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::geometry::CellRect;
 use crate::hypervisor::SourceId;
+use crate::pixel::Fit;
 use crate::units::Epoch;
 
 /// Bytes that an entry counts for beside its payload: key, pointers, and the table's share.
@@ -15,6 +16,7 @@ const ENTRY_OVERHEAD_BYTES: usize = 128;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Content {
     pub(super) source: SourceId,
+    pub(super) fit: Fit,
     pub(super) epoch: Epoch,
     pub(super) cells: CellRect,
     pub(super) changed_at: u64,

@@ -9,7 +9,8 @@ use crate::hypervisor::SourceId;
 use crate::limits::{MOTION_SEARCHES_MAX, RECORD_CELLS_MAX};
 use crate::logic::base::{Base, mix};
 use crate::logic::region;
-use crate::scan::Picture;
+use crate::pixel::Fit;
+use crate::scan::{Picture, Tick};
 use crate::units::Epoch;
 use lfp_proto::technique::base::Vector;
 
@@ -31,6 +32,7 @@ pub(super) struct Copied {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Question {
     pub(super) source: SourceId,
+    pub(super) fit: Fit,
     pub(super) epoch: Epoch,
     pub(super) tick: u64,
     base: u64,
@@ -38,30 +40,26 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// What of `wanted`, as of a tick, `base` has.
-    pub(super) fn new(source: SourceId, epoch: Epoch, tick: u64, base: &Base, wanted: &CellSet) -> Self {
+    /// What of `wanted`, as of `tick`, `base` has.
+    pub(super) fn new(tick: &Tick, base: &Base, wanted: &CellSet) -> Self {
         let cells = wanted.iter().fold(0, |sum, index| mix(sum, index as u64 + 1));
-        Self { source, epoch, tick, base: base.id, cells }
+        let Tick { source, fit, epoch, number, .. } = *tick;
+        Self { source, fit, epoch, tick: number, base: base.id, cells }
     }
 }
 
-/// Searches that are not in use, for pictures of their source and epoch.
+/// Searches that are not in use, for pictures of their source, as it is shown, and epoch.
 #[derive(Default)]
-pub(super) struct Searches(Mutex<Vec<(SourceId, Epoch, Search)>>);
+pub(super) struct Searches(Mutex<Vec<(SourceId, Fit, Epoch, Search)>>);
 
 impl Searches {
     /// Lends a search for pictures of a source in an epoch.
-    pub(super) fn with<T>(
-        &self,
-        source: SourceId,
-        epoch: Epoch,
-        size: Size,
-        work: impl FnOnce(&mut Search) -> T,
-    ) -> T {
+    pub(super) fn with<T>(&self, question: &Question, size: Size, work: impl FnOnce(&mut Search) -> T) -> T {
+        let Question { source, fit, epoch, .. } = *question;
         let mut all = self.lock();
-        all.retain(|(kept, of, _)| *kept != source || *of == epoch);
-        let place = all.iter().position(|(kept, ..)| *kept == source);
-        let search = place.map(|place| all.swap_remove(place).2);
+        all.retain(|(kept, _, of, _)| *kept != source || *of == epoch);
+        let place = all.iter().position(|(kept, how, ..)| (*kept, *how) == (source, fit));
+        let search = place.map(|place| all.swap_remove(place).3);
         drop(all);
         let mut search = search.unwrap_or_else(|| Search::new(size));
         // Whatever else was searched, and in which order, the same question gets the same answer.
@@ -71,11 +69,11 @@ impl Searches {
         if all.len() == MOTION_SEARCHES_MAX {
             all.remove(0);
         }
-        all.push((source, epoch, search));
+        all.push((source, fit, epoch, search));
         result
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(SourceId, Epoch, Search)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(SourceId, Fit, Epoch, Search)>> {
         // A push or a removal leaves the list sound whatever happens.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

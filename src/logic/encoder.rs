@@ -21,7 +21,7 @@ use lfp_proto::check;
 use lfp_proto::record::Context;
 use lfp_proto::technique::base::Vector;
 use lfp_proto::technique::dictionary::Place;
-use lfp_proto::technique::{Technique, copy, raw};
+use lfp_proto::technique::{Technique, copy};
 
 /// Side, in cells, of the aligned blocks that no rectangle crosses, so that sessions that want overlapping
 /// cells arrive at the same rectangles.
@@ -129,7 +129,8 @@ impl Encoder {
             TickState::Live { picture, .. } if picture.size.grid() == grid => picture,
             TickState::Live { .. } | TickState::Dark { .. } => return encoded,
         };
-        if (tick.source, tick.epoch) != (request.source, request.epoch) {
+        let asked = (request.source, request.profile.fit, request.epoch);
+        if (tick.source, tick.fit, tick.epoch) != asked {
             return encoded;
         }
         encoded.picture = Some(Arc::new(picture.clone()));
@@ -151,7 +152,7 @@ impl Encoder {
         if let Some(base) = request.base.as_deref().filter(|base| base.picture.size == picture.size) {
             if request.motion {
                 job.keep(base);
-                job.cover_copies(base, tick.number);
+                job.cover_copies(base, tick);
             }
         }
         job.cover_rest();
@@ -165,12 +166,13 @@ impl Encoder {
     pub fn digest(&self, request: &DigestRequest, tick: &Tick) -> Digested {
         let mut digested = Digested { tick: tick.number, ..Digested::nothing(request) };
         let TickState::Live { picture, .. } = &tick.state else { return digested };
-        let same = (tick.source, tick.epoch) == (request.source, request.epoch);
+        let same = (tick.source, tick.fit, tick.epoch) == (request.source, request.fit, request.epoch);
         if !same || !picture.size.grid().contains(request.cells) {
             return digested;
         }
         let content = Content {
             source: request.source,
+            fit: request.fit,
             epoch: request.epoch,
             cells: request.cells,
             changed_at: picture.newest_change(request.cells),
@@ -230,10 +232,8 @@ impl Encoder {
         if let Some(found) = self.motions.find(&question) {
             return found;
         }
-        let Question { source, epoch, .. } = question;
-        let found: Arc<[Copied]> = self
-            .searches
-            .with(source, epoch, picture.size, |search| copies::find(base, picture, wanted, search).into());
+        let find = |search: &mut _| copies::find(base, picture, wanted, search).into();
+        let found: Arc<[Copied]> = self.searches.with(&question, picture.size, find);
         self.motions.keep(question, Arc::clone(&found), size_of_val(&*found));
         found
     }
@@ -283,12 +283,11 @@ impl Job<'_> {
     }
 
     /// Makes records of what the client can copy from its base.
-    fn cover_copies(&mut self, base: &Base, tick: u64) {
+    fn cover_copies(&mut self, base: &Base, tick: &Tick) {
         if self.request.profile.decoders & Technique::Copy.bit() == 0 || self.wanted.is_empty() {
             return;
         }
-        let (source, epoch) = (self.request.source, self.request.epoch);
-        let question = Question::new(source, epoch, tick, base, self.wanted);
+        let question = Question::new(tick, base, self.wanted);
         let found = self.encoder.copies(question, base, self.picture, self.wanted);
         for copied in found.iter() {
             if self.ways.len() < WAYS_MAX
@@ -459,7 +458,7 @@ impl Job<'_> {
         }
         let payload_max = record::payload_max(profile);
         if !record::decodes(profile, Technique::Bitmap) {
-            return cells.cells() * CELL_PIXELS / 4 * raw::PIXEL_LEN <= payload_max;
+            return cells.cells() * CELL_PIXELS / 4 * profile.fit.depth.bytes() <= payload_max;
         }
         record::estimate(self.picture, cells) <= payload_max
     }
@@ -468,8 +467,9 @@ impl Job<'_> {
     fn attempt(&mut self, cells: CellRect, manner: Manner<'_>) -> bool {
         let request = self.request;
         let changed_at = self.picture.newest_change(cells);
-        let content = Content { source: request.source, epoch: request.epoch, cells, changed_at };
-        let coded = self.encoder.obtain(content, request.profile, self.picture, manner, &mut self.scratch);
+        let EncodeRequest { source, epoch, profile, .. } = *request;
+        let content = Content { source, fit: profile.fit, epoch, cells, changed_at };
+        let coded = self.encoder.obtain(content, profile, self.picture, manner, &mut self.scratch);
         let Some(Coded { technique, place, rows, payload }) = coded else { return false };
         let cells = CellRect { height: rows, ..cells };
         let base = match manner {

@@ -9,6 +9,7 @@ use crate::limits::CELL;
 use crate::logic::Profile;
 use crate::logic::base::Base;
 use crate::scan::Picture;
+use lfp_proto::depth::Depth;
 use lfp_proto::record::RECORD_HEADER_MAX;
 use lfp_proto::technique::dictionary::Place;
 use lfp_proto::technique::{BaseUse, Technique, bitmap, colour, dictionary, lossy, raw, scan, trixel};
@@ -66,6 +67,9 @@ pub(super) fn encode_lossy(
 ) -> Option<Coded> {
     let Scratch { pixels, bytes, .. } = scratch;
     picture.read(cells, pixels);
+    if profile.fit.depth != Depth::Bits24 {
+        pixels.iter_mut().for_each(|pixel| *pixel = profile.fit.depth.colour(*pixel));
+    }
     bytes.clear();
     let width = usize::from(picture.size.clip(cells).width);
     let form = lossy::Form { quality, sampling: lossy::sampling(pixels, width) };
@@ -86,11 +90,12 @@ pub(super) fn encode(
     scratch: &mut Scratch,
 ) -> Option<Coded> {
     if context::is_flat(picture, cells) && decodes(profile, Technique::Colour) {
-        let payload = Arc::from(colour::encode(&[picture.tile(cells.x, cells.y)[0]])?);
+        let payload = Arc::from(colour::encode(profile.fit.depth, &[picture.tile(cells.x, cells.y)[0]])?);
         return Some(Coded { technique: Technique::Colour, place: None, rows: cells.height, payload });
     }
     picture.read(cells, &mut scratch.pixels);
     scratch.bytes.clear();
+    (scratch.trixel.depth, scratch.scan.depth) = (profile.fit.depth, profile.fit.depth);
     let area = picture.size.clip(cells);
     let task = Task { picture, cells, area, width: area.width.into(), profile, max: payload_max(profile) };
     let (technique, rows) = match base {
@@ -144,13 +149,13 @@ impl Task<'_> {
         });
         // It is told of no smaller bound, so that the rows which fit give the same bytes when they are asked for alone.
         let pixel_rows = dictionary.encode(pixels, self.width, known, self.max - bytes.len(), bytes);
-        let is_small = bytes.len() < pixel_rows * self.width * raw::PIXEL_LEN;
+        let is_small = bytes.len() < pixel_rows * self.width * self.profile.fit.depth.bytes();
         if pixel_rows > 0 && (is_small || !decodes(self.profile, Technique::Raw)) {
             return Some((Technique::Dictionary, rows_of_cells(pixel_rows)));
         }
         if pixel_rows > 0 {
             bytes.clear();
-            raw::encode(&pixels[..pixel_rows * self.width], bytes);
+            raw::encode(self.profile.fit.depth, &pixels[..pixel_rows * self.width], bytes);
             return Some((Technique::Raw, rows_of_cells(pixel_rows)));
         }
         self.with_raw(scratch)
@@ -179,7 +184,7 @@ impl Task<'_> {
     /// By trixel or bitmap, or raw.
     fn with_itself(&self, scratch: &mut Scratch) -> Option<(Technique, u16)> {
         let Scratch { pixels, bitmap, trixel, bytes, other, .. } = scratch;
-        let raw_len = pixels.len() * raw::PIXEL_LEN;
+        let raw_len = pixels.len() * self.profile.fit.depth.bytes();
         let raw_fits = decodes(self.profile, Technique::Raw) && raw_len <= self.max;
         // What is no smaller than raw pixels is not worth unpacking.
         let mut most = if raw_fits { self.max.min(raw_len - 1) } else { self.max };
@@ -209,12 +214,12 @@ impl Task<'_> {
     }
 
     fn with_raw(&self, scratch: &mut Scratch) -> Option<(Technique, u16)> {
-        let fits = scratch.pixels.len() * raw::PIXEL_LEN <= self.max;
+        let fits = scratch.pixels.len() * self.profile.fit.depth.bytes() <= self.max;
         if !fits || !decodes(self.profile, Technique::Raw) {
             return None;
         }
         scratch.bytes.clear();
-        raw::encode(&scratch.pixels, &mut scratch.bytes);
+        raw::encode(self.profile.fit.depth, &scratch.pixels, &mut scratch.bytes);
         Some((Technique::Raw, self.cells.height))
     }
 

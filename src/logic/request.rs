@@ -6,6 +6,7 @@ use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::logic::base::{Base, BaseUse};
+use crate::pixel::Fit;
 use crate::scan::Picture;
 use crate::time::Instant;
 use crate::units::Epoch;
@@ -26,6 +27,8 @@ pub struct Profile {
     pub record_max: usize,
     /// What is not to be done for them.
     pub without: Without,
+    /// How they show the source.
+    pub fit: Fit,
 }
 
 /// Put these cells into bytes, from the newest picture.
@@ -102,6 +105,8 @@ pub struct Encoded {
     pub session: SessionKey,
     /// Which source.
     pub source: SourceId,
+    /// How the client shows it.
+    pub fit: Fit,
     /// The epoch of the request.
     pub epoch: Epoch,
     /// The number of the tick whose picture was encoded.
@@ -127,6 +132,8 @@ pub struct DigestRequest {
     pub session: SessionKey,
     /// Which source.
     pub source: SourceId,
+    /// How the client shows it.
+    pub fit: Fit,
     /// In which epoch.
     pub epoch: Epoch,
     /// Which cells; inside the grid.
@@ -153,6 +160,7 @@ impl Encoded {
         Self {
             session: request.session,
             source: request.source,
+            fit: request.profile.fit,
             epoch: request.epoch,
             tick: 0,
             captured: Instant::ZERO,

@@ -8,6 +8,7 @@ use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::SourceId;
 use crate::limits::{CELL, ENCODE_BYTES_MAX};
+use crate::pixel::Fit;
 use crate::scan::fake::Rng;
 use crate::scan::{Contexts, Delta, Picture, Tick, TickState};
 use crate::time::Instant;
@@ -77,7 +78,8 @@ fn tick(picture: &Picture, number: u64) -> Tick {
     let at = Instant::from_micros(number * 10);
     let delta = Delta { tick: number, at, cells: CellSet::full(picture.size.grid()) };
     let state = TickState::Live { picture: picture.clone(), delta };
-    Tick { source: SourceId(1), number, captured: at, epoch: Epoch(1), state, contexts: Contexts::unknown() }
+    let (source, epoch, contexts) = (SourceId(1), Epoch(1), Contexts::unknown());
+    Tick { source, fit: Fit::NATIVE, full: picture.size, number, captured: at, epoch, state, contexts }
 }
 
 fn request(cells: CellSet) -> EncodeRequest {
@@ -86,7 +88,12 @@ fn request(cells: CellSet) -> EncodeRequest {
         source: SourceId(1),
         epoch: Epoch(1),
         cells,
-        profile: Profile { decoders: decoders(), record_max: 1_100, without: Without::NOTHING },
+        profile: Profile {
+            decoders: decoders(),
+            record_max: 1_100,
+            without: Without::NOTHING,
+            fit: Fit::NATIVE,
+        },
         budget_bytes: usize::MAX,
         base: None,
         motion: false,
@@ -395,6 +402,7 @@ fn digests_are_of_the_clipped_rows() {
     let request = |x, y, width, height| DigestRequest {
         session: SessionKey(1),
         source: SourceId(1),
+        fit: Fit::NATIVE,
         epoch: Epoch(1),
         cells: CellRect { x, y, width, height },
         id: 1,

@@ -80,6 +80,9 @@ impl Network {
             let wake_at = self.drain_outputs();
             let now = clock::now();
             if closing.is_some_and(|deadline| now >= deadline || self.server.sessions() == 0) {
+                let encoder = self.pipeline.counters().encoder;
+                let (encoded, shared) = (encoder.trials, encoder.records.hits);
+                tracing::info!(encoded, shared, "records of all sessions");
                 return Ok(());
             }
             let until = [wake_at, closing].into_iter().flatten().min();
@@ -117,7 +120,7 @@ impl Network {
                 Output::Transmit { to, bytes } => self.outbox.push(to, bytes),
                 Output::Encode(request) => self.pipeline.encode(request),
                 Output::Digest(request) => self.pipeline.digest(request),
-                Output::Demand(demand) => self.pipeline.demand(demand),
+                Output::Demand(demand) => self.pipeline.demand(&demand),
                 Output::Action(action) => self.control.act(action),
                 Output::Timeout(at) => return at,
             }

@@ -89,7 +89,7 @@ impl PipelineHandle {
     }
 
     /// Sets how a source is watched. One that the pipeline does not have is ignored.
-    pub fn demand(&self, demand: Demand) {
+    pub fn demand(&self, demand: &Demand) {
         self.pipeline.demand(demand);
     }
 

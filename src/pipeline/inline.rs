@@ -5,21 +5,30 @@ use std::sync::Arc;
 use crate::context::Watcher;
 use crate::hypervisor::{Source, SourceId};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Encoder};
+use crate::pixel::{Bounds, Fit};
 use crate::scan::Tick;
 use crate::time::Instant;
 
 /// For simulations, tests and commands, where the caller keeps the time.
 pub struct Inline {
-    sources: Vec<(Watcher, Option<Arc<Tick>>)>,
+    sources: Vec<Watched>,
     encoder: Encoder,
+}
+
+struct Watched {
+    scanner: Watcher,
+    newest: Option<Arc<Tick>>,
+    /// The newest for each fit that is asked for and not the source's own.
+    fitted: Vec<Arc<Tick>>,
 }
 
 impl Inline {
     /// A pipeline that has not looked at any source yet.
     #[must_use]
     pub fn new(sources: Vec<(SourceId, Box<dyn Source>)>) -> Self {
-        let scanner = |(id, source)| (Watcher::new(id, source), None);
-        Self { sources: sources.into_iter().map(scanner).collect(), encoder: Encoder::default() }
+        let watched =
+            |(id, source)| Watched { scanner: Watcher::new(id, source), newest: None, fitted: Vec::new() };
+        Self { sources: sources.into_iter().map(watched).collect(), encoder: Encoder::default() }
     }
 
     /// Scans a source, as one that is watched. A tick comes back if something changed.
@@ -35,19 +44,30 @@ impl Inline {
     /// The newest tick of a source.
     #[must_use]
     pub fn newest(&self, source: SourceId) -> Option<&Arc<Tick>> {
-        self.sources.iter().find(|(scanner, _)| scanner.id() == source)?.1.as_ref()
+        self.watched(source)?.newest.as_ref()
+    }
+
+    /// What displays of `bounds` show of the newest tick of a source, as far as it differs from what they showed when this
+    /// was asked last.
+    pub fn fit(&mut self, source: SourceId, bounds: &[Bounds]) -> Vec<Arc<Tick>> {
+        let Some(watched) = self.sources.iter_mut().find(|watched| watched.scanner.id() == source) else {
+            return Vec::new();
+        };
+        let known = std::mem::replace(&mut watched.fitted, watched.scanner.fit(bounds));
+        let is_fresh = |tick: &&Arc<Tick>| !known.iter().any(|known| Arc::ptr_eq(known, tick));
+        watched.fitted.iter().filter(is_fresh).cloned().collect()
     }
 
     /// Answers from the newest tick.
     #[must_use]
     pub fn encode(&self, request: &EncodeRequest) -> Encoded {
-        encode(&self.encoder, request, self.newest(request.source).map(|tick| &**tick), &|| false)
+        encode(&self.encoder, request, self.newest_as(request.source, request.profile.fit), &|| false)
     }
 
     /// Answers from the newest tick.
     #[must_use]
     pub fn digest(&self, request: &DigestRequest) -> Digested {
-        digest(&self.encoder, request, self.newest(request.source).map(|tick| &**tick))
+        digest(&self.encoder, request, self.newest_as(request.source, request.fit))
     }
 
     /// What encodes.
@@ -61,10 +81,19 @@ impl Inline {
         source: SourceId,
         scan: impl FnOnce(&mut Watcher) -> Option<Arc<Tick>>,
     ) -> Option<Arc<Tick>> {
-        let (scanner, newest) = self.sources.iter_mut().find(|(scanner, _)| scanner.id() == source)?;
-        let tick = scan(scanner)?;
-        *newest = Some(Arc::clone(&tick));
+        let watched = self.sources.iter_mut().find(|watched| watched.scanner.id() == source)?;
+        let tick = scan(&mut watched.scanner)?;
+        watched.newest = Some(Arc::clone(&tick));
         Some(tick)
+    }
+
+    fn watched(&self, source: SourceId) -> Option<&Watched> {
+        self.sources.iter().find(|watched| watched.scanner.id() == source)
+    }
+
+    fn newest_as(&self, source: SourceId, fit: Fit) -> Option<&Tick> {
+        let watched = self.watched(source)?;
+        watched.newest.iter().chain(&watched.fitted).find(|tick| tick.fit == fit).map(|tick| &**tick)
     }
 }
 

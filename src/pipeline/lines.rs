@@ -84,12 +84,20 @@ mod tests {
     use super::*;
     use crate::geometry::CellRect;
     use crate::hypervisor::SourceId;
+    use crate::pixel::Fit;
     use crate::units::Epoch;
 
     fn request(session: u64) -> Request {
         let (source, epoch) = (SourceId(0), Epoch(1));
         let session = SessionKey(session);
-        Request::Digest(DigestRequest { session, source, epoch, cells: CellRect::default(), id: 0 })
+        Request::Digest(DigestRequest {
+            session,
+            source,
+            fit: Fit::NATIVE,
+            epoch,
+            cells: CellRect::default(),
+            id: 0,
+        })
     }
 
     fn serve(lines: &mut Lines, cost: impl Fn(u64) -> u64) -> Option<u64> {

@@ -17,6 +17,7 @@ use crate::logic::{Digested, Encoded, Encoder, EncoderCounters, SessionKey};
 use crate::pipeline::lines::{Lines, Request};
 use crate::pipeline::slot::Slot;
 use crate::pipeline::{Event, inline};
+use crate::pixel::{Bounds, Fit};
 use crate::scan::{ScanCounters, Tick};
 use crate::server::Demand;
 use crate::time::{Instant, micros};
@@ -95,6 +96,7 @@ struct Scan {
     slot: usize,
     scanner: Watcher,
     watched: bool,
+    bounds: Arc<[Bounds]>,
     slow: bool,
 }
 
@@ -146,11 +148,11 @@ impl Pipeline {
         (self.wake)();
     }
 
-    pub(super) fn demand(&self, demand: Demand) {
+    pub(super) fn demand(&self, demand: &Demand) {
         let now = clock::now();
         let mut state = self.lock();
         if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == demand.source) {
-            slot.demand(demand.rate_hz, now);
+            slot.demand(demand.rate_hz, &demand.bounds, now);
         }
         drop(state);
         self.changed.notify_one();
@@ -161,7 +163,8 @@ impl Pipeline {
         let event = state.events.pop_front()?;
         if let Event::Tick(tick) = &event {
             let slot = state.slots.iter_mut().find(|slot| slot.id == tick.source);
-            if let Some(slot) = slot {
+            // What was made of a tick lies before it.
+            if let Some(slot) = slot.filter(|_| tick.fit.is_native()) {
                 slot.unread -= 1;
                 if slot.unread + 1 == TICKS_UNREAD_MAX {
                     self.changed.notify_one();
@@ -217,21 +220,23 @@ impl Pipeline {
         let began = clock::now();
         let scanned = panic::catch_unwind(AssertUnwindSafe(|| {
             let scanner = &mut scan.scanner;
-            if scan.watched { scanner.tick(began) } else { scanner.look(began) }
+            let tick = if scan.watched { scanner.tick(began) } else { scanner.look(began) };
+            (tick, scanner.fit(&scan.bounds))
         }));
         let panicked = scanned.is_err();
-        let (scanner, tick) = match scanned {
-            Ok(tick) => (Some(scan.scanner), tick),
-            Err(_) => (None, retire(scan.scanner, began)),
+        let (scanner, tick, fitted) = match scanned {
+            Ok((tick, fitted)) => (Some(scan.scanner), tick, fitted),
+            Err(_) => (None, retire(scan.scanner, began), Vec::new()),
         };
         let ended = clock::now();
         let mut state = self.lock();
         state.counters.panics += u64::from(panicked);
-        if let Some(tick) = &tick {
-            state.events.push_back(Event::Tick(Arc::clone(tick)));
-        }
-        let published = tick.is_some();
-        let past = state.slots[scan.slot].settle(scanner, tick, began, ended);
+        let known = std::mem::replace(&mut state.slots[scan.slot].fitted, fitted.clone());
+        let fresh = fitted.into_iter().filter(|tick| !known.iter().any(|known| Arc::ptr_eq(known, tick)));
+        let before = state.events.len();
+        state.events.extend(fresh.chain(tick.clone()).map(Event::Tick));
+        let published = state.events.len() > before;
+        let past = (state.slots[scan.slot].settle(scanner, tick, began, ended), known);
         drop(state);
         // Thousands of tiles may go with it; nobody need wait for that.
         drop(past);
@@ -251,10 +256,10 @@ impl Pipeline {
         }
         let Some(request) = state.lines.pop() else { return };
         self.pressed.store(false, Ordering::Relaxed);
-        let tick = state.newest(match &request {
-            Request::Encode(request) => request.source,
-            Request::Digest(request) => request.source,
-        });
+        let tick = match &request {
+            Request::Encode(request) => state.newest(request.source, request.profile.fit),
+            Request::Digest(request) => state.newest(request.source, request.fit),
+        };
         drop(state);
         let began = clock::now();
         let answer = panic::catch_unwind(AssertUnwindSafe(|| self.work(&request, tick.as_deref())));
@@ -306,11 +311,13 @@ impl State {
         let crowded = self.slots.iter().filter(|slot| slot.is_watched()).count() > 1;
         let source = &mut self.slots[slot];
         let scanner = source.scanner.take()?;
-        Some(Scan { slot, scanner, watched: source.is_watched(), slow: crowded && source.is_slow() })
+        let (watched, bounds) = (source.is_watched(), Arc::clone(&source.bounds));
+        Some(Scan { slot, scanner, watched, bounds, slow: crowded && source.is_slow() })
     }
 
-    fn newest(&self, source: SourceId) -> Option<Arc<Tick>> {
-        self.slots.iter().find(|slot| slot.id == source)?.newest.clone()
+    fn newest(&self, source: SourceId, fit: Fit) -> Option<Arc<Tick>> {
+        let slot = self.slots.iter().find(|slot| slot.id == source)?;
+        slot.newest.iter().chain(&slot.fitted).find(|tick| tick.fit == fit).cloned()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::context::Watcher;
 use crate::hypervisor::SourceId;
 use crate::limits::{REDISCOVER_INTERVAL, SCAN_INLINE_MAX, SCAN_RATE_MAX_HZ, TICKS_UNREAD_MAX};
 use crate::pipeline::SourceCounters;
+use crate::pixel::Bounds;
 use crate::scan::Tick;
 use crate::time::Instant;
 
@@ -16,6 +17,10 @@ pub(super) struct Slot {
     /// `None` while a scan is under way, and for good after one has panicked.
     pub(super) scanner: Option<Watcher>,
     pub(super) newest: Option<Arc<Tick>>,
+    /// The newest for each fit that is watched and not the source's own.
+    pub(super) fitted: Vec<Arc<Tick>>,
+    /// What displays can show that show it otherwise than it is.
+    pub(super) bounds: Arc<[Bounds]>,
     /// Ticks that nobody has fetched yet.
     pub(super) unread: usize,
     /// Scans per second; 0 if nobody watches.
@@ -34,6 +39,8 @@ impl Slot {
             id: scanner.id(),
             scanner: Some(scanner),
             newest: None,
+            fitted: Vec::new(),
+            bounds: Arc::new([]),
             unread: 0,
             rate_hz: 0,
             due: now,
@@ -54,8 +61,13 @@ impl Slot {
         self.slow_scans >= SLOW_SCANS
     }
 
-    /// Sets the pace.
-    pub(super) fn demand(&mut self, rate_hz: u32, now: Instant) {
+    /// Sets the pace, and what is watched.
+    pub(super) fn demand(&mut self, rate_hz: u32, bounds: &[Bounds], now: Instant) {
+        if *self.bounds != *bounds {
+            self.bounds = bounds.into();
+            // Somebody waits for a picture.
+            self.due = self.due.min(now);
+        }
         let before = std::mem::replace(&mut self.rate_hz, rate_hz.min(SCAN_RATE_MAX_HZ));
         if self.rate_hz != before {
             let soonest = if before == 0 { now } else { now + self.interval() };

@@ -12,7 +12,7 @@ use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::{Source, SourceId, View};
 use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, TICKS_UNREAD_MAX};
 use crate::logic::{DigestRequest, EncodeRequest, Lossy, Profile, SessionKey};
-use crate::pixel::PixelFormat;
+use crate::pixel::{Bounds, Fit, PixelFormat};
 use crate::scan::fake::{Screen, fake};
 use crate::scan::{Tick, TickState};
 use crate::server::Demand;
@@ -47,7 +47,11 @@ impl Rig {
     }
 
     fn demand(&self, source: u16, rate_hz: u32) {
-        self.handle.demand(Demand { source: SourceId(source), rate_hz });
+        self.demand_for(source, rate_hz, Vec::new());
+    }
+
+    fn demand_for(&self, source: u16, rate_hz: u32, bounds: Vec<Bounds>) {
+        self.handle.demand(&Demand { source: SourceId(source), rate_hz, bounds });
     }
 
     fn event(&self) -> Event {
@@ -83,7 +87,12 @@ fn request(session: u64, tick: &Tick) -> EncodeRequest {
         source: tick.source,
         epoch: tick.epoch,
         cells: delta.cells.clone(),
-        profile: Profile { decoders: decoders(), record_max: 1_100, without: Without::NOTHING },
+        profile: Profile {
+            decoders: decoders(),
+            record_max: 1_100,
+            without: Without::NOTHING,
+            fit: Fit::NATIVE,
+        },
         budget_bytes: 100_000,
         base: None,
         motion: false,
@@ -106,6 +115,7 @@ fn what_is_watched_is_scanned_and_what_is_asked_answered() {
     let digest = DigestRequest {
         session: SessionKey(7),
         source: SourceId(1),
+        fit: Fit::NATIVE,
         epoch: tick.epoch,
         cells: CellRect { x: 0, y: 0, width: 4, height: 3 },
         id: 5,

@@ -6,6 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::depth::Depth;
 use crate::geometry::Size;
 use crate::limits::{
     COOKIE_MAX, DATAGRAM_MAX, DATAGRAM_MIN, DISPLAYS_MAX, NAME_MAX, REFERENCES_MAX, TEXT_MAX,
@@ -42,15 +43,53 @@ impl ClientType {
     }
 }
 
-/// One display of a client.
+/// One display of a client, as the client states it. What no server can serve is told apart by
+/// [`Display::complaint`], so that the client gets an answer that says so.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Display {
-    /// Resolution in pixels; `None` where the client takes any.
-    pub size: Option<Size>,
+    /// Width in pixels; 0 with a height of 0 where the client takes any size.
+    pub width: u16,
+    /// Height in pixels.
+    pub height: u16,
     /// Bits per pixel.
     pub depth: u8,
-    /// Refresh rate in hertz, 1 to 255.
+    /// Refresh rate in hertz.
     pub refresh_hz: u8,
+}
+
+impl Display {
+    /// A display of a size, or one that takes any.
+    #[must_use]
+    pub fn new(size: Option<Size>, depth: Depth, refresh_hz: u8) -> Self {
+        let Size { width, height } = size.unwrap_or_default();
+        Self { width, height, depth: depth.bits() as u8, refresh_hz }
+    }
+
+    /// The largest picture that it can show; `None`: any.
+    #[must_use]
+    pub fn size(&self) -> Option<Size> {
+        Size::new(self.width, self.height)
+    }
+
+    /// The depth of its pixels.
+    #[must_use]
+    pub const fn depth(&self) -> Option<Depth> {
+        Depth::from_bits(self.depth)
+    }
+
+    /// Why it cannot be served, for people; `None`: it can.
+    #[must_use]
+    pub fn complaint(&self) -> Option<&'static str> {
+        if (self.width, self.height) != (0, 0) && self.size().is_none() {
+            return Some(
+                "a display is 1 to 16384 pixels wide and high, at most 37748736 in all, or 0 x 0 if it takes any size",
+            );
+        }
+        if self.depth().is_none() {
+            return Some("the depth of a display is 8, 16, 24 or 32 bits");
+        }
+        (self.refresh_hz == 0).then_some("the refresh rate of a display is 1 to 255 Hz")
+    }
 }
 
 /// A client's wish for a session, with its connection parameters.
@@ -125,11 +164,10 @@ impl Hello {
         out.put_u8(self.client_type as u8);
         out.put_u8(displays as u8);
         for display in &self.displays {
-            let size = display.size.unwrap_or_default();
-            out.put_u16(size.width);
-            out.put_u16(size.height);
+            out.put_u16(display.width);
+            out.put_u16(display.height);
             out.put_u8(display.depth);
-            out.put_u8(display.refresh_hz.max(1));
+            out.put_u8(display.refresh_hz);
         }
         out.put_u32(self.decoders);
         out.put_u8(self.references);
@@ -150,15 +188,7 @@ fn parse_displays(reader: &mut Reader<'_>) -> Result<Vec<Display>, Malformed> {
     let mut displays = Vec::with_capacity(count);
     for _ in 0..count {
         let (width, height) = (reader.u16()?, reader.u16()?);
-        let size = match (width, height) {
-            (0, 0) => None,
-            _ => Some(Size::new(width, height).ok_or(Malformed::Field("display size"))?),
-        };
-        let (depth, refresh_hz) = (reader.u8()?, reader.u8()?);
-        if refresh_hz == 0 {
-            return Err(Malformed::Field("refresh"));
-        }
-        displays.push(Display { size, depth, refresh_hz });
+        displays.push(Display { width, height, depth: reader.u8()?, refresh_hz: reader.u8()? });
     }
     Ok(displays)
 }

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod check;
+pub mod depth;
 pub mod frame;
 pub mod geometry;
 pub mod hello;

@@ -3,6 +3,7 @@
 mod contexts;
 #[cfg(test)]
 pub(crate) mod fake;
+mod fitted;
 mod picture;
 mod scanner;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tick;
 mod time_array;
 
 pub use contexts::{CellContext, Class, Contexts, Move, Region, Trend, Vector};
+pub use fitted::Fittings;
 pub use picture::{CellRow, Picture, Tile};
 pub use scanner::{ScanCounters, Scanner};
 pub use tick::{Delta, Tick, TickState};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::{Source, SourceError, SourceId, Surface, View};
 use crate::limits::{CELL, CELL_PIXELS};
-use crate::pixel;
+use crate::pixel::{self, Fit};
 use crate::scan::{Contexts, Delta, Entry, Picture, Tick, TickState, Tile, TimeArray};
 use crate::time::Instant;
 use crate::units::Epoch;
@@ -178,7 +178,12 @@ impl Scanner {
         self.number += 1;
         self.counters.ticks += 1;
         let contexts = Contexts::unknown();
-        Arc::new(Tick { source: self.id, number: self.number, captured, epoch: self.epoch, state, contexts })
+        let full = match &state {
+            TickState::Live { picture, .. } => picture.size,
+            TickState::Dark { .. } => Size::default(),
+        };
+        let (source, number, epoch) = (self.id, self.number, self.epoch);
+        Arc::new(Tick { source, fit: Fit::NATIVE, full, number, captured, epoch, state, contexts })
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::geometry::CellSet;
+use crate::geometry::{CellSet, Size};
 use crate::hypervisor::SourceId;
+use crate::pixel::Fit;
 use crate::scan::{Contexts, Picture};
 use crate::time::Instant;
 use crate::units::Epoch;
@@ -44,7 +45,12 @@ pub enum TickState {
 pub struct Tick {
     /// Which source.
     pub source: SourceId,
-    /// Ascending by one for each published tick of the source, over all epochs.
+    /// How its picture is shown. Each fit in use has ticks of its own; those that are as the source is number all.
+    pub fit: Fit,
+    /// The size of the source's picture; 0 x 0 if there is none.
+    pub full: Size,
+    /// Ascending by one for each published tick of the source, over all epochs. One that is fitted has the number of the
+    /// tick that it was made of.
     pub number: u64,
     /// When the capture began.
     pub captured: Instant,

@@ -93,7 +93,7 @@ impl Server {
                 let datagram = terms.datagram;
                 let key = self.roster.next_key();
                 let session = Session::new(now, key, asked.connection, asked.from, service, terms, Some(age));
-                self.begin(session);
+                self.begin(now, session);
                 self.accept(now, asked, hello, datagram);
             }
             Err(turned) => self.refuse(asked, hello, turned),

@@ -19,6 +19,7 @@ use crate::directory::{Directory, InputPolicy, Service};
 use crate::hypervisor::{Action, SourceId};
 use crate::limits::{REPLIES_PENDING_MAX, SEND_BATCH};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, SessionKey};
+use crate::pixel::Bounds;
 use crate::scan::{Tick, TickState};
 use crate::session::{Session, Step, Wish};
 use crate::time::Instant;
@@ -75,12 +76,14 @@ pub enum Output {
 }
 
 /// How a source is watched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Demand {
     /// Which source.
     pub source: SourceId,
     /// Scans per second; 0: nobody watches.
     pub rate_hz: u32,
+    /// What the displays can show that show it otherwise than it is; each once.
+    pub bounds: Vec<Bounds>,
 }
 
 /// What a server is to do.
@@ -156,7 +159,7 @@ impl Server {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Datagram { from, bytes } => self.on_datagram(now, from, bytes),
-            Input::Tick(tick) => self.on_tick(&tick),
+            Input::Tick(tick) => self.on_tick(now, &tick),
             Input::Encoded(encoded) => {
                 if let Some(session) = self.roster.tell(encoded.session) {
                     session.on_encoded(now, encoded);
@@ -273,19 +276,19 @@ impl Server {
         }
     }
 
-    fn on_tick(&mut self, tick: &Arc<Tick>) {
+    fn on_tick(&mut self, now: Instant, tick: &Arc<Tick>) {
         let epoch_before = self.sources.newest(tick.source).map(|tick| tick.epoch);
         if !self.sources.on_tick(tick) {
             return;
         }
-        if epoch_before != Some(tick.epoch) {
+        if epoch_before.is_none_or(|before| before < tick.epoch) && tick.fit.is_native() {
             self.log_epoch(tick);
         }
         for key in self.roster.keys() {
-            let watches = |session: &Session| session.watches().any(|(source, _)| source == tick.source);
+            let watches = |session: &Session| session.watches().any(|watch| watch.source == tick.source);
             if self.roster.get(key).is_some_and(watches) {
                 if let Some(session) = self.roster.tell(key) {
-                    session.on_tick(tick);
+                    session.on_tick(now, tick);
                 }
             }
         }
@@ -367,7 +370,7 @@ impl Server {
         }
     }
 
-    fn begin(&mut self, mut session: Session) {
+    fn begin(&mut self, now: Instant, mut session: Session) {
         tracing::info!(
             connection = session.connection().0,
             from = %session.address(),
@@ -376,10 +379,10 @@ impl Server {
             "session begins"
         );
         self.stats.sessions_begun += 1;
-        let sources: Vec<_> = session.watches().map(|(source, _)| source).collect();
+        let sources: Vec<_> = session.watches().map(|watch| watch.source).collect();
         for source in sources {
-            if let Some(tick) = self.sources.newest(source) {
-                session.on_tick(tick);
+            for tick in self.sources.ticks(source) {
+                session.on_tick(now, tick);
             }
         }
         self.roster.insert(session);

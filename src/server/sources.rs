@@ -6,8 +6,10 @@ use std::sync::Arc;
 use crate::hypervisor::SourceId;
 use crate::limits::INPUT_HOLD;
 use crate::logic::SessionKey;
+use crate::pixel::Bounds;
 use crate::scan::Tick;
 use crate::server::Demand;
+use crate::session::Watch;
 use crate::time::Instant;
 
 /// Every source that ticked, or is or was watched.
@@ -20,7 +22,10 @@ pub(super) struct Sources {
 #[derive(Debug, Default)]
 struct Source {
     newest: Option<Arc<Tick>>,
+    /// The newest of each fit that is watched and not the source's own.
+    fitted: Vec<Arc<Tick>>,
     rate_hz: u32,
+    bounds: Vec<Bounds>,
     holder: Option<Holder>,
 }
 
@@ -43,12 +48,23 @@ pub(super) enum Grant {
 }
 
 impl Sources {
-    /// A tick came. Says whether it is the newest of its source.
+    /// A tick came. Says whether it is the newest of its source, as it is shown.
     pub(super) fn on_tick(&mut self, tick: &Arc<Tick>) -> bool {
-        let newest = &mut self.sources.entry(tick.source).or_default().newest;
-        let newer = newest.as_ref().is_none_or(|newest| newest.number < tick.number);
-        if newer {
-            *newest = Some(Arc::clone(tick));
+        let Source { newest, fitted, bounds, .. } = self.sources.entry(tick.source).or_default();
+        let is_watched = |tick: &Tick| bounds.iter().any(|bounds| bounds.fit(tick.full) == tick.fit);
+        if tick.fit.is_native() {
+            let newer = newest.as_ref().is_none_or(|newest| newest.number < tick.number);
+            if newer {
+                fitted.retain(|fitted| fitted.epoch >= tick.epoch);
+                *newest = Some(Arc::clone(tick));
+            }
+            return newer;
+        }
+        let known = fitted.iter().position(|known| known.fit == tick.fit);
+        let newer = known.is_none_or(|known| fitted[known].number < tick.number);
+        if newer && is_watched(tick) {
+            known.map(|known| fitted.swap_remove(known));
+            fitted.push(Arc::clone(tick));
         }
         newer
     }
@@ -58,20 +74,31 @@ impl Sources {
         self.sources.get(&source)?.newest.as_ref()
     }
 
-    /// Sessions want these sources, each as fast as stated; and no others.
-    pub(super) fn watch(&mut self, watches: impl Iterator<Item = (SourceId, u32)>) {
-        let mut rates = BTreeMap::new();
-        for (source, rate_hz) in watches {
-            let rate: &mut u32 = rates.entry(source).or_default();
+    /// The newest ticks of a source: of each way in which it is shown.
+    pub(super) fn ticks(&self, source: SourceId) -> impl Iterator<Item = &Arc<Tick>> {
+        let source = self.sources.get(&source);
+        source.into_iter().flat_map(|source| source.newest.iter().chain(&source.fitted))
+    }
+
+    /// Sessions want these sources, each as fast and shown as stated; and no others.
+    pub(super) fn watch(&mut self, watches: impl Iterator<Item = Watch>) {
+        let mut wanted: BTreeMap<SourceId, (u32, Vec<Bounds>)> = BTreeMap::new();
+        for Watch { source, rate_hz, bounds } in watches {
+            let (rate, all) = wanted.entry(source).or_default();
             *rate = rate_hz.max(*rate);
+            if bounds != Bounds::default() && !all.contains(&bounds) {
+                all.push(bounds);
+            }
             self.sources.entry(source).or_default();
         }
         for (id, source) in &mut self.sources {
-            let rate_hz = rates.get(id).copied().unwrap_or(0);
-            if source.rate_hz != rate_hz {
-                source.rate_hz = rate_hz;
+            let (rate_hz, bounds) = wanted.remove(id).unwrap_or_default();
+            if (source.rate_hz, &source.bounds) != (rate_hz, &bounds) {
+                let fits = |tick: &Arc<Tick>| bounds.iter().any(|bounds| bounds.fit(tick.full) == tick.fit);
+                source.fitted.retain(fits);
+                (source.rate_hz, source.bounds) = (rate_hz, bounds.clone());
                 self.demands.retain(|demand| demand.source != *id);
-                self.demands.push_back(Demand { source: *id, rate_hz });
+                self.demands.push_back(Demand { source: *id, rate_hz, bounds });
             }
         }
     }

@@ -58,9 +58,9 @@ impl Digests {
             return;
         }
         let surface = surface.filter(|surface| surface.has_cells(digest.epoch, digest.cells));
-        let Some((surface, source)) = surface.map(|surface| {
-            let source = surface.watched().source;
-            (surface, source)
+        let Some((surface, source, fit)) = surface.map(|surface| {
+            let (source, fit) = (surface.watched().source, surface.fit());
+            (surface, source, fit)
         }) else {
             return self.reply(digest.id, Verdict::Unsettled, stats);
         };
@@ -73,7 +73,7 @@ impl Digests {
         }
         let Digest { id, epoch, cells, .. } = digest;
         self.waiting.push_back(digest);
-        self.requests.push_back(DigestRequest { session, source, epoch, cells, id });
+        self.requests.push_back(DigestRequest { session, source, fit, epoch, cells, id });
     }
 
     /// A sum to be made.

@@ -12,6 +12,7 @@ mod packets;
 mod path;
 mod quality;
 mod reference;
+mod refresh;
 mod refusals;
 mod stats;
 mod surface;
@@ -31,11 +32,12 @@ use crate::limits::{
     ENCODES_PENDING_MAX, RECORD_OVERHEAD, RTT_GUESS,
 };
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
+use crate::pixel::Bounds;
 use crate::scan::Tick;
 use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{CloseReason, InputKind};
-use lfp_proto::hello::Hello;
+use lfp_proto::hello::{Display, Hello};
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
@@ -63,12 +65,10 @@ pub struct Terms {
     pub decoders: u32,
     /// References that it keeps and that one of these techniques builds on.
     pub references: u8,
-    /// Displays that it has: most surfaces that it is shown.
-    pub displays: usize,
+    /// Its displays: it is shown no more surfaces.
+    pub displays: Vec<Shows>,
     /// What is not to be done for it.
     pub without: Without,
-    /// Fastest of its displays, in hertz.
-    pub refresh_hz: u32,
     /// Silence after which the session ends.
     pub idle_timeout: Duration,
 }
@@ -85,12 +85,39 @@ impl Terms {
             receive_buffer: u64::from(hello.receive_buffer),
             references: if decoders & technique::based() == 0 { 0 } else { hello.references },
             decoders,
-            displays: hello.displays.len(),
+            displays: hello.displays.iter().map(Shows::of).collect(),
             without,
-            refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
         }
     }
+}
+
+/// What a display of a client shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shows {
+    /// Its size and depth.
+    pub bounds: Bounds,
+    /// How often it shows another picture.
+    pub refresh_hz: u32,
+}
+
+impl Shows {
+    /// What `display`, which a server can serve, shows.
+    fn of(display: &Display) -> Self {
+        let bounds = Bounds { size: display.size(), depth: display.depth().unwrap_or_default() };
+        Self { bounds, refresh_hz: u32::from(display.refresh_hz) }
+    }
+}
+
+/// A source that a session watches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Watch {
+    /// Which.
+    pub source: SourceId,
+    /// How fast it should be scanned.
+    pub rate_hz: u32,
+    /// What the display can show that shows it.
+    pub bounds: Bounds,
 }
 
 /// Something that a session wants done.
@@ -111,7 +138,7 @@ pub struct Wish {
     pub kind: InputKind,
     /// The source that it is meant for, and who may type there; `None` if the surface does not exist.
     pub target: Option<ServiceSource>,
-    /// The size of the surface.
+    /// The size of the guest's screen, which the place of a move lies on.
     pub size: Option<Size>,
     fresh: Fresh,
 }
@@ -172,7 +199,7 @@ impl Session {
         let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
         let rate = RateController::new(now, terms.datagram as u64, terms.receive_buffer, rtt_guess);
         // SPEC [LFP-7.8]: A server MUST NOT give a session more surfaces than the HELLO has displays.
-        let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().take(terms.displays));
+        let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().zip(&terms.displays));
         Self {
             key,
             connection,
@@ -181,7 +208,9 @@ impl Session {
             window: SendWindow::new(rtt_guess),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
             rate,
-            surfaces: surfaces.map(|(id, source)| Surface::new(id, *source, terms.references)).collect(),
+            surfaces: surfaces
+                .map(|(id, (source, shows))| Surface::new(id, *source, *shows, terms.references))
+                .collect(),
             turn: 0,
             digests: Digests::default(),
             input: InputState::default(),
@@ -271,25 +300,27 @@ impl Session {
             + live
     }
 
-    /// The sources that it watches while it is open, and how fast each should be scanned.
-    pub fn watches(&self) -> impl Iterator<Item = (SourceId, u32)> + '_ {
+    /// What it watches while it is open.
+    pub fn watches(&self) -> impl Iterator<Item = Watch> + '_ {
         let open = self.closing.is_none();
-        let watched = self.surfaces.iter().map(Surface::watched).filter(move |_| open);
-        watched.map(|watched| (watched.source, watched.rate_hz.min(self.terms.refresh_hz)))
+        self.surfaces.iter().map(Surface::watch).filter(move |_| open)
     }
 
-    /// A source's newest tick.
-    pub fn on_tick(&mut self, tick: &Arc<Tick>) {
-        for surface in self.surfaces.iter_mut().filter(|surface| surface.watched().source == tick.source) {
+    /// A source's newest tick, as it is shown somewhere.
+    pub fn on_tick(&mut self, now: Instant, tick: &Arc<Tick>) {
+        for surface in self.surfaces.iter_mut().filter(|surface| surface.shows(tick)) {
             let epoch = surface.epoch();
-            surface.on_tick(tick);
+            surface.on_tick(now, tick);
             self.stats.epochs += u64::from(surface.epoch() != epoch);
         }
     }
 
     /// An encode request of this session is answered.
     pub fn on_encoded(&mut self, now: Instant, encoded: Encoded) {
-        let surface = self.surfaces.iter_mut().find(|surface| surface.watched().source == encoded.source);
+        let asked = |surface: &&mut Surface| {
+            (surface.watched().source, surface.fit()) == (encoded.source, encoded.fit)
+        };
+        let surface = self.surfaces.iter_mut().find(asked);
         if let Some(live) = surface.and_then(|surface| surface.live_in(encoded.epoch)) {
             let took_us = live.on_encoded(now, encoded, &mut self.stats);
             self.encode_us = (self.encode_us * 7 + took_us.min(micros(ENCODE_LATENCY_MAX))) / 8;
@@ -391,12 +422,15 @@ impl Session {
 
     fn wish(&self, fresh: Fresh) -> Wish {
         let surface = self.surfaces.get(usize::from(fresh.surface.0));
-        Wish {
-            kind: fresh.kind,
-            target: surface.map(|surface| *surface.watched()),
-            size: surface.and_then(Surface::size),
-            fresh,
-        }
+        let size = surface.and_then(Surface::full);
+        let kind = match (fresh.kind, surface.zip(size)) {
+            (InputKind::MoveTo { x, y }, Some((surface, full))) => {
+                let (x, y) = surface.fit().under(x, y, full);
+                InputKind::MoveTo { x, y }
+            }
+            (kind, _) => kind,
+        };
+        Wish { kind, target: surface.map(|surface| *surface.watched()), size, fresh }
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -411,9 +445,7 @@ impl Session {
             self.on_window_time(now);
         }
         for surface in &mut self.surfaces {
-            if let Some(live) = surface.live_mut() {
-                live.on_time(now, &mut self.stats);
-            }
+            surface.on_time(now, &mut self.stats);
         }
     }
 
@@ -434,7 +466,8 @@ impl Session {
         for at in 0..self.surfaces.len() {
             let index = (self.turn + at) % self.surfaces.len();
             let surface = &mut self.surfaces[index];
-            let (source, epoch) = (surface.watched().source, surface.epoch());
+            let (source, epoch, fit) = (surface.watched().source, surface.epoch(), surface.fit());
+            let lossy = lossy.filter(|_| surface.takes_lossy());
             let Some(live) = surface.live_mut() else { continue };
             let Some(wanted) = live.request(now, budget_bytes, lossy, &mut self.stats) else { continue };
             let Wanted { cells, base, motion, kept, lossy, ways } = wanted;
@@ -443,6 +476,7 @@ impl Session {
                 decoders: self.terms.decoders,
                 record_max: datagram - RECORD_OVERHEAD,
                 without: self.terms.without,
+                fit,
             };
             let session = self.key;
             return Some(EncodeRequest {

@@ -1,13 +1,21 @@
 //! One surface of a session: what its source shows, and whether the client knows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::directory::ServiceSource;
 use crate::geometry::{CellRect, Size};
+use crate::limits::REFINE_REST;
+use crate::pixel::Fit;
 use crate::scan::{Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::live::Live;
+use crate::session::refresh::Refresh;
+use crate::session::stats::SessionStats;
+use crate::session::{Shows, Watch};
+use crate::time::Instant;
 use crate::units::{Epoch, SurfaceId};
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{self, Frame, SurfaceState};
 use lfp_proto::packet::Builder;
 
@@ -27,6 +35,8 @@ enum Announcement {
 pub(super) struct Surface {
     id: SurfaceId,
     watched: ServiceSource,
+    shows: Shows,
+    refresh: Refresh,
     /// 0 before the source's first tick.
     epoch: Epoch,
     announcement: Announcement,
@@ -34,22 +44,29 @@ pub(super) struct Surface {
     text: String,
     /// The size that the surface had last.
     size: Option<Size>,
+    /// The source's size then, and how it was shown.
+    full: Option<Size>,
+    fit: Fit,
     live: Option<Live>,
     /// References that the client keeps.
     references: u8,
 }
 
 impl Surface {
-    /// Of a source that nothing is known of yet; the client keeps so many references.
-    pub(super) const fn new(id: SurfaceId, watched: ServiceSource, references: u8) -> Self {
+    /// Of a source that nothing is known of yet, on a display; the client keeps so many references.
+    pub(super) fn new(id: SurfaceId, watched: ServiceSource, shows: Shows, references: u8) -> Self {
         Self {
             id,
             watched,
+            shows,
+            refresh: Refresh::new(shows.refresh_hz, watched.rate_hz),
             epoch: Epoch(0),
             announcement: Announcement::Confirmed,
             state: SurfaceState::Connecting,
             text: String::new(),
             size: None,
+            full: None,
+            fit: Fit::NATIVE,
             live: None,
             references,
         }
@@ -63,9 +80,29 @@ impl Surface {
         self.epoch
     }
 
-    /// The size that the surface has, or had before it went dark.
-    pub(super) const fn size(&self) -> Option<Size> {
-        self.size
+    /// What it wants of its source.
+    pub(super) fn watch(&self) -> Watch {
+        let rate_hz = self.watched.rate_hz.min(self.shows.refresh_hz);
+        Watch { source: self.watched.source, rate_hz, bounds: self.shows.bounds }
+    }
+
+    /// Whether `tick` is of its source, as its display shows it.
+    pub(super) fn shows(&self, tick: &Tick) -> bool {
+        let fit = match tick.state {
+            TickState::Live { .. } => self.shows.bounds.fit(tick.full),
+            TickState::Dark { .. } => Fit::NATIVE,
+        };
+        (self.watched.source, fit) == (tick.source, tick.fit)
+    }
+
+    /// The size that the source has, or had before it went dark.
+    pub(super) const fn full(&self) -> Option<Size> {
+        self.full
+    }
+
+    /// How the display shows, or showed, that.
+    pub(super) const fn fit(&self) -> Fit {
+        self.fit
     }
 
     /// The pixels, while there are any.
@@ -83,14 +120,40 @@ impl Surface {
         self.live.as_mut().filter(|_| epoch == self.epoch)
     }
 
-    /// The source's newest tick.
-    pub(super) fn on_tick(&mut self, tick: &Arc<Tick>) {
+    /// The source's newest tick, as the display shows it.
+    pub(super) fn on_tick(&mut self, now: Instant, tick: &Arc<Tick>) {
         if tick.epoch > self.epoch {
+            self.refresh.forget();
             self.begin_epoch(tick);
-        } else if tick.epoch == self.epoch {
-            if let (Some(live), TickState::Live { picture, delta }) = (&mut self.live, &tick.state) {
-                live.on_tick(tick, picture, delta);
-            }
+        } else if tick.epoch == self.epoch && self.refresh.takes(now, tick) {
+            self.take(tick);
+        }
+    }
+
+    /// When [`Surface::on_time`] is to be called for a tick that waits.
+    pub(super) fn refresh_at(&self) -> Option<Instant> {
+        self.refresh.due()
+    }
+
+    /// Whether what moves may be sent so that it is not exact: not where few colours have made of a photograph what is none,
+    /// nor where every change is followed by a rest, in which it would be sent again.
+    pub(super) fn takes_lossy(&self) -> bool {
+        self.fit.depth != Depth::Bits8 && Duration::from_secs(1) / self.shows.refresh_hz.max(1) < REFINE_REST
+    }
+
+    /// Takes note of the time.
+    pub(super) fn on_time(&mut self, now: Instant, stats: &mut SessionStats) {
+        if let Some(tick) = self.refresh.release(now) {
+            self.take(&tick);
+        }
+        if let Some(live) = &mut self.live {
+            live.on_time(now, stats);
+        }
+    }
+
+    fn take(&mut self, tick: &Arc<Tick>) {
+        if let (Some(live), TickState::Live { picture, delta }) = (&mut self.live, &tick.state) {
+            live.on_tick(tick, picture, delta);
         }
     }
 
@@ -155,7 +218,7 @@ impl Surface {
             TickState::Live { picture, .. } => {
                 self.state = SurfaceState::Live;
                 self.text.clear();
-                self.size = Some(picture.size);
+                (self.size, self.full, self.fit) = (Some(picture.size), Some(tick.full), tick.fit);
                 self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size, self.references));
             }
             TickState::Dark { state, text } => {

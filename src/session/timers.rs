@@ -2,6 +2,7 @@
 
 use crate::limits::{INPUT_SILENCE, KEEP_ALIVE};
 use crate::session::Session;
+use crate::session::surface::Surface;
 use crate::time::Instant;
 
 /// The timers of a session.
@@ -12,6 +13,7 @@ use crate::time::Instant;
 /// | window | see `SendWindow` | something is in flight | nothing is | packets count as lost, or a probe is sent |
 /// | pace | a packet at the rate | something is encoded (and fills a packet, or has waited 1 ms for more) and the window is open | it is sent | it is sent |
 /// | retry | 10 ms | an encoder had nothing | a tick comes, or it is asked again | it is asked again |
+/// | refresh | one of the display | a tick came sooner | an epoch begins | the tick is taken |
 /// | keep-alive | 5 s | anything is sent | | PING is sent |
 /// | silence | 3 s | something is held; anything comes | nothing is held | everything held is released |
 /// | idle | as configured | anything comes | | the session is closed |
@@ -22,6 +24,7 @@ pub(super) enum Timer {
     Window,
     Pace,
     Retry,
+    Refresh,
     KeepAlive,
     Silence,
     Idle,
@@ -30,8 +33,16 @@ pub(super) enum Timer {
 
 impl Timer {
     /// Every timer of a session that is open; and then that of one that is closing.
-    const OPEN: [Self; 7] =
-        [Self::Ack, Self::Window, Self::Pace, Self::Retry, Self::KeepAlive, Self::Silence, Self::Idle];
+    const OPEN: [Self; 8] = [
+        Self::Ack,
+        Self::Window,
+        Self::Pace,
+        Self::Retry,
+        Self::Refresh,
+        Self::KeepAlive,
+        Self::Silence,
+        Self::Idle,
+    ];
 }
 
 impl Session {
@@ -54,6 +65,7 @@ impl Session {
                 ready.map(|at| at.max(self.pacer.next_send()))
             }
             Timer::Retry => self.surfaces.iter().filter_map(|surface| surface.live()?.retry_at()).min(),
+            Timer::Refresh => self.surfaces.iter().filter_map(Surface::refresh_at).min(),
             Timer::KeepAlive => Some(self.spoke_at + KEEP_ALIVE),
             Timer::Silence => self.input.holds().then(|| self.heard_at + INPUT_SILENCE),
             Timer::Idle => Some(self.heard_at + self.terms.idle_timeout),

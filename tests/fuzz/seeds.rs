@@ -75,6 +75,12 @@ pub(crate) fn techniques() -> Vec<Vec<u8>> {
         let fields = &entry["fields"];
         let is_it = |technique: &Technique| Some(technique.name()) == fields["technique"].as_str();
         let number = Technique::ALL.iter().position(is_it).expect("a technique of this version") as u8;
+        let depth = match fields["depth"].as_u64() {
+            Some(16) => 1,
+            Some(8) => 2,
+            _ => 0,
+        };
+        let number = number + depth * Technique::ALL.len() as u8;
         let side = |name: &str| fields[name].as_u64().expect("a side in pixels") as u8 - 1;
         let mut seed = vec![number, side("width"), side("height")];
         seed.extend(bytes(entry));

@@ -11,6 +11,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Frame, Refusal};
 use lfp_proto::geometry::{PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
@@ -178,7 +179,9 @@ fn techniques() {
             assert_eq!(cells, vector.fields["base_cells"], "{}", vector.name);
             BaseView { pixels, stride: size.width.into(), size: *size, area }
         });
-        let (mut scratch, mut pixels) = (technique::Scratch::default(), Vec::new());
+        let depth =
+            vector.fields["depth"].as_u64().map_or(Some(Depth::Bits24), |bits| Depth::from_bits(bits as u8));
+        let (mut scratch, mut pixels) = (technique::Scratch::new(depth.expect("a depth")), Vec::new());
         let verdict = technique::decode(technique, &vector.bytes, area, base, &mut scratch, &mut pixels);
         if vector.fields["pixels"].is_null() {
             assert_eq!(verdict, Err(Refusal::Payload), "{}", vector.name);

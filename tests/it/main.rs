@@ -15,5 +15,6 @@ mod lifecycle;
 mod links;
 mod many;
 mod monitors;
+mod profiles;
 mod soak;
 mod wrong_config;

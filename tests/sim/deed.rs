@@ -7,6 +7,7 @@ use lfp::geometry::Size;
 use lfp::pixel::PixelFormat;
 use lfp::units::{ConnectionId, PacketNumber};
 use lfp_impair::{Params, Share};
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Frame, SurfaceState};
 use lfp_proto::hello::{ClientType, Display, Hello};
 use lfp_proto::limits::{COOKIE_LIFETIME, DATAGRAM_MIN};
@@ -166,7 +167,7 @@ impl Attack {
 
 /// A HELLO as a client would send it that asks for the service `0`.
 fn hello(connection: ConnectionId, client_time_us: u64) -> Vec<u8> {
-    let display = Display { size: None, depth: 24, refresh_hz: 60 };
+    let display = Display::new(None, Depth::Bits24, 60);
     let hello = Hello {
         cookie: Vec::new(),
         client_time_us,

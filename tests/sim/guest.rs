@@ -137,6 +137,12 @@ impl Screen {
         }
     }
 
+    /// One colour everywhere.
+    pub(crate) fn fill_all(&mut self, colour: u32) {
+        let Size { width, height } = self.surface.size;
+        self.fill(0, 0, width, height, colour);
+    }
+
     fn below(&mut self, bound: u16) -> u16 {
         self.random.below(u64::from(bound.max(1))) as u16
     }

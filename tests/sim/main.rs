@@ -11,6 +11,7 @@ mod held;
 mod ledger;
 mod named;
 mod peer;
+mod profiles;
 mod scenario;
 mod tamper;
 mod totals;

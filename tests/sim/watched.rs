@@ -6,6 +6,7 @@ use std::time::Duration;
 use lfp::geometry::Size;
 use lfp::hypervisor::Action;
 use lfp::limits::INPUT_AGE_MAX;
+use lfp::pixel::Bounds;
 use lfp::time::Instant;
 use lfp_proto::frame::InputKind;
 
@@ -24,13 +25,15 @@ pub(crate) struct Watched {
     pub(crate) truth: Truth,
     /// Scans per second that the server asks for.
     pub(crate) rate_hz: u32,
+    /// The displays that show it otherwise than it is.
+    pub(crate) bounds: Vec<Bounds>,
     /// Keys that are down in the guest.
     pub(crate) held: BTreeSet<u16>,
 }
 
 impl Watched {
     pub(crate) fn new(guest: Guest) -> Self {
-        Self { guest, truth: Truth::default(), rate_hz: 0, held: BTreeSet::new() }
+        Self { guest, truth: Truth::default(), rate_hz: 0, bounds: Vec::new(), held: BTreeSet::new() }
     }
 
     /// The server has something done to the guest: each press once, in order, not late, and by one user at a time.

@@ -219,6 +219,11 @@ impl World {
             _ => self.pipeline.scan(id, self.now),
         };
         self.schedule(self.now + interval, Event::Scan(index));
+        let bounds = &self.sources[index].bounds;
+        let fitted = self.pipeline.fit(id, bounds);
+        for tick in fitted {
+            self.server.handle(self.now, Input::Tick(tick));
+        }
         if let Some(tick) = tick {
             self.on_tick(index, tick);
         }
@@ -266,6 +271,7 @@ impl World {
                 }
                 Output::Demand(demand) => {
                     let index = usize::from(demand.source.0);
+                    self.sources[index].bounds = demand.bounds;
                     let was = std::mem::replace(&mut self.sources[index].rate_hz, demand.rate_hz);
                     if was == 0 && demand.rate_hz > 0 {
                         self.events.retain(|_, event| !matches!(event, Event::Scan(scan) if *scan == index));

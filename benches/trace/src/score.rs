@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use client_lfp::Picture;
+use lfp_proto::depth::Depth;
 use lfp_proto::geometry::{CellRect, CellSet, Size};
 
 use crate::player::Frames;
@@ -269,7 +270,7 @@ mod tests {
     }
 
     fn picture(pixels: &[u32]) -> Picture<'_> {
-        Picture { size: SIZE, pixels, contents: &[1, 1], epoch: Epoch(1), live: true }
+        Picture { size: SIZE, pixels, depth: Depth::Bits24, contents: &[1, 1], epoch: Epoch(1), live: true }
     }
 
     /// Paints the frames at 10, 20, ... ms and has the client show colours at given times.

@@ -15,7 +15,14 @@ Session
                          it grants, since the system counts its own overhead into it
   --place TEXT           where this client stands; told to the server
   --client-type TYPE     desktop, thin-terminal, phone, television, headless [desktop]
-  --refresh HZ           refresh rate of the display, 1 to 255 [60]
+  --profile TYPE         what a client of that type mostly is; what stands behind it on the command line counts more:
+                           desktop, headless  any size, 24 bits, 60 Hz, 2 references: as it is without --profile
+                           thin-terminal      any size, 16 bits, 30 Hz, 1 reference, no dictionary
+                           phone              960x540, 24 bits, 60 Hz, 1 reference
+                           television         1920x1080, 24 bits, 50 Hz, 2 references
+  --display WxH          size of the display in pixels: a larger screen comes scaled down to it; or any [any]
+  --depth N              bits of a pixel, 8 (a palette), 16, 24 or 32: the screen comes in so many [24]
+  --refresh HZ           refresh rate of the display, 1 to 255: no pixel changes more often [60]
   --references N         pictures to keep beside the one shown, for the server to build on, 0 to 2 [2]; each takes as
                          much memory as the picture and makes what moves cheaper to send
 
@@ -54,7 +61,8 @@ JSON: times in milliseconds are since the program started; null is what did not 
   warnings               what was done otherwise than asked, for people
   exact                  whether the last picture was proven to be the server's, pixel for pixel
   surface, surface_text  live, connecting, no-framebuffer, gone or faulty, and why, for people
-  epoch, width, height   of the surface; of the last picture
+  epoch, width, height   of the surface; of the last picture, as this client shows it
+  depth                  bits of its pixels, which exact is about; files have the colours that these stand for
   first_picture_ms       every cell painted       exact_ms   first proven exact
   settle_ms              proven exact and still from then on, as --settle asks
   bytes_down, bytes_up   UDP payload and 28 bytes of headers a datagram; also datagrams_down, datagrams_up

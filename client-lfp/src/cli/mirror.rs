@@ -107,7 +107,8 @@ impl Mirror {
         if let Some(picture) = live {
             if self.damage.grid() == picture.size.grid() {
                 for rect in rects(&self.damage, RECTS_MAX) {
-                    self.painter.paint_xrgb(picture.size.clip(rect), picture.pixels, write)?;
+                    let (area, depth) = (picture.size.clip(rect), picture.depth);
+                    self.painter.paint_colours(area, picture.pixels, depth, write)?;
                 }
             }
             self.damage.clear();

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use client_lfp::Config;
 use lexopt::prelude::*;
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::InputKind;
+use lfp_proto::geometry::Size;
 use lfp_proto::hello::ClientType;
 use lfp_proto::keys;
 use lfp_proto::limits::{DATAGRAM_MAX, DATAGRAM_MIN, NAME_MAX, REFERENCES_MAX};
+use lfp_proto::technique::{self, Technique};
 
 use crate::cli::exit::Failure;
 
@@ -118,7 +121,8 @@ impl Raw {
             "png" => self.png = Some(parser.value().map_err(usage)?.into()),
             "capture" => self.capture = Some(parser.value().map_err(usage)?.into()),
             "mirror" => self.mirror = Some(parser.value().map_err(usage)?.into()),
-            "service" | "place" | "client-type" | "type" | "key" | "move" | "click" => {
+            "service" | "place" | "client-type" | "profile" | "depth" | "display" | "type" | "key"
+            | "move" | "click" => {
                 let value = parser.value().and_then(ValueExt::string).map_err(usage)?;
                 self.take_text(name, &value)?;
             }
@@ -146,7 +150,10 @@ impl Raw {
         match name {
             "service" => self.config.service = short(name, value)?,
             "place" => self.config.place = short(name, value)?,
-            "client-type" => self.config.client_type = client_type(value)?,
+            "client-type" => self.config.client_type = client_type(name, value)?,
+            "profile" => profile(client_type(name, value)?, &mut self.config),
+            "depth" => self.config.depth = depth(value)?,
+            "display" => self.config.display_size = display(value)?,
             "type" => self.actions.extend(typed(value)?),
             "key" => {
                 let chord = keys::parse_chord(value)
@@ -233,7 +240,7 @@ fn short(name: &str, value: &str) -> Result<String, Failure> {
     Err(Failure::Usage(format!("--{name}: at most {NAME_MAX} bytes without control characters are needed")))
 }
 
-fn client_type(value: &str) -> Result<ClientType, Failure> {
+fn client_type(name: &str, value: &str) -> Result<ClientType, Failure> {
     Ok(match value {
         "desktop" => ClientType::Desktop,
         "thin-terminal" => ClientType::ThinTerminal,
@@ -242,9 +249,50 @@ fn client_type(value: &str) -> Result<ClientType, Failure> {
         "headless" => ClientType::Headless,
         _ => {
             return Err(Failure::Usage(format!(
-                "--client-type {value}: desktop, thin-terminal, phone, television or headless is needed"
+                "--{name} {value}: desktop, thin-terminal, phone, television or headless is needed"
             )));
         }
+    })
+}
+
+/// What clients of a kind mostly are. The help text has the table.
+fn profile(client_type: ClientType, config: &mut Config) {
+    let size = |width, height| Size::new(width, height);
+    let (display_size, depth, refresh_hz, references) = match client_type {
+        ClientType::Desktop | ClientType::Headless => (None, Depth::Bits24, 60, REFERENCES_MAX),
+        ClientType::ThinTerminal => (None, Depth::Bits16, 30, 1),
+        ClientType::Phone => (size(960, 540), Depth::Bits24, 60, 1),
+        ClientType::Television => (size(1920, 1080), Depth::Bits24, 50, REFERENCES_MAX),
+    };
+    // Decoding by the dictionary takes several times as long as anything else.
+    let dear = if client_type == ClientType::ThinTerminal { Technique::Dictionary.bit() } else { 0 };
+    let decoders = technique::decoders() & !dear;
+    *config = Config {
+        client_type,
+        display_size,
+        depth,
+        refresh_hz,
+        references,
+        decoders,
+        ..std::mem::take(config)
+    };
+}
+
+fn depth(value: &str) -> Result<Depth, Failure> {
+    let depth = value.parse().ok().and_then(Depth::from_bits);
+    depth.ok_or_else(|| Failure::Usage(format!("--depth {value}: 8, 16, 24 or 32 is needed")))
+}
+
+fn display(value: &str) -> Result<Option<Size>, Failure> {
+    if value == "any" {
+        return Ok(None);
+    }
+    let sides = value.split_once('x').and_then(|(width, height)| width.parse().ok().zip(height.parse().ok()));
+    let size = sides.and_then(|(width, height)| Size::new(width, height));
+    size.map(Some).ok_or_else(|| {
+        Failure::Usage(format!(
+            "--display {value}: WIDTHxHEIGHT in pixels is needed, such as 1280x720, or any"
+        ))
     })
 }
 
@@ -308,6 +356,21 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_is_what_the_options_behind_it_leave() {
+        let config = |line: &str| parse(line).map(|options| options.config).expect("legal");
+        let phone = config("h:1 --plain --depth 8 --profile phone --refresh 30");
+        assert_eq!(
+            (phone.client_type, phone.depth, phone.refresh_hz),
+            (ClientType::Phone, Depth::Bits24, 30)
+        );
+        assert_eq!(phone.display_size, Size::new(960, 540));
+        let terminal = config("h:1 --plain --service x --profile thin-terminal --display 640x480");
+        assert_eq!((terminal.service.as_str(), terminal.depth), ("x", Depth::Bits16));
+        assert_eq!((terminal.display_size, terminal.decoders >> 10 & 1), (Size::new(640, 480), 0));
+        assert_eq!(config("h:1 --plain --profile desktop"), config("h:1 --plain"));
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (line, part) in [
             ("h:1", "--plain"),
@@ -322,6 +385,9 @@ mod tests {
             ("h:1 --plain --nonsense", "--nonsense"),
             ("h:1 --plain --datagram-size 100", "from 1100 to 8900"),
             ("h:1 --plain --references 3", "from 0 to 2"),
+            ("h:1 --plain --depth 15", "8, 16, 24 or 32"),
+            ("h:1 --plain --display 1280x0", "1280x720"),
+            ("h:1 --plain --profile toaster", "--profile toaster: desktop"),
             ("h:1 --plain --key ctrl-nothing", "nothing"),
             ("h:1 --plain --type é", "US keyboard"),
             ("h:1 --plain --click 3", "640,400"),

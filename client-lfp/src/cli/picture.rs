@@ -28,7 +28,7 @@ fn write_to(mut file: BufWriter<File>, picture: &Picture<'_>) -> Result<(), png:
     for row in picture.pixels.chunks(usize::from(width)) {
         bytes.clear();
         for pixel in row {
-            let [blue, green, red, _] = pixel.to_le_bytes();
+            let [blue, green, red, _] = picture.depth.colour(*pixel).to_le_bytes();
             bytes.extend([red, green, blue]);
         }
         stream.write_all(&bytes)?;

@@ -1,6 +1,7 @@
 //! The JSON object at the end.
 
 use client_lfp::{Histogram, Picture, Stats};
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::Refusal;
 use lfp_proto::tally::Tally;
 use lfp_proto::time::Instant;
@@ -14,7 +15,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
     let (client, milestones) = (run.client(), run.milestones());
     let stats = client.stats();
     let surface = client.surface();
-    let size = client.picture().map(|Picture { size, .. }| size);
+    let (size, depth) = client.picture().map(|Picture { size, depth, .. }| (size, depth)).unzip();
     json!({
         "state": client.state().name(),
         "error": failure.map(ToString::to_string),
@@ -25,6 +26,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "epoch": surface.map(|surface| surface.epoch.0),
         "width": size.map(|size| size.width),
         "height": size.map(|size| size.height),
+        "depth": depth.map(Depth::bits),
         "first_picture_ms": millis(client.painted_at()),
         "exact_ms": millis(milestones.exact),
         "settle_ms": millis(milestones.settled),

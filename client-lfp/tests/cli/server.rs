@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use lfp_proto::check;
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
     Close, CloseReason, Digest, DigestReply, Frame, InputAck, InputKind, Pixels, Surface, SurfaceState,
     Verdict,
@@ -164,7 +165,7 @@ impl Server {
             let (x, y) = (index % usize::from(grid.columns), index / usize::from(grid.columns));
             let cells = CellRect { x: x as u16, y: y as u16, width: 1, height: 1 };
             let mut payload = Vec::new();
-            raw::encode(&self.pixels(cells), &mut payload);
+            raw::encode(Depth::Bits24, &self.pixels(cells), &mut payload);
             let mut records = Vec::new();
             Record::new(Technique::Raw, Context::Unknown, cells, &payload).emit(&mut records);
             let pixels = Pixels { surface: SURFACE, epoch: EPOCH, records: &records };

@@ -1,6 +1,7 @@
 //! Records, refusals, acks, epochs.
 
 use client_lfp::limits::{ACK_DELAY, ACK_PACKETS, LOSS_PACKETS};
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{AckRange, Digest, DigestReply, Frame, Refusal, SurfaceState, Verdict};
 use lfp_proto::record::{Base, Context, Record};
 use lfp_proto::technique::{Technique, bitmap, raw};
@@ -16,7 +17,7 @@ fn every_technique_paints_its_clipped_rectangle() {
     let mut session = Session::live(40, 20);
     let source: Vec<u32> = (0..800).map(|at| at * 77).collect();
     let mut raw_bytes = Vec::new();
-    raw::encode(&source, &mut raw_bytes);
+    raw::encode(Depth::Bits24, &source, &mut raw_bytes);
     let mut bitmap_bytes = Vec::new();
     let mut encoder = bitmap::Encoder::new(bitmap::Effort::Fast);
     assert!(encoder.encode(&source, 40, 8000, &mut bitmap_bytes));

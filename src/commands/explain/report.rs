@@ -10,6 +10,7 @@ use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::limits::{DATAGRAM_MIN, RECORD_OVERHEAD};
 use crate::logic::{EncodeRequest, Encoded, Encoder, Lossy, Profile, SessionKey};
+use crate::pixel::Fit;
 use crate::scan::{Class, Delta, Tick, TickState};
 use lfp_proto::record::{Context, Record};
 use lfp_proto::technique::decoders;
@@ -124,6 +125,7 @@ impl Report {
                 decoders: decoders(),
                 record_max: DATAGRAM_MIN - RECORD_OVERHEAD,
                 without: Without::NOTHING,
+                fit: Fit::NATIVE,
             },
             budget_bytes: usize::MAX,
             base: None,

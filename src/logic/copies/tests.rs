@@ -6,6 +6,7 @@ use super::*;
 use crate::ablation::Without;
 use crate::limits::CELL;
 use crate::logic::{EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use crate::pixel::Fit;
 use crate::scan::fake::Rng;
 use crate::scan::{Delta, Tick, TickState};
 use crate::time::Instant;
@@ -45,7 +46,12 @@ fn request(base: Option<Base>, kept: CellSet) -> EncodeRequest {
         source: SourceId(1),
         epoch: Epoch(1),
         cells: CellSet::full(SIZE.grid()),
-        profile: Profile { decoders: decoders(), record_max: 1_100, without: Without::NOTHING },
+        profile: Profile {
+            decoders: decoders(),
+            record_max: 1_100,
+            without: Without::NOTHING,
+            fit: Fit::NATIVE,
+        },
         budget_bytes: usize::MAX,
         base: base.map(Arc::new),
         motion: true,
@@ -61,6 +67,8 @@ fn encode(encoder: &Encoder, request: &EncodeRequest, picture: &Picture) -> Enco
     let state = TickState::Live { picture: picture.clone(), delta };
     let tick = Tick {
         source: SourceId(1),
+        fit: Fit::NATIVE,
+        full: SIZE,
         number: 2,
         captured: at,
         epoch: Epoch(1),

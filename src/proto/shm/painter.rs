@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{
     DAMAGE_SLOTS, HEADER_BYTES, MAGIC, Mode, SEQUENCE_OFFSET, State, VERSION, WRITE_MAX, at, slot_offset,
 };
+use crate::depth::Depth;
 use crate::geometry::{PixelRect, Size};
 
 /// The painter's side, sans-IO: every method hands `write` the positioned writes that bring the file up to date,
@@ -112,15 +113,32 @@ impl Painter {
         picture: &[u32],
         write: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.paint_colours(rect, picture, Depth::Bits24, write)
+    }
+
+    /// [`Painter::paint_xrgb`] with the colours of pixels of `depth`.
+    ///
+    /// # Errors
+    /// What `write` says.
+    ///
+    /// # Panics
+    /// If there is no mode, it is another format, or `picture` is smaller than it.
+    pub fn paint_colours<E>(
+        &mut self,
+        rect: PixelRect,
+        picture: &[u32],
+        depth: Depth,
+        write: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mode = self.painted_mode();
-        assert_eq!(mode.format, 0, "paint_xrgb in another pixel format");
+        assert_eq!(mode.format, 0, "XRGB8888 in another pixel format");
         let (rect, width) = (clip(rect, mode.size), usize::from(mode.size.width));
         let mut scratch = core::mem::take(&mut self.scratch);
         let painted = (rect.y..rect.y + rect.height).try_for_each(|y| {
             let start = usize::from(y) * width + usize::from(rect.x);
             scratch.clear();
             let row = &picture[start..start + usize::from(rect.width)];
-            scratch.extend(row.iter().flat_map(|pixel| (pixel & 0x00ff_ffff).to_le_bytes()));
+            scratch.extend(row.iter().flat_map(|pixel| depth.colour(*pixel).to_le_bytes()));
             write_long(HEADER_BYTES + start * 4, &scratch, write)
         });
         self.scratch = scratch;

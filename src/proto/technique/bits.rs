@@ -7,6 +7,7 @@ mod write;
 #[cfg(feature = "encode")]
 pub(super) use write::{Colours, Writer};
 
+use crate::depth::Depth;
 use crate::frame::Refusal;
 use crate::limits::{CELL_PIXELS, RECORD_CELLS_MAX};
 
@@ -14,8 +15,6 @@ use crate::limits::{CELL_PIXELS, RECORD_CELLS_MAX};
 pub(super) const COLOURS_MAX: usize = 256;
 /// Zeros before the highest bit of the longest length.
 const ZEROS_MAX: u32 = (RECORD_CELLS_MAX * CELL_PIXELS).ilog2();
-/// Bits of a colour that is new.
-const COLOUR_BITS: u32 = 24;
 
 /// Takes bits off the front of a payload.
 #[derive(Clone, Debug)]
@@ -89,11 +88,12 @@ pub(super) struct Palette {
     colours: [u32; COLOURS_MAX],
     len: usize,
     index: Index,
+    depth: Depth,
 }
 
 impl Palette {
-    pub(super) const fn new() -> Self {
-        Self { colours: [0; COLOURS_MAX], len: 0, index: Index::among(0) }
+    pub(super) const fn new(depth: Depth) -> Self {
+        Self { colours: [0; COLOURS_MAX], len: 0, index: Index::among(0), depth }
     }
 
     /// The next colour: its index, or the next free index and then the colour.
@@ -109,7 +109,7 @@ impl Palette {
             return Ok(self.colours[index]);
         }
         // Only with the next free index, as there are no larger codes.
-        let colour = bits.take(COLOUR_BITS)?;
+        let colour = self.depth.unpack(bits.take(self.depth.bits())?);
         self.colours[index] = colour;
         self.len += 1;
         self.index = Index::among(self.len);

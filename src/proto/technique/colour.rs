@@ -1,24 +1,31 @@
-//! Colour constant: three bytes B, G, R for the whole rectangle.
+//! Colour constant: one pixel, as in [raw](super::raw), for the whole rectangle.
 
 use alloc::vec::Vec;
 
+use crate::depth::Depth;
 use crate::frame::Refusal;
 use crate::geometry::PixelRect;
+use crate::technique::raw;
 
-/// Bytes of a payload.
-pub const LEN: usize = 3;
-
-pub(super) fn decode(payload: &[u8], area: PixelRect, out: &mut Vec<u32>) -> Result<(), Refusal> {
-    let [blue, green, red] = *payload else { return Err(Refusal::Payload) };
-    out.resize(area.pixels(), u32::from_le_bytes([blue, green, red, 0]));
+pub(super) fn decode(
+    payload: &[u8],
+    area: PixelRect,
+    depth: Depth,
+    out: &mut Vec<u32>,
+) -> Result<(), Refusal> {
+    if payload.len() != depth.bytes() {
+        return Err(Refusal::Payload);
+    }
+    out.resize(area.pixels(), raw::pixel(payload, depth));
     Ok(())
 }
 
-/// The payload for `pixels` if they all have one colour.
+/// The payload for `pixels` of `depth` if they all are the same.
 #[cfg(feature = "encode")]
 #[must_use]
-pub fn encode(pixels: &[u32]) -> Option<[u8; LEN]> {
-    let (&first, rest) = pixels.split_first()?;
-    let [blue, green, red, _] = first.to_le_bytes();
-    rest.iter().all(|pixel| *pixel == first).then_some([blue, green, red])
+pub fn encode(depth: Depth, pixels: &[u32]) -> Option<Vec<u8>> {
+    let (first, rest) = pixels.split_first()?;
+    let mut payload = Vec::with_capacity(depth.bytes());
+    raw::encode(depth, &[*first], &mut payload);
+    rest.iter().all(|pixel| pixel == first).then_some(payload)
 }

@@ -1,7 +1,7 @@
 //! How a region's pixels are put into bytes. One file per technique: format and decoder always, encoder
 //! behind the feature `encode`.
 //!
-//! Pixels are XRGB8888 in native `u32`s (`0x00RRGGBB`), rows of the record's clipped pixel rectangle from top
+//! Pixels are native `u32`s (`0x00RRGGBB`, with a client's [`Depth`] in mind), rows of the record's clipped pixel rectangle from top
 //! to bottom, without padding.
 
 pub mod base;
@@ -17,6 +17,7 @@ pub mod trixel;
 
 use alloc::vec::Vec;
 
+use crate::depth::Depth;
 use crate::frame::Refusal;
 use crate::geometry::PixelRect;
 use base::BaseView;
@@ -114,11 +115,19 @@ impl Technique {
 /// What decoding needs, kept between records.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    /// The depth of the pixels that come.
+    pub depth: Depth,
     inflated: Vec<u8>,
     dictionary: dictionary::Decoder,
 }
 
 impl Scratch {
+    /// For pixels of `depth`.
+    #[must_use]
+    pub fn new(depth: Depth) -> Self {
+        Self { depth, ..Self::default() }
+    }
+
     /// Bytes that the last payload inflated to.
     #[must_use]
     pub fn inflated_len(&self) -> usize {
@@ -140,10 +149,11 @@ pub fn based() -> u32 {
 }
 
 /// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `base` is what the record
-/// names, if its technique [takes one](Technique::base_use).
+/// names, if its technique [takes one](Technique::base_use); its pixels have the depth of `scratch`.
 ///
 /// # Errors
-/// [`Refusal::Payload`] if the payload does not give exactly those pixels, or there are none to give;
+/// [`Refusal::Payload`] if the payload does not give exactly those pixels, or they are not of that depth, or there are
+/// none to give;
 /// [`Refusal::Base`] if the base is missing.
 pub fn decode(
     technique: Technique,
@@ -159,14 +169,21 @@ pub fn decode(
     if area.pixels() == 0 {
         return Err(Refusal::Payload);
     }
+    let depth = scratch.depth;
     match technique {
-        Technique::Colour => colour::decode(payload, area, out),
-        Technique::Raw => raw::decode(payload, area, out),
+        Technique::Colour => colour::decode(payload, area, depth, out),
+        Technique::Raw => raw::decode(payload, area, depth, out),
         Technique::Bitmap => bitmap::decode(payload, area, &mut scratch.inflated, out),
-        Technique::PixelScan => scan::decode(payload, area, base, out),
-        Technique::Trixel => trixel::decode(payload, area, out),
+        Technique::PixelScan => scan::decode(payload, area, base, depth, out),
+        Technique::Trixel => trixel::decode(payload, area, depth, out),
         Technique::Lossy => lossy::decode(payload, area, out),
         Technique::Copy => copy::decode(payload, area, base, out),
         Technique::Dictionary => dictionary::decode(payload, area, base, &mut scratch.dictionary, out),
+    }?;
+    if technique == Technique::Lossy {
+        depth.reduce_all(out);
+        return Ok(());
     }
+    // SPEC [LFP-16.8]: A client MUST refuse a record of which a pixel is not one of its depth.
+    if depth.has_all(out) { Ok(()) } else { Err(Refusal::Payload) }
 }

@@ -1,26 +1,40 @@
-//! Uncompressed bitmap: each pixel as B, G, R.
+//! Uncompressed bitmap: each pixel in as many bytes as the client's depth has, least significant first.
 
 use alloc::vec::Vec;
 
+use crate::depth::Depth;
 use crate::frame::Refusal;
 use crate::geometry::PixelRect;
 
-/// Bytes per pixel.
-pub const PIXEL_LEN: usize = 3;
-
-pub(super) fn decode(payload: &[u8], area: PixelRect, out: &mut Vec<u32>) -> Result<(), Refusal> {
-    if payload.len() != area.pixels() * PIXEL_LEN {
+pub(super) fn decode(
+    payload: &[u8],
+    area: PixelRect,
+    depth: Depth,
+    out: &mut Vec<u32>,
+) -> Result<(), Refusal> {
+    if payload.len() != area.pixels() * depth.bytes() {
         return Err(Refusal::Payload);
     }
-    out.extend(payload.chunks_exact(PIXEL_LEN).map(|bgr| u32::from_le_bytes([bgr[0], bgr[1], bgr[2], 0])));
+    out.extend(payload.chunks_exact(depth.bytes()).map(|bytes| pixel(bytes, depth)));
     Ok(())
 }
 
-/// Appends the payload for `pixels`.
+/// The pixel in `bytes`, as many as the depth has.
+pub(super) fn pixel(bytes: &[u8], depth: Depth) -> u32 {
+    depth.unpack(bytes.iter().rev().fold(0, |packed, byte| packed << 8 | u32::from(*byte)))
+}
+
+/// Appends the payload for `pixels` of `depth`.
 #[cfg(feature = "encode")]
-pub fn encode(pixels: &[u32], out: &mut Vec<u8>) {
-    out.extend(pixels.iter().flat_map(|pixel| {
-        let [blue, green, red, _] = pixel.to_le_bytes();
-        [blue, green, red]
-    }));
+pub fn encode(depth: Depth, pixels: &[u32], out: &mut Vec<u8>) {
+    match depth {
+        Depth::Bits8 => out.extend(pixels.iter().map(|pixel| *pixel as u8)),
+        Depth::Bits16 => {
+            out.extend(pixels.iter().flat_map(|pixel| (depth.pack(*pixel) as u16).to_le_bytes()))
+        }
+        Depth::Bits24 => out.extend(pixels.iter().flat_map(|pixel| {
+            let [blue, green, red, _] = pixel.to_le_bytes();
+            [blue, green, red]
+        })),
+    }
 }

@@ -8,6 +8,7 @@ use crate::geometry::{CellRect, Size};
 use crate::limits::CELL;
 use crate::time::Instant;
 use crate::units::{ConnectionId, Epoch, PacketNumber, SurfaceId};
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
     Close, CloseReason, Digest, DigestReply, Frame, Input, InputAck, InputEvent, InputKind, Mark, Pixels,
     Refusal, SurfaceState,
@@ -73,7 +74,7 @@ impl TestClient {
             service: service.to_owned(),
             place: format!("desk {index}"),
             client_type: ClientType::Headless,
-            displays: vec![Display { size: None, depth: 24, refresh_hz: 60 }],
+            displays: vec![Display::new(None, Depth::Bits24, 60)],
             decoders: technique::decoders(),
             references: 0,
             datagram_size: 1_200,

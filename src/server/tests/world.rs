@@ -11,7 +11,7 @@ use crate::directory::{Directory, InputPolicy};
 use crate::hypervisor::{Action, Source, SourceId, View};
 use crate::limits::IDLE_TIMEOUT;
 use crate::pipeline::Inline;
-use crate::pixel::PixelFormat;
+use crate::pixel::{Bounds, PixelFormat};
 use crate::scan::fake::{self, Rng, Screen};
 use crate::server::{Config, Demand, Input, Output, Server};
 use crate::time::Instant;
@@ -60,6 +60,7 @@ pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) actions: Vec<(Instant, Action)>,
     pub(super) demands: BTreeMap<SourceId, u32>,
+    pub(super) bounds: BTreeMap<SourceId, Vec<Bounds>>,
     /// What encoding takes.
     pub(super) encode_time: Duration,
     /// Encode requests are answered no more.
@@ -111,6 +112,7 @@ impl World {
             rng: Rng(0x1234_5678_9abc_def1),
             actions: Vec::new(),
             demands: BTreeMap::new(),
+            bounds: BTreeMap::new(),
             encode_time: Duration::ZERO,
             answers_lost: false,
             painter: None,
@@ -185,7 +187,9 @@ impl World {
             }
             let interval = Duration::from_micros(1_000_000 / u64::from(self.demands[&source]));
             self.next_scan.insert(source, self.now + interval);
-            if let Some(tick) = self.pipeline.scan(source, self.now) {
+            let tick = self.pipeline.scan(source, self.now);
+            let bounds = self.bounds.get(&source).map_or(&[][..], Vec::as_slice);
+            for tick in self.pipeline.fit(source, bounds).into_iter().chain(tick) {
                 self.server.handle(self.now, Input::Tick(tick));
             }
         }
@@ -213,8 +217,9 @@ impl World {
                     self.server.handle(self.now, Input::Digested(digested));
                 }
                 Output::Action(action) => self.actions.push((self.now, action)),
-                Output::Demand(Demand { source, rate_hz }) => {
+                Output::Demand(Demand { source, rate_hz, bounds }) => {
                     self.demands.insert(source, rate_hz);
+                    self.bounds.insert(source, bounds);
                     if rate_hz == 0 {
                         self.next_scan.remove(&source);
                     } else {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::Frame;
 use lfp_proto::geometry::{CellSet, Grid, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
@@ -131,12 +132,12 @@ pub(crate) fn refuse(input: &[u8]) -> Outcome {
     exact(input, Refuse::parse, Refuse::emit)
 }
 
-fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> Outcome {
+fn decode(technique: Technique, depth: Depth, width: u8, height: u8, payload: &[u8]) -> Outcome {
     // The rectangle lies in the middle of its base, so that vectors lead anywhere.
     let (width, height) = (1 + u16::from(width % 64), 1 + u16::from(height % 64));
     let area = PixelRect { x: 16, y: 32, width, height };
     let size = Size { width: 40 + width, height: 60 + height };
-    let pixels = vec![0x0012_3456; size.pixels()];
+    let pixels = vec![depth.reduce(0x0012_3456); size.pixels()];
     let base = BaseView { pixels: &pixels, stride: size.width.into(), size, area };
     let base = (technique.base_use() != BaseUse::Never && payload.len() % 8 > 0).then_some(base);
     if let Ok(cells) = base_cells(technique, payload, area, size) {
@@ -145,11 +146,11 @@ fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> Outcom
             "{cells:?} in {size:?}"
         );
     }
-    let (mut scratch, mut out) = (technique::Scratch::default(), vec![7]);
+    let (mut scratch, mut out) = (technique::Scratch::new(depth), vec![7]);
     let decoded = technique::decode(technique, payload, area, base, &mut scratch, &mut out);
     if decoded.is_ok() {
         assert_eq!(out.len(), area.pixels());
-        assert!(out.iter().all(|pixel| *pixel <= 0x00ff_ffff));
+        assert!(depth.has_all(&out), "a pixel is not one of {depth:?}");
     }
     assert!(out.len() <= area.pixels() && scratch.inflated_len() <= area.pixels() * 4 + 768);
     decoded.map_err(|_| "payload")
@@ -158,21 +159,24 @@ fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> Outcom
 /// A payload of any technique, for a rectangle of any size.
 pub(crate) fn technique(input: &[u8]) -> Outcome {
     let [number, width, height, payload @ ..] = input else { return Err("short") };
-    let technique = Technique::ALL[usize::from(*number) % Technique::ALL.len()];
-    decode(technique, *width, *height, payload)
+    let (number, count) = (usize::from(*number), Technique::ALL.len());
+    let depths = [Depth::Bits24, Depth::Bits16, Depth::Bits8];
+    decode(Technique::ALL[number % count], depths[number / count % 3], *width, *height, payload)
 }
 
 /// A bitmap's payload for the rectangles of the golden vectors.
 pub(crate) fn bitmap(input: &[u8]) -> Outcome {
     let sizes = [(16, 16), (47, 9), (13, 5), (21, 7), (32, 16), (2, 5)];
-    let of = |(width, height): &(u8, u8)| decode(Technique::Bitmap, width - 1, height - 1, input);
+    let of =
+        |(width, height): &(u8, u8)| decode(Technique::Bitmap, Depth::Bits24, width - 1, height - 1, input);
     sizes.iter().map(of).fold(Err("payload"), Outcome::or)
 }
 
 /// A lossy bitmap's payload for the rectangles of the golden vectors; it is the same pixels each time.
 pub(crate) fn lossy(input: &[u8]) -> Outcome {
     let sizes = [(32, 16), (16, 32), (21, 7), (9, 17), (64, 48)];
-    let of = |(width, height): &(u8, u8)| decode(Technique::Lossy, width - 1, height - 1, input);
+    let of =
+        |(width, height): &(u8, u8)| decode(Technique::Lossy, Depth::Bits24, width - 1, height - 1, input);
     sizes.iter().map(of).fold(Err("payload"), Outcome::or)
 }
 

@@ -55,9 +55,8 @@ fn hello(hello: &Hello) -> Value {
         .displays
         .iter()
         .map(|display| {
-            let size = display.size.unwrap_or_default();
             json!({
-                "width": size.width, "height": size.height, "depth": display.depth,
+                "width": display.width, "height": display.height, "depth": display.depth,
                 "refresh_hz": display.refresh_hz,
             })
         })

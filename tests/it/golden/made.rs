@@ -1,6 +1,7 @@
 //! The vectors as they are written.
 
 use lfp_proto::check;
+use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
     Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
     InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
@@ -44,8 +45,8 @@ fn hello(cookie: &[u8]) -> Hello {
         place: "Zürich, desk 4".to_owned(),
         client_type: ClientType::ThinTerminal,
         displays: vec![
-            Display { size: Size::new(1920, 1080), depth: 24, refresh_hz: 60 },
-            Display { size: None, depth: 16, refresh_hz: 75 },
+            Display::new(Size::new(1920, 1080), Depth::Bits24, 60),
+            Display::new(None, Depth::Bits16, 75),
         ],
         decoders: 0b1110,
         references: 0,
@@ -295,7 +296,7 @@ pub(super) fn techniques() -> Vec<Vector> {
     let flat = picture(16, 3, 1);
     let edge = picture(3, 2, 0);
     let mut bytes = Vec::new();
-    raw::encode(&edge, &mut bytes);
+    raw::encode(Depth::Bits24, &edge, &mut bytes);
     all.extend([
         technique("bitmap, a byte behind the stream: refused", Technique::Bitmap, (2, 5), &[], stored),
         technique("raw, clipped cell", Technique::Raw, (3, 2), &edge, bytes.clone()),
@@ -305,7 +306,7 @@ pub(super) fn techniques() -> Vec<Vector> {
             Technique::Colour,
             (16, 3),
             &flat,
-            colour::encode(&flat).expect("it has one colour").to_vec(),
+            colour::encode(Depth::Bits24, &flat).expect("it has one colour"),
         ),
         technique("colour, too long: refused", Technique::Colour, (16, 3), &[], vec![1, 2, 3, 4]),
     ]);
@@ -314,6 +315,47 @@ pub(super) fn techniques() -> Vec<Vector> {
     all.extend(copies());
     all.extend(dictionaries());
     all.extend(lossies());
+    all.extend(depths());
+    all
+}
+
+/// The techniques that have something of their own in fewer bits than 24.
+fn depths() -> Vec<Vector> {
+    let mut all = Vec::new();
+    for depth in [Depth::Bits16, Depth::Bits8] {
+        let mut add = |name: &str, technique_of: Technique, size, pixels: &[u32], bytes| {
+            let name = name.replacen(',', &format!(" of {} bits,", depth.bits()), 1);
+            let mut vector = technique(&name, technique_of, size, pixels, bytes);
+            vector.fields["depth"] = json!(depth.bits());
+            all.push(vector);
+        };
+        let mut pixels = picture(5, 3, 0);
+        depth.reduce_all(&mut pixels);
+        let mut bytes = Vec::new();
+        raw::encode(depth, &pixels, &mut bytes);
+        add("raw, clipped", Technique::Raw, (5, 3), &pixels, bytes.clone());
+        add("raw, a byte less: refused", Technique::Raw, (5, 3), &[], bytes[1..].to_vec());
+        let one = colour::encode(depth, &pixels[..1]).expect("one colour");
+        add("colour, one pixel", Technique::Colour, (1, 1), &pixels[..1], one);
+        let mut bytes = Vec::new();
+        let mut encoder = trixel::Encoder::default();
+        encoder.depth = depth;
+        assert_eq!(encoder.encode(&pixels, 5, 8_900, &mut bytes), 3);
+        add("trixel, clipped", Technique::Trixel, (5, 3), &pixels, bytes);
+        let mut bytes = Vec::new();
+        assert_eq!(dictionary::Encoder::default().encode(&pixels, 5, None, 8_900, &mut bytes), 3);
+        add("dictionary, clipped", Technique::Dictionary, (5, 3), &pixels, bytes);
+        let mut bytes = Vec::new();
+        assert_eq!(dictionary::Encoder::default().encode(&[0x40_0000; 15], 5, None, 8_900, &mut bytes), 3);
+        add("dictionary, pixels of 24 bits: refused", Technique::Dictionary, (5, 3), &[], bytes);
+        let form = lossy::Form { quality: 90, sampling: lossy::Sampling::Full };
+        let (mut bytes, mut shown) = (Vec::new(), Vec::new());
+        assert_eq!(lossy::encode(&picture(16, 16, 0), 16, form, 8_900, &mut bytes), 16);
+        let area = PixelRect { x: 0, y: 0, width: 16, height: 16 };
+        decode(Technique::Lossy, &bytes, area, None, &mut Scratch::new(depth), &mut shown)
+            .expect("it is whole");
+        add("lossy bitmap, a gradient", Technique::Lossy, (16, 16), &shown, bytes);
+    }
     all
 }
 

@@ -66,14 +66,16 @@ impl Server {
         self.process.kill();
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Ends it as Ctrl-C does; gives what it said on standard error.
     ///
     /// # Panics
     /// If it does not end in order.
-    pub(crate) fn close(mut self) {
+    pub(crate) fn close(mut self) -> String {
         self.process.interrupt();
         let status = self.process.finish(PATIENCE.min(Duration::from_secs(10)));
-        assert!(status.success(), "the server ended with {status}:\n{}", self.process.errors());
+        let words = self.process.errors();
+        assert!(status.success(), "the server ended with {status}:\n{words}");
+        words
     }
 }
 

@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{COLOUR_BITS, COLOURS_MAX, Index};
+use super::{COLOURS_MAX, Index};
+use crate::depth::Depth;
 
 /// Slots of the table that finds a colour's index: a power of two, at most a quarter full.
 const SLOTS: usize = 4 * COLOURS_MAX;
@@ -54,16 +55,23 @@ pub(in crate::technique) struct Colours {
     colours: Vec<u32>,
     /// Index of the colour that hashes here or shortly before.
     slots: Box<[u16; SLOTS]>,
+    depth: Depth,
 }
 
 impl Default for Colours {
     fn default() -> Self {
-        Self { colours: Vec::with_capacity(COLOURS_MAX), slots: Box::new([FREE; SLOTS]) }
+        Self {
+            colours: Vec::with_capacity(COLOURS_MAX),
+            slots: Box::new([FREE; SLOTS]),
+            depth: Depth::default(),
+        }
     }
 }
 
 impl Colours {
-    pub(in crate::technique) fn clear(&mut self) {
+    /// Begins a payload of pixels of `depth`.
+    pub(in crate::technique) fn clear(&mut self, depth: Depth) {
+        self.depth = depth;
         self.colours.clear();
         self.slots.fill(FREE);
     }
@@ -87,7 +95,7 @@ impl Colours {
             Some(_) => bits.put(index as u32 + short, count + 1, out),
         }
         if index == len {
-            bits.put(colour, COLOUR_BITS, out);
+            bits.put(self.depth.pack(colour), self.depth.bits(), out);
             self.slots[slot] = len as u16;
             self.colours.push(colour);
         }

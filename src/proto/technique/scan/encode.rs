@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::depth::Depth;
 use crate::technique::base::Vector;
 use crate::technique::bits::{Colours, Writer};
 
@@ -23,6 +24,8 @@ pub fn changed(pixels: &[u32], base: &[u32], max: usize) -> usize {
 /// Encodes records. Keeps its scratch, so that no call allocates.
 #[derive(Debug, Default)]
 pub struct Encoder {
+    /// The depth of the pixels.
+    pub depth: Depth,
     colours: Colours,
 }
 
@@ -52,9 +55,9 @@ impl Encoder {
 
     /// Appends the runs; false if `out` grows beyond `end` or there are none or too many colours.
     fn runs(&mut self, pixels: &[u32], base: &[u32], end: usize, out: &mut Vec<u8>) -> bool {
-        let Self { colours } = self;
+        let Self { depth, colours } = self;
         let mut bits = Writer::default();
-        colours.clear();
+        colours.clear(*depth);
         let span = |at: usize, same: bool| {
             let both = pixels[at..].iter().zip(&base[at..]);
             both.take_while(|(new, old)| (new == old) == same).count()

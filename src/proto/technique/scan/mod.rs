@@ -15,6 +15,7 @@ pub use encode::{Encoder, changed};
 
 use super::bits::{Palette, Reader};
 use super::copy;
+use crate::depth::Depth;
 use crate::frame::Refusal;
 use crate::geometry::PixelRect;
 use crate::technique::base::{BaseView, Vector};
@@ -25,12 +26,13 @@ pub(super) fn decode(
     payload: &[u8],
     area: PixelRect,
     base: Option<BaseView<'_>>,
+    depth: Depth,
     out: &mut Vec<u32>,
 ) -> Result<(), Refusal> {
     let mut reader = wire::Reader::new(payload);
     let vector = Vector::parse(&mut reader)?;
     copy::paint(vector, area, base, out)?;
-    let (mut bits, mut palette) = (Reader::new(reader.rest()), Palette::new());
+    let (mut bits, mut palette) = (Reader::new(reader.rest()), Palette::new(depth));
     // SPEC [LFP-16.6]: A client MUST refuse a pixel scan whose runs reach beyond the rectangle or do not end with the
     // payload, or that changes no pixel.
     let mut rest = &mut out[..];

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::decode;
+use crate::depth::Depth;
 use crate::frame::Refusal;
 use crate::geometry::{PixelRect, Size};
 use crate::technique::base::BaseView;
@@ -15,8 +16,8 @@ fn decoded(payload: &[u8]) -> Result<Vec<u32>, Refusal> {
     let pixels: Vec<u32> = (0..80).collect();
     let size = Size::new(40, 2).expect("legal");
     let mut out = Vec::new();
-    decode(payload, AREA, Some(BaseView { pixels: &pixels, stride: 40, size, area: AREA }), &mut out)
-        .map(|()| out)
+    let view = Some(BaseView { pixels: &pixels, stride: 40, size, area: AREA });
+    decode(payload, AREA, view, Depth::Bits24, &mut out).map(|()| out)
 }
 
 /// Vector (`dx`, 0) and packed bits, given as text.
@@ -60,7 +61,7 @@ fn payloads_that_do_not_end_with_the_rectangle_are_refused() {
     refused("a run beyond", &packed(0, &["000010000 00000 100001"].join(" ")));
     refused("filled with ones", &packed(3, &["1 1", RED, "0000 11111 1"].join(" ")));
     let mut out = Vec::new();
-    assert_eq!(decode(&good, AREA, None, &mut out), Err(Refusal::Base));
+    assert_eq!(decode(&good, AREA, None, Depth::Bits24, &mut out), Err(Refusal::Base));
 }
 
 #[cfg(feature = "encode")]
@@ -103,7 +104,7 @@ fn every_change_comes_back() {
         assert!(payload.len() <= 1 + max && differ > 0);
         let view = BaseView { pixels: &screen, stride: size.width.into(), size, area };
         let mut out = Vec::new();
-        assert_eq!(decode(&payload[1..], area, Some(view), &mut out), Ok(()));
+        assert_eq!(decode(&payload[1..], area, Some(view), Depth::Bits24, &mut out), Ok(()));
         assert_eq!(out, new);
     }
     assert!(coded > 300 && long > 30, "{coded} coded, {long} not");

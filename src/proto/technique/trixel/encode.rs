@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Kind;
+use crate::depth::Depth;
 use crate::limits::CELL;
 use crate::technique::bits::{Colours, Writer};
 
@@ -11,6 +12,8 @@ const SIDE: usize = CELL as usize;
 /// Encodes records. Keeps its scratch, so that a call allocates nothing once the largest record has been seen.
 #[derive(Debug, Default)]
 pub struct Encoder {
+    /// The depth of the pixels.
+    pub depth: Depth,
     colours: Colours,
 }
 
@@ -38,9 +41,9 @@ impl Encoder {
 
     /// Appends groups while they take at most `max` bytes; says for how many pixels.
     fn groups(&mut self, pixels: &[u32], width: usize, max: usize, out: &mut Vec<u8>) -> usize {
-        let Self { colours } = self;
+        let Self { depth, colours } = self;
         let (end, mut bits) = (out.len().saturating_add(max), Writer::default());
-        colours.clear();
+        colours.clear(*depth);
         let (mut at, mut last) = (0, None);
         while at < pixels.len() {
             let first = at;

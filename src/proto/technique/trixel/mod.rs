@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 pub use encode::Encoder;
 
 use super::bits::{Palette, Reader};
+use crate::depth::Depth;
 use crate::frame::Refusal;
 use crate::geometry::PixelRect;
 
@@ -42,9 +43,14 @@ impl Kind {
 }
 
 /// Decodes into `out`, which is empty.
-pub(super) fn decode(payload: &[u8], area: PixelRect, out: &mut Vec<u32>) -> Result<(), Refusal> {
+pub(super) fn decode(
+    payload: &[u8],
+    area: PixelRect,
+    depth: Depth,
+    out: &mut Vec<u32>,
+) -> Result<(), Refusal> {
     let (width, pixels) = (usize::from(area.width), area.pixels());
-    let (mut bits, mut palette) = (Reader::new(payload), Palette::new());
+    let (mut bits, mut palette) = (Reader::new(payload), Palette::new(depth));
     out.reserve(pixels);
     let mut kind = Kind::New;
     loop {

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::decode;
+use crate::depth::Depth;
 use crate::frame::Refusal;
 use crate::geometry::PixelRect;
 
@@ -13,7 +14,7 @@ fn area(width: u16, height: u16) -> PixelRect {
 
 fn decoded(payload: &[u8], area: PixelRect) -> Result<Vec<u32>, Refusal> {
     let mut out = Vec::new();
-    decode(payload, area, &mut out).map(|()| out)
+    decode(payload, area, Depth::Bits24, &mut out).map(|()| out)
 }
 
 /// Packs bits, given as text.
