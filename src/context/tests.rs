@@ -5,7 +5,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CellContext, Watcher};
+use super::{CellContext, RULES, Shape, Watcher, judge};
+use crate::ablation::{self, Part, Without};
 use crate::geometry::{CellRect, PixelRect, Size};
 use crate::hypervisor::synthetic::{Painting, Scene};
 use crate::hypervisor::trace::{TraceReader, TraceWriter};
@@ -95,6 +96,16 @@ fn share(ticks: &[(u64, Arc<Tick>)], context: Context) -> usize {
 fn videos(tick: &Tick) -> Vec<CellRect> {
     let videos = tick.contexts.regions().iter().filter(|region| region.context == Context::Video);
     videos.map(|region| region.cells).collect()
+}
+
+#[test]
+fn every_rule_but_the_last_can_be_left_out_by_its_name() {
+    let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(names[..names.len() - 1], ablation::RULES);
+    let plane = Shape { flat: 100, ..Shape::default() };
+    assert_eq!(judge(&plane, Without::NOTHING).name, "plane");
+    let without: Without = ["plane"].map(|name| name.parse::<Part>().expect("a part")).into_iter().collect();
+    assert_eq!(judge(&plane, without).name, "controls");
 }
 
 #[test]
