@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use crate::ablation::Without;
 use crate::heat::Heat;
 use crate::hypervisor::{Source, SourceId};
 use crate::pixel::Bounds;
@@ -17,6 +18,8 @@ pub struct Watcher {
     engines: Option<Engines>,
     newest: Option<Arc<Tick>>,
     fittings: Fittings,
+    /// What the engines do not do.
+    without: Without,
 }
 
 /// What is known of an epoch. Everything that grows with the surface is allocated when it begins.
@@ -33,7 +36,15 @@ impl Watcher {
     #[must_use]
     pub fn new(id: SourceId, source: Box<dyn Source>) -> Self {
         let scanner = Scanner::new(id, source);
-        Self { scanner, engines: None, newest: None, fittings: Fittings::default() }
+        let (newest, fittings) = (None, Fittings::default());
+        Self { scanner, engines: None, newest, fittings, without: Without::NOTHING }
+    }
+
+    /// The same watcher, whose engines do without some parts.
+    #[must_use]
+    pub const fn without(mut self, without: Without) -> Self {
+        self.without = without;
+        self
     }
 
     /// Which source.
@@ -109,7 +120,7 @@ impl Watcher {
         };
         let engines = match &mut self.engines {
             Some(engines) if engines.epoch == fresh.epoch => engines,
-            engines => engines.insert(Engines::new(fresh.epoch, picture)),
+            engines => engines.insert(Engines::new(fresh.epoch, picture, self.without)),
         };
         engines.heat.observe(delta, picture, engines.picture.is_none());
         let contexts = engines.context.observe(delta, engines.picture.as_ref(), picture, &engines.heat);
@@ -123,7 +134,8 @@ impl Watcher {
 }
 
 impl Engines {
-    fn new(epoch: Epoch, picture: &Picture) -> Self {
-        Self { epoch, heat: Heat::new(picture.size), context: Engine::new(picture.size), picture: None }
+    fn new(epoch: Epoch, picture: &Picture, without: Without) -> Self {
+        let context = Engine::new(picture.size, without);
+        Self { epoch, heat: Heat::new(picture.size), context, picture: None }
     }
 }
