@@ -48,7 +48,7 @@ impl Shrink {
             }
         }
         let area = covered.total() * rows;
-        sums.iter().fold(0, |pixel, sum| pixel << 8 | (sum + area / 2) / area)
+        sums.map(|sum| (sum + area / 2) / area).into_iter().fold(0, |pixel, channel| pixel << 8 | channel)
     }
 }
 

@@ -128,7 +128,8 @@ pub const fn palette(number: u8) -> u32 {
     if number >= CUBE {
         return grey(number) * 0x0001_0101;
     }
-    (number / 36 * CUBE_STEP) << 16 | (number / 6 % 6 * CUBE_STEP) << 8 | number % 6 * CUBE_STEP
+    let [red, green, blue] = [number / 36, number / 6 % 6, number % 6];
+    (red << 16 | green << 8 | blue) * CUBE_STEP
 }
 
 /// The level of a grey beyond the cube.
@@ -167,7 +168,8 @@ fn to_palette(colour: u32) -> u32 {
 /// The nearest level of each channel's.
 const fn to_16(colour: u32) -> u32 {
     let (red, green, blue) = (colour >> 16 & 0xff, colour >> 8 & 0xff, colour & 0xff);
-    (red * 31 + 127) / 255 << 16 | (green * 63 + 127) / 255 << 8 | (blue * 31 + 127) / 255
+    let [red, green, blue] = [(red * 31 + 127) / 255, (green * 63 + 127) / 255, (blue * 31 + 127) / 255];
+    red << 16 | green << 8 | blue
 }
 
 #[cfg(test)]

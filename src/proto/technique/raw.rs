@@ -27,14 +27,10 @@ pub(super) fn pixel(bytes: &[u8], depth: Depth) -> u32 {
 /// Appends the payload for `pixels` of `depth`.
 #[cfg(feature = "encode")]
 pub fn encode(depth: Depth, pixels: &[u32], out: &mut Vec<u8>) {
+    let packed = pixels.iter().map(|pixel| depth.pack(*pixel).to_le_bytes());
     match depth {
-        Depth::Bits8 => out.extend(pixels.iter().map(|pixel| *pixel as u8)),
-        Depth::Bits16 => {
-            out.extend(pixels.iter().flat_map(|pixel| (depth.pack(*pixel) as u16).to_le_bytes()))
-        }
-        Depth::Bits24 => out.extend(pixels.iter().flat_map(|pixel| {
-            let [blue, green, red, _] = pixel.to_le_bytes();
-            [blue, green, red]
-        })),
+        Depth::Bits8 => out.extend(packed.map(|[low, ..]| low)),
+        Depth::Bits16 => out.extend(packed.flat_map(|[low, high, ..]| [low, high])),
+        Depth::Bits24 => out.extend(packed.flat_map(|[blue, green, red, _]| [blue, green, red])),
     }
 }
