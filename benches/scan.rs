@@ -11,16 +11,19 @@
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::geometry::{CellSet, Size};
 use lfp::hypervisor::mapping::Mapping;
 use lfp::hypervisor::synthetic::{Painting, Scene};
 use lfp::hypervisor::{Source, SourceError, SourceId, Surface, SyntheticSpec, View};
 use lfp::kernel::cpu::Level;
-use lfp::pixel::PixelFormat;
-use lfp::scan::Scanner;
+use lfp::pixel::{Bounds, Fit, PixelFormat};
+use lfp::scan::{Contexts, Delta, Fittings, Picture, Scanner, Tick, TickState};
+use lfp::units::Epoch;
+use lfp_proto::depth::Depth;
 
 const FORMATS: [(&str, PixelFormat); 3] =
     [("32bit", PixelFormat::Xrgb8888), ("24bit", PixelFormat::Rgb888), ("16bit", PixelFormat::Rgb565)];
@@ -188,6 +191,51 @@ fn tick(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What making a whole picture anew costs for displays that show it otherwise. Elements are pixels of the source.
+fn fit(criterion: &mut Criterion) {
+    let full = Size::new(1920, 1080).expect("a legal size");
+    let mut picture = Picture::black(full);
+    let mut state = 1_u32;
+    for tile in picture.rows.iter_mut().flat_map(|row| &mut Arc::make_mut(row).tiles) {
+        *tile = Arc::new(std::array::from_fn(|_| {
+            state = state.wrapping_mul(0x9e37_79b1).wrapping_add(0x85eb_ca6b);
+            state >> 8
+        }));
+    }
+    let at = lfp::time::Instant::ZERO;
+    let delta = Delta { tick: 1, at, cells: CellSet::full(full.grid()) };
+    let tick = Arc::new(Tick {
+        source: SourceId(0),
+        fit: Fit::NATIVE,
+        full,
+        number: 1,
+        captured: at,
+        epoch: Epoch(1),
+        state: TickState::Live { picture, delta },
+        contexts: Contexts::unknown(),
+    });
+    let mut group = criterion.benchmark_group("scan/fit/1920x1080");
+    group.throughput(Throughput::Elements(full.pixels() as u64));
+    let half = Size::new(960, 540);
+    for (name, size, depth) in [
+        ("16 bits", None, Depth::Bits16),
+        ("8 bits", None, Depth::Bits8),
+        ("a half", half, Depth::Bits24),
+        ("two thirds", Size::new(1280, 720), Depth::Bits24),
+        ("a half in 16 bits", half, Depth::Bits16),
+    ] {
+        let bounds = [Bounds { size, depth }];
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                Fittings::default,
+                |fittings| black_box(fittings.follow(&tick, &bounds)),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
 /// The aim's own figure: both in turns, so that a busy machine slows both alike; the fastest of each counts.
 fn ratio() {
     for (name, format) in FORMATS {
@@ -224,7 +272,7 @@ fn time(mut work: impl FnMut()) -> Duration {
     start.elapsed()
 }
 
-criterion_group!(benches, unchanged, all_changed, paint, tick);
+criterion_group!(benches, unchanged, all_changed, paint, tick, fit);
 
 fn main() {
     ratio();

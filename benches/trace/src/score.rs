@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use client_lfp::Picture;
-use lfp_proto::depth::Depth;
 use lfp_proto::geometry::{CellRect, CellSet, Size};
 
 use crate::player::Frames;
@@ -243,6 +242,7 @@ fn difference(one: &[u8], other: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use lfp::hypervisor::trace::TraceWriter;
+    use lfp_proto::depth::Depth;
     use lfp_proto::units::Epoch;
 
     const SIZE: Size = Size { width: 32, height: 16 };
