@@ -32,6 +32,8 @@ pub const MOTION_MOVES_MAX: usize = 128;
 pub const MOTION_SAMPLE_CELLS: usize = 1024;
 /// Searches for what moved that are kept for the next picture, over all sources.
 pub const MOTION_SEARCHES_MAX: usize = 16;
+/// Pictures that one pass stores in a client's cache.
+pub const CACHE_STORES_MAX: usize = CACHE_SLOTS / 2;
 /// Bytes of results of such searches that are kept for other sessions.
 pub const MOTION_CACHE_BYTES: usize = 1 << 20;
 /// Refused records of 100 with a base, beyond which records build only on what is known to have come.

@@ -5,6 +5,7 @@ use core::time::Duration;
 use lfp_proto::frame::{Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict};
 use lfp_proto::geometry::CellSet;
 use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::technique::Technique;
 use lfp_proto::time::{Instant, micros};
 use lfp_proto::units::{ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::window::{Arrival, ReceiveWindow};
@@ -429,11 +430,14 @@ impl Client {
                         }
                     }
                 }
+                Outcome::Stored => self.stats.stores += 1,
                 Outcome::Superseded => self.stats.records_superseded += 1,
                 Outcome::Refused(reason) => {
                     self.stats.on_refusal(reason);
                     refused.push((*index, reason));
-                    if let Some(framebuffer) = self.surface.as_mut().and_then(Surface::live_mut) {
+                    let paints = record.technique != Technique::Store as u8;
+                    let live = self.surface.as_mut().and_then(Surface::live_mut);
+                    if let Some(framebuffer) = live.filter(|_| paints) {
                         framebuffer.suspect(record.cells);
                     }
                 }

@@ -280,7 +280,7 @@ impl Knowledge<'_> {
         let mut index = 0;
         for item in items {
             match *item {
-                Item::Pixels { surface, epoch, cells, content, based } => {
+                Item::Pixels { surface, epoch, cells, content, based, used } => {
                     let refusal = refused.iter().find(|(record, _)| *record == index);
                     index += 1;
                     if let Some((_, reason)) = refusal {
@@ -288,11 +288,26 @@ impl Knowledge<'_> {
                         // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again
                         let unbased = based && *reason == Refusal::Base;
                         let live = self.live(surface, epoch);
-                        let wanted = live.map_or(0, |live| live.on_refused(cells, content, unbased));
+                        let wanted = live.map_or(0, |live| {
+                            used.into_iter().for_each(|used| live.slots_mut().forget(used));
+                            live.on_refused(cells, content, unbased)
+                        });
                         self.stats.cells_repaired += wanted;
                     } else if let Some(live) = self.live(surface, epoch) {
                         live.on_confirmed(cells, content, based);
                         self.digests.on_confirmed(by);
+                    }
+                }
+                Item::Store { surface, epoch, stored } => {
+                    let refusal = refused.iter().find(|(record, _)| *record == index);
+                    index += 1;
+                    if let Some((_, reason)) = refusal {
+                        self.stats.records_refused[*reason as usize - 1] += 1;
+                    }
+                    let Some(live) = self.live(surface, epoch) else { continue };
+                    match refusal {
+                        Some(_) => live.slots_mut().forget(stored),
+                        None => live.slots_mut().on_confirmed(stored),
                     }
                 }
                 Item::Hold { surface, epoch, slot, through } => {
@@ -318,6 +333,12 @@ impl Knowledge<'_> {
                     self.on_missing(surface, epoch, cells, content);
                     if let Some(live) = self.live(surface, epoch) {
                         live.references_mut().on_lost();
+                    }
+                }
+                // What it would have kept is sent anew if it comes back.
+                Item::Store { surface, epoch, stored } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.slots_mut().forget(stored);
                     }
                 }
                 // Every packet with pixels repeats it.

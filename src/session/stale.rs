@@ -1,0 +1,150 @@
+//! Stale refresh: what was sent longest ago, and was never proven since, is verified with what is left of the budget.
+//!
+//! A client proves bands of its picture that stand still, of its own accord. A band in which something always moves it never
+//! proves; so the server asks for what of it rests. A wrong cell is found by that and sent anew; what is right costs a
+//! question and an answer, and no pixels.
+
+use std::time::Duration;
+
+use crate::geometry::{CellRect, CellSet, Grid};
+use crate::limits::{RECORD_CELLS_MAX, STALE_AGE, STALE_BACKOFF_MAX};
+use crate::session::cells::Cells;
+use crate::time::Instant;
+
+/// Time that counts for what is new.
+const LATELY: Duration = Duration::from_secs(1);
+/// One cell in so many that changed lately is much.
+const MUCH_ONE_IN: usize = 4;
+
+/// How much is new.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Regime {
+    /// Nothing: the budget is all left over.
+    Nothing,
+    /// A little: most of the budget is.
+    Little,
+    /// Most of the picture, or as much as the path takes: none is.
+    Mostly,
+}
+
+impl Regime {
+    /// How long the next question waits after one.
+    const fn interval(self) -> Duration {
+        match self {
+            Self::Nothing => Duration::from_secs(1),
+            Self::Little => Duration::from_secs(4),
+            Self::Mostly => STALE_AGE,
+        }
+    }
+}
+
+/// What is proven of a surface, and what is asked next.
+#[derive(Clone, Debug)]
+pub(super) struct Stale {
+    /// Cells whose newest content the client is proven to show exactly.
+    proven: CellSet,
+    /// When it is looked for what to ask; `None`: everything was proven when it was looked last.
+    look_at: Option<Instant>,
+    /// Doubles with every question that proved nothing.
+    backoff: Duration,
+    due: Option<CellRect>,
+}
+
+impl Stale {
+    /// Nothing is proven.
+    pub(super) fn new(grid: Grid) -> Self {
+        Self { proven: CellSet::new(grid), look_at: None, backoff: Duration::ZERO, due: None }
+    }
+
+    /// New content of `cells` went out.
+    pub(super) fn on_sent(&mut self, cells: CellRect) {
+        for index in cells.indices(self.proven.grid()) {
+            self.proven.remove(index);
+        }
+    }
+
+    /// The client shows exactly what it should in `cells`.
+    pub(super) fn on_proven(&mut self, cells: CellRect) {
+        for index in cells.indices(self.proven.grid()) {
+            self.proven.insert(index);
+        }
+        self.backoff = Duration::ZERO;
+    }
+
+    /// When [`Stale::on_time`] has something to do.
+    pub(super) const fn look_at(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    /// Looks for the oldest cells that are settled and not proven, if it is time to. `is_busy`: the path is not idle.
+    pub(super) fn on_time(&mut self, now: Instant, cells: &Cells, is_busy: bool) {
+        let Some(at) = self.look_at else {
+            let is_proven = self.proven.len() == self.proven.grid().cells();
+            self.look_at = (!is_proven).then(|| now + STALE_AGE);
+            return;
+        };
+        if at > now {
+            return;
+        }
+        let regime = regime(cells, now, is_busy);
+        self.look_at = None;
+        if regime == Regime::Mostly {
+            self.look_at = Some(now + regime.interval());
+        } else if let Some(oldest) = oldest(cells, &self.proven) {
+            self.due = Some(oldest);
+            self.backoff = (self.backoff * 2).clamp(regime.interval(), STALE_BACKOFF_MAX);
+            self.look_at = Some(now + self.backoff);
+        }
+    }
+
+    /// Cells to ask the client about.
+    pub(super) const fn due(&self) -> Option<CellRect> {
+        self.due
+    }
+
+    /// They were asked about. If that is lost, they are asked about again when their turn comes.
+    pub(super) const fn on_asked(&mut self) {
+        self.due = None;
+    }
+
+    /// Bytes that this takes beside itself.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.proven.grid().cells().div_ceil(8)
+    }
+}
+
+fn regime(cells: &Cells, now: Instant, is_busy: bool) -> Regime {
+    let changed = cells.changed_since(Instant::ZERO.max(now - LATELY));
+    if is_busy || changed * MUCH_ONE_IN >= cells.grid().cells() {
+        Regime::Mostly
+    } else if changed > 0 {
+        Regime::Little
+    } else {
+        Regime::Nothing
+    }
+}
+
+/// Settled cells that are not proven: a rectangle of them that begins with the one whose content is oldest, first to the
+/// right, then down.
+fn oldest(cells: &Cells, proven: &CellSet) -> Option<CellRect> {
+    let grid = cells.grid();
+    let is_open = |x: u16, y: u16| {
+        let cell = CellRect { x, y, width: 1, height: 1 };
+        !proven.contains(grid.index(x, y)) && cells.settled(cell)
+    };
+    let columns = usize::from(grid.columns);
+    let place = |index: usize| ((index % columns) as u16, (index / columns) as u16);
+    let open = (0..grid.cells()).filter(|index| {
+        let (x, y) = place(*index);
+        is_open(x, y)
+    });
+    let first = open.min_by_key(|index| cells.contents()[*index])?;
+    let (x, y) = place(first);
+    let width = (x..grid.columns).take_while(|x| is_open(*x, y)).count() as u16;
+    let most = (RECORD_CELLS_MAX / usize::from(width)).max(1);
+    let rows = (y..grid.rows).take_while(|y| (x..x + width).all(|x| is_open(x, *y))).take(most);
+    Some(CellRect { x, y, width, height: rows.count() as u16 })
+}
+
+#[cfg(test)]
+mod tests;
