@@ -43,7 +43,9 @@ impl Regime {
 pub(super) struct Stale {
     /// Cells whose newest content the client is proven to show exactly.
     proven: CellSet,
-    /// When it is looked for what to ask; `None`: everything was proven when it was looked last.
+    /// Something went out since it was looked last.
+    is_open: bool,
+    /// When it is looked for what to ask.
     look_at: Option<Instant>,
     /// Doubles with every question that proved nothing.
     backoff: Duration,
@@ -53,7 +55,7 @@ pub(super) struct Stale {
 impl Stale {
     /// Nothing is proven.
     pub(super) fn new(grid: Grid) -> Self {
-        Self { proven: CellSet::new(grid), look_at: None, backoff: Duration::ZERO, due: None }
+        Self { proven: CellSet::new(grid), is_open: false, look_at: None, backoff: Duration::ZERO, due: None }
     }
 
     /// New content of `cells` went out.
@@ -61,6 +63,7 @@ impl Stale {
         for index in cells.indices(self.proven.grid()) {
             self.proven.remove(index);
         }
+        self.is_open = true;
     }
 
     /// The client shows exactly what it should in `cells`.
@@ -79,18 +82,19 @@ impl Stale {
     /// Looks for the oldest cells that are settled and not proven, if it is time to. `is_busy`: the path is not idle.
     pub(super) fn on_time(&mut self, now: Instant, cells: &Cells, is_busy: bool) {
         let Some(at) = self.look_at else {
-            let is_proven = self.proven.len() == self.proven.grid().cells();
-            self.look_at = (!is_proven).then(|| now + STALE_AGE);
+            self.look_at = self.is_open.then(|| now + STALE_AGE);
             return;
         };
         if at > now {
             return;
         }
         let regime = regime(cells, now, is_busy);
-        self.look_at = None;
-        if regime == Regime::Mostly {
-            self.look_at = Some(now + regime.interval());
-        } else if let Some(oldest) = oldest(cells, &self.proven) {
+        self.is_open = self.proven.len() < self.proven.grid().cells();
+        self.look_at = self.is_open.then(|| now + regime.interval());
+        if regime == Regime::Mostly || !self.is_open {
+            return;
+        }
+        if let Some(oldest) = oldest(cells, &self.proven) {
             self.due = Some(oldest);
             self.backoff = (self.backoff * 2).clamp(regime.interval(), STALE_BACKOFF_MAX);
             self.look_at = Some(now + self.backoff);
