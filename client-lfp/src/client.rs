@@ -378,6 +378,10 @@ impl Client {
             }
             Frame::Surface(frame) => self.on_surface(now, frame),
             Frame::Hold(hold) => self.on_hold(number, hold),
+            Frame::Prove(prove) => {
+                let surface = self.surface.as_ref().filter(|surface| surface.id() == prove.surface);
+                self.stats.proofs_asked += u64::from(self.digests.on_prove(prove, surface));
+            }
             Frame::Mark(mark) => {
                 let current = self.surface.as_ref().map(|surface| (surface.id(), surface.epoch()));
                 if current == Some((mark.surface, mark.epoch)) {

@@ -43,6 +43,8 @@ pub struct Stats {
     pub cells_repaired: u64,
     /// Digests sent, repetitions included.
     pub digests_sent: u64,
+    /// Digests that the server asked for.
+    pub proofs_asked: u64,
     /// Digests that the server found exact.
     pub digests_exact: u64,
     /// Digests that the server found different.

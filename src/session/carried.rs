@@ -60,6 +60,8 @@ pub(super) enum Item {
         /// Of which tick.
         tick: u64,
     },
+    /// PROVE.
+    Prove,
     /// DIGEST_REPLY.
     Verdict(DigestReply),
     /// INPUT_ACK.

@@ -17,6 +17,7 @@ use crate::session::quality::{Allowance, Quality};
 use crate::session::reference::References;
 use crate::session::refusals::Credit;
 use crate::session::slots::{Slots, drop_unsent, stored_of, used_of};
+use crate::session::stale::Stale;
 use crate::session::stats::SessionStats;
 use crate::session::surface::Keeps;
 use crate::time::{Instant, micros};
@@ -46,6 +47,7 @@ pub(super) struct Live {
     cells: Cells,
     references: References,
     slots: Slots,
+    stale: Stale,
     /// Encoded, in the order in which it goes out.
     queue: VecDeque<Queued>,
     queued_bytes: usize,
@@ -111,6 +113,7 @@ impl Live {
             epoch: tick.epoch,
             references: References::new(surface, tick.epoch, keeps.references, size),
             slots: Slots::new(keeps.cache),
+            stale: Stale::new(surface, tick.epoch, size.grid()),
             tick,
             cells: Cells::new(size.grid()),
             queue: VecDeque::new(),
@@ -139,6 +142,14 @@ impl Live {
 
     pub(super) const fn references_mut(&mut self) -> &mut References {
         &mut self.references
+    }
+
+    pub(super) const fn stale(&self) -> &Stale {
+        &self.stale
+    }
+
+    pub(super) const fn stale_mut(&mut self) -> &mut Stale {
+        &mut self.stale
     }
 
     pub(super) const fn slots_mut(&mut self) -> &mut Slots {
@@ -211,7 +222,8 @@ impl Live {
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let patience = self.requests.front().map(|(_, at)| *at + ENCODE_PATIENCE);
         let rests_at = self.cells.rests_at().filter(|_| self.refine_since.is_none());
-        [self.retry_at, self.trickle_at, patience, rests_at].into_iter().flatten().min()
+        let stale = self.stale.look_at();
+        [self.retry_at, self.trickle_at, patience, rests_at, stale].into_iter().flatten().min()
     }
 
     /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it. What moves
@@ -374,6 +386,7 @@ impl Live {
         stats.base_turns += self.references.take_turns();
         self.drop_unbased(stats);
         self.note_rest(now);
+        self.stale.on_time(now, &self.cells, !self.queue.is_empty());
         self.trickle_at = self.trickle_at.filter(|at| *at > now);
         if self.requests.front().is_some_and(|(_, at)| *at + ENCODE_PATIENCE <= now) {
             self.give_up_requests(stats);
@@ -447,6 +460,7 @@ impl Live {
                     None => {
                         self.cells.on_sent(cells, tick, content, exact, picture);
                         self.references.on_sent(cells, content, encoded.as_deref());
+                        self.stale.on_sent(cells);
                         Item::Pixels { surface, epoch, cells, content, based, used }
                     }
                 });
@@ -537,6 +551,7 @@ impl Live {
             + self.cells.memory_bytes()
             + self.references.memory_bytes()
             + self.slots.memory_bytes()
+            + self.stale.memory_bytes()
             + queue
     }
 

@@ -14,6 +14,7 @@ mod quality;
 mod reference;
 mod refusals;
 mod slots;
+mod stale;
 mod stats;
 mod surface;
 mod timers;

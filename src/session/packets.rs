@@ -74,7 +74,8 @@ impl Session {
             | Frame::Mark(_)
             | Frame::DigestReply(_)
             | Frame::InputAck(_)
-            | Frame::Hold(_) => {}
+            | Frame::Hold(_)
+            | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
         }
     }
@@ -221,6 +222,7 @@ impl Session {
                     let before = items.len();
                     live.put_mark(builder, items, &mut self.stats);
                     self.stats.marks_sent += (items.len() - before) as u64;
+                    self.stats.proofs_asked += u64::from(live.stale_mut().put(builder, items));
                 }
             }
         }
@@ -320,7 +322,7 @@ impl Knowledge<'_> {
                         surface.on_announced(epoch);
                     }
                 }
-                Item::Mark { .. } | Item::Verdict(_) | Item::InputAck => {}
+                Item::Mark { .. } | Item::Prove | Item::Verdict(_) | Item::InputAck => {}
             }
         }
     }
@@ -341,6 +343,8 @@ impl Knowledge<'_> {
                         live.slots_mut().forget(stored);
                     }
                 }
+                // It is asked again when its turn comes.
+                Item::Prove => {}
                 // Every packet with pixels repeats it.
                 Item::Hold { .. } => {}
                 Item::Surface { surface, epoch } => {

@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use crate::geometry::{CellRect, CellSet, Grid};
 use crate::limits::{RECORD_CELLS_MAX, STALE_AGE, STALE_BACKOFF_MAX};
+use crate::session::carried::Item;
 use crate::session::cells::Cells;
 use crate::time::Instant;
+use crate::units::{Epoch, SurfaceId};
+use lfp_proto::frame::{Frame, Prove};
+use lfp_proto::packet::Builder;
 
 /// Time that counts for what is new.
 const LATELY: Duration = Duration::from_secs(1);
@@ -41,6 +45,8 @@ impl Regime {
 /// What is proven of a surface, and what is asked next.
 #[derive(Clone, Debug)]
 pub(super) struct Stale {
+    surface: SurfaceId,
+    epoch: Epoch,
     /// Cells whose newest content the client is proven to show exactly.
     proven: CellSet,
     /// Something went out since it was looked last.
@@ -54,8 +60,9 @@ pub(super) struct Stale {
 
 impl Stale {
     /// Nothing is proven.
-    pub(super) fn new(grid: Grid) -> Self {
-        Self { proven: CellSet::new(grid), is_open: false, look_at: None, backoff: Duration::ZERO, due: None }
+    pub(super) fn new(surface: SurfaceId, epoch: Epoch, grid: Grid) -> Self {
+        let (proven, backoff) = (CellSet::new(grid), Duration::ZERO);
+        Self { surface, epoch, proven, is_open: false, look_at: None, backoff, due: None }
     }
 
     /// New content of `cells` went out.
@@ -106,9 +113,16 @@ impl Stale {
         self.due
     }
 
-    /// They were asked about. If that is lost, they are asked about again when their turn comes.
-    pub(super) const fn on_asked(&mut self) {
-        self.due = None;
+    /// Puts PROVE into a packet, if it is due and fits; says whether it did. If the packet is lost, the cells are asked about
+    /// again when their turn comes.
+    pub(super) fn put(&mut self, builder: &mut Builder, items: &mut Vec<Item>) -> bool {
+        let Some(cells) = self.due else { return false };
+        let fits = builder.push(&Frame::Prove(Prove { surface: self.surface, epoch: self.epoch, cells }));
+        if fits {
+            self.due = None;
+            items.push(Item::Prove);
+        }
+        fits
     }
 
     /// Bytes that this takes beside itself.

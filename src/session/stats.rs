@@ -62,6 +62,8 @@ pub struct SessionStats {
     pub epochs: u64,
     /// Marks sent.
     pub marks_sent: u64,
+    /// Digests that the client was asked for.
+    pub proofs_asked: u64,
     /// Digests answered with exact.
     pub digests_exact: u64,
     /// Digests answered with unsettled.

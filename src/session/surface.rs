@@ -104,7 +104,8 @@ impl Surface {
 
     /// Whether a packet must go out though no pixels are ready.
     pub(super) fn has_news(&self) -> bool {
-        self.announcement == Announcement::Due || self.live.as_ref().is_some_and(Live::mark_due)
+        self.announcement == Announcement::Due
+            || self.live.as_ref().is_some_and(|live| live.mark_due() || live.stale().due().is_some())
     }
 
     /// Whether the client knows the epoch, or will from a packet that holds `items`.

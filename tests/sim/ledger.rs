@@ -213,6 +213,10 @@ impl Ledger {
                 Frame::Pixels(pixels) => self.on_pixels(number, pixels, &mut sent, truth, totals),
                 Frame::Mark(mark) => self.on_mark(mark, truth, totals),
                 Frame::DigestReply(reply) => self.on_reply(*reply, truth, totals),
+                Frame::Prove(prove) => {
+                    assert_eq!(prove.epoch, self.epoch, "proofs are asked for of the newest epoch");
+                    totals.one("proofs asked for");
+                }
                 Frame::Ping => totals.one("pings of the server"),
                 Frame::Floor(_) => totals.one("floors of the server"),
                 Frame::Close(close) => {
@@ -511,16 +515,7 @@ impl Ledger {
                 for (number, sent) in self.sent.range_mut(range.first.0..=range.last.0) {
                     if let Some(epoch) = self.epochs.get_mut(&sent.epoch.0) {
                         epoch.holds.on_acked(&sent.holds);
-                        // What is refused is said with the first ack that comes.
-                        let refused = ack.refused.iter().find(|refused| refused.packet.0 == *number);
-                        let refused: Vec<_> = refused
-                            .iter()
-                            .flat_map(|refused| &refused.records)
-                            .map(|(index, _)| *index)
-                            .collect();
-                        for (index, name) in std::mem::take(&mut sent.stores) {
-                            epoch.kept.on_told(name, refused.contains(&index));
-                        }
+                        sent.tell(*number, ack, &mut epoch.kept);
                     }
                     for epoch in &sent.surfaces {
                         if let Some(epoch) = self.epochs.get_mut(&epoch.0) {

@@ -182,6 +182,24 @@ fn wrong_pixels_are_found_and_repaired() {
 }
 
 #[test]
+fn wrong_pixels_beside_what_always_moves_are_found_and_repaired() {
+    let mut world = pair("rtt=20ms");
+    assert_settles(&mut world);
+    // The upper of its two bands never stands still for long enough to be proven.
+    paint(&mut world, 0, Stroke::Blink, 20, 20_000);
+    paint(&mut world, 0, Stroke::Noise, 100, 700);
+    Deed::Tamper(0, Share::percent(100)).happen(&mut world);
+    world.run(ms(700));
+    Deed::Heal(0).happen(&mut world);
+    world.run(ms(1_000));
+    let before = world.totals.count("digests that differ");
+    world.run(ms(16_000));
+    let (asked, found) =
+        (world.totals.count("proofs asked for"), world.totals.count("digests that differ"));
+    assert!(asked > 0 && found > before, "{before} before, {found} after: {}", world.totals);
+}
+
+#[test]
 fn keys_are_let_go_when_their_user_falls_silent() {
     let mut world = pair("rtt=20ms");
     assert_settles(&mut world);

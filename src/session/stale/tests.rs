@@ -3,7 +3,8 @@
 use super::*;
 use crate::geometry::Size;
 use crate::scan::Picture;
-use crate::units::ContentNumber;
+use crate::units::{ConnectionId, ContentNumber, PacketNumber};
+use lfp_proto::packet::Kind;
 
 const SIZE: Size = Size { width: 160, height: 64 };
 const ALL: CellRect = CellRect { x: 0, y: 0, width: 10, height: 4 };
@@ -20,7 +21,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let (cells, stale, picture) =
-            (Cells::new(SIZE.grid()), Stale::new(SIZE.grid()), Picture::black(SIZE));
+            (Cells::new(SIZE.grid()), Stale::new(SurfaceId(0), Epoch(1), SIZE.grid()), Picture::black(SIZE));
         let mut rig = Self { cells, stale, picture, now: Instant::from_micros(10_000_000), number: 0 };
         rig.send(ALL);
         rig
@@ -52,7 +53,9 @@ impl Rig {
             cells.into_iter().for_each(|cells| self.change(cells));
             self.stale.on_time(self.now, &self.cells, false);
             if let Some(due) = self.stale.due() {
-                self.stale.on_asked();
+                let number = PacketNumber(asked.len() as u64 + 1);
+                let mut builder = Builder::new(Vec::new(), 1_100, Kind::Data, ConnectionId(1), number);
+                assert!(self.stale.put(&mut builder, &mut Vec::new()) && self.stale.due().is_none());
                 asked.push(due);
                 if answers {
                     self.stale.on_proven(due);

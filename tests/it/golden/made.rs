@@ -3,7 +3,7 @@
 use lfp_proto::check;
 use lfp_proto::frame::{
     Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
-    InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
+    InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
@@ -222,6 +222,14 @@ pub(super) fn frames() -> Vec<Vector> {
         frame("input ack", &Frame::InputAck(InputAck { through: 129, dropped: 2 })),
         frame("close", &Frame::Close(Close { reason: CloseReason::ShuttingDown, text: "back at noon" })),
         frame("hold", &Frame::Hold(Hold { surface: SURFACE, epoch: EPOCH, slot: 1, age: 130 })),
+        frame(
+            "prove",
+            &Frame::Prove(Prove {
+                surface: SURFACE,
+                epoch: EPOCH,
+                cells: CellRect { x: 3, y: 130, width: 64, height: 64 },
+            }),
+        ),
     ]);
     all
 }
@@ -583,7 +591,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x16)),
         wrong("sealed, which this version does not speak", "datagram", "field: protection", changed(1, 1)),
         wrong("more than 128 frames", "data", "field: frame count", many.finish()),
-        wrong("an unknown frame type", "data", "field: frame type", changed(14, 13)),
+        wrong("an unknown frame type", "data", "field: frame type", changed(14, 14)),
         wrong("hello: a datagram size below the least", "hello", "field: datagram size", small),
         wrong("floor: a varint that could be shorter", "frame", "varint", vec![3, 0x81, 0x00]),
         wrong(

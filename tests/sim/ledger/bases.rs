@@ -5,6 +5,7 @@ use lfp_proto::frame::{Ack, Frame, Hold, Refusal};
 use lfp_proto::packet::View;
 
 use super::{Ledger, Sent};
+use crate::kept::Kept;
 use crate::totals::Totals;
 
 impl Ledger {
@@ -75,6 +76,18 @@ impl Ledger {
                     epoch.holds.refused.extend(part.cells.indices(grid).map(|cell| (cell, content.0)));
                 }
             }
+        }
+    }
+}
+
+impl Sent {
+    /// The server is told that packet `number`, which this is, came: what became of its stores.
+    pub(super) fn tell(&mut self, number: u64, ack: &Ack, kept: &mut Kept) {
+        // What is refused is said with the first ack that comes.
+        let refused = ack.refused.iter().find(|refused| refused.packet.0 == number);
+        let refused = refused.map_or(&[][..], |refused| &refused.records);
+        for (store, name) in std::mem::take(&mut self.stores) {
+            kept.on_told(name, refused.iter().any(|(index, _)| *index == store));
         }
     }
 }
