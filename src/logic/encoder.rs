@@ -153,8 +153,9 @@ impl Encoder {
         if let Some(base) = request.base.as_deref().filter(|base| base.picture.size == picture.size) {
             if request.motion {
                 job.keep(base);
-                job.cover_stored();
                 let copied = job.cover_copies(base, tick.number);
+                // What moved as a whole is better not cut to pieces.
+                job.cover_stored();
                 job.store(base, &copied);
             }
         }

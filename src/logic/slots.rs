@@ -18,8 +18,9 @@ use lfp_proto::technique::cache::{Stored, Use};
 /// Detail of a picture that a slot is worth: without it, the picture would take about so many bytes or more, ten times what
 /// its store does.
 const STORE_DETAIL_MIN: u32 = 192;
-/// Detail of wanted cells that a use is worth.
-const USE_DETAIL_MIN: u32 = 24;
+/// Detail of wanted cells that a use is worth: a few cells of writing more or less cost the dictionary, which knows what is
+/// around them, no more than a record of their own, and what is cut out of a rectangle cuts that to pieces.
+const USE_DETAIL_MIN: u32 = 96;
 
 /// What a client's cache holds, as far as a session knows.
 #[derive(Clone, Debug, Default)]

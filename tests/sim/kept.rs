@@ -59,7 +59,8 @@ pub(crate) fn name_of(record: &Record<'_>) -> Option<Name> {
     let mut number = || reader.varint_u32("a number").ok();
     if record.technique == Technique::Store as u8 {
         // The vector.
-        (number()?, number()?);
+        number()?;
+        number()?;
     } else if record.technique != Technique::Use as u8 {
         return None;
     }

@@ -18,7 +18,7 @@ fn paint(picture: &mut Picture, cells: CellRect, number: u64) {
     for index in cells.indices(SIZE.grid()) {
         let (x, y) = place(index, SIZE.grid());
         let area = SIZE.clip(CellRect { x, y, width: 1, height: 1 });
-        let mut rng = Rng(number << 32 | index as u64 + 1);
+        let mut rng = Rng((number << 32) + index as u64 + 1);
         let mut tile = [0; CELL_PIXELS];
         for row in 0..usize::from(area.height) {
             let start = row * usize::from(CELL);
