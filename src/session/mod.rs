@@ -14,6 +14,8 @@ mod quality;
 mod reference;
 mod refresh;
 mod refusals;
+mod slots;
+mod stale;
 mod stats;
 mod surface;
 mod timers;
@@ -48,7 +50,7 @@ use self::input::{Fresh, InputState};
 use self::live::Wanted;
 pub use self::packets::Brought;
 pub use self::stats::SessionStats;
-use self::surface::Surface;
+use self::surface::{Keeps, Surface};
 use self::timers::Timer;
 
 /// What a session was agreed to be.
@@ -90,6 +92,12 @@ impl Terms {
             without,
             idle_timeout,
         }
+    }
+
+    /// Whether the client keeps pictures in slots; what is stored there is taken from references.
+    const fn has_cache(&self) -> bool {
+        let cache = Technique::Store.bit() | Technique::Use.bit();
+        self.decoders & cache == cache && self.references > 0
     }
 }
 
@@ -200,6 +208,7 @@ impl Session {
         let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
         let rate = RateController::new(now, terms.datagram as u64, terms.receive_buffer, rtt_guess);
         // SPEC [LFP-7.8]: A server MUST NOT give a session more surfaces than the HELLO has displays.
+        let keeps = Keeps { references: terms.references, cache: terms.has_cache() };
         let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().zip(&terms.displays));
         Self {
             key,
@@ -210,7 +219,7 @@ impl Session {
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
             rate,
             surfaces: surfaces
-                .map(|(id, (source, shows))| Surface::new(id, *source, *shows, terms.references))
+                .map(|(id, (source, shows))| Surface::new(id, *source, *shows, keeps))
                 .collect(),
             turn: 0,
             digests: Digests::default(),
@@ -472,7 +481,7 @@ impl Session {
             let lossy = lossy.filter(|_| surface.takes_lossy());
             let Some(live) = surface.live_mut() else { continue };
             let Some(wanted) = live.request(now, budget_bytes, lossy, &mut self.stats) else { continue };
-            let Wanted { cells, base, motion, kept, lossy, ways } = wanted;
+            let Wanted { cells, base, motion, kept, lossy, slots, ways } = wanted;
             self.turn = (index + 1) % self.surfaces.len();
             let profile = Profile {
                 decoders: self.terms.decoders,
@@ -492,6 +501,7 @@ impl Session {
                 motion,
                 kept,
                 lossy,
+                slots,
                 ways,
             });
         }

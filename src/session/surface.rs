@@ -30,6 +30,15 @@ enum Announcement {
     Confirmed,
 }
 
+/// What a client keeps of each surface beside the picture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Keeps {
+    /// References.
+    pub(super) references: u8,
+    /// A bitmap cache.
+    pub(super) cache: bool,
+}
+
 /// One surface of a session.
 #[derive(Debug)]
 pub(super) struct Surface {
@@ -48,13 +57,12 @@ pub(super) struct Surface {
     full: Option<Size>,
     fit: Fit,
     live: Option<Live>,
-    /// References that the client keeps.
-    references: u8,
+    keeps: Keeps,
 }
 
 impl Surface {
-    /// Of a source that nothing is known of yet, on a display; the client keeps so many references.
-    pub(super) fn new(id: SurfaceId, watched: ServiceSource, shows: Shows, references: u8) -> Self {
+    /// Of a source that nothing is known of yet, on a display.
+    pub(super) fn new(id: SurfaceId, watched: ServiceSource, shows: Shows, keeps: Keeps) -> Self {
         Self {
             id,
             watched,
@@ -68,7 +76,7 @@ impl Surface {
             full: None,
             fit: Fit::NATIVE,
             live: None,
-            references,
+            keeps,
         }
     }
 
@@ -159,7 +167,8 @@ impl Surface {
 
     /// Whether a packet must go out though no pixels are ready.
     pub(super) fn has_news(&self) -> bool {
-        self.announcement == Announcement::Due || self.live.as_ref().is_some_and(Live::mark_due)
+        self.announcement == Announcement::Due
+            || self.live.as_ref().is_some_and(|live| live.mark_due() || live.stale().due().is_some())
     }
 
     /// Whether the client knows the epoch, or will from a packet that holds `items`.
@@ -219,7 +228,7 @@ impl Surface {
                 self.state = SurfaceState::Live;
                 self.text.clear();
                 (self.size, self.full, self.fit) = (Some(picture.size), Some(tick.full), tick.fit);
-                self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size, self.references));
+                self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size, self.keeps));
             }
             TickState::Dark { state, text } => {
                 self.state = *state;
