@@ -17,7 +17,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::geometry::{CellSet, Size};
 use lfp::hypervisor::mapping::Mapping;
 use lfp::hypervisor::synthetic::{Painting, Scene};
-use lfp::hypervisor::{Source, SourceError, SourceId, Surface, SyntheticSpec, View};
+use lfp::hypervisor::{Reading, Source, SourceError, SourceId, Span, Surface, SyntheticSpec, View};
 use lfp::kernel::cpu::Level;
 use lfp::pixel::PixelFormat;
 use lfp::scan::Scanner;
@@ -119,8 +119,22 @@ impl Source for Mapped {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
-        self.mapping.sweep(surface, shadow, changed).map_err(|error| SourceError::Lost(error.to_string()))
+    ) -> Result<Reading, SourceError> {
+        let swept = self.mapping.sweep(surface, shadow, changed);
+        swept.map(|()| Reading::whole(surface)).map_err(|error| SourceError::Lost(error.to_string()))
+    }
+
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        let probed = self.mapping.probe(surface, spans, shadow, changed);
+        probed
+            .map(|()| Reading::of_spans(surface, spans))
+            .map_err(|error| SourceError::Lost(error.to_string()))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod oracle;
 
 mod apply;
 mod arrivals;
+mod attention;
 mod client;
 mod config;
 mod digests;

@@ -15,9 +15,9 @@ use crate::hypervisor::{Source, SourceId};
 use crate::limits::TICKS_UNREAD_MAX;
 use crate::logic::{Digested, Encoded, Encoder, EncoderCounters, SessionKey};
 use crate::pipeline::lines::{Lines, Request};
-use crate::pipeline::slot::Slot;
+use crate::pipeline::slot::{Slot, Task};
 use crate::pipeline::{Event, inline};
-use crate::scan::{ScanCounters, Tick};
+use crate::scan::{Mode, ScanCounters, Tick};
 use crate::server::Demand;
 use crate::time::{Instant, micros};
 use lfp_proto::frame::SurfaceState;
@@ -54,7 +54,9 @@ pub struct SourceCounters {
     pub scan_us_max: u64,
     /// Scans that were due and left out, because an earlier one took too long or its tick lay unread.
     pub scans_skipped: u64,
-    /// What the scanner found.
+    /// How it was looked at last.
+    pub mode: Mode,
+    /// What the scanner found, and how much it read for that.
     pub scan: ScanCounters,
 }
 
@@ -94,7 +96,7 @@ struct State {
 struct Scan {
     slot: usize,
     scanner: Watcher,
-    watched: bool,
+    task: Task,
     slow: bool,
 }
 
@@ -146,11 +148,11 @@ impl Pipeline {
         (self.wake)();
     }
 
-    pub(super) fn demand(&self, demand: Demand) {
+    pub(super) fn demand(&self, demand: &Demand) {
         let now = clock::now();
         let mut state = self.lock();
         if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == demand.source) {
-            slot.demand(demand.rate_hz, now);
+            slot.demand(demand, now);
         }
         drop(state);
         self.changed.notify_one();
@@ -192,7 +194,7 @@ impl Pipeline {
             let next = state.next();
             match next {
                 Some((slot, due)) if due <= now => {
-                    let Some(scan) = state.begin(slot) else { continue };
+                    let Some(scan) = state.begin(slot, now) else { continue };
                     drop(state);
                     if scan.slow {
                         let pipeline = Arc::clone(&self);
@@ -217,7 +219,15 @@ impl Pipeline {
         let began = clock::now();
         let scanned = panic::catch_unwind(AssertUnwindSafe(|| {
             let scanner = &mut scan.scanner;
-            if scan.watched { scanner.tick(began) } else { scanner.look(began) }
+            match scan.task {
+                Task::Scan => scanner.tick(began),
+                Task::Look => scanner.look(began),
+                Task::Peek => {
+                    let tick = scanner.look(began);
+                    scanner.release();
+                    tick
+                }
+            }
         }));
         let panicked = scanned.is_err();
         let (scanner, tick) = match scanned {
@@ -301,12 +311,13 @@ impl State {
         next.min_by_key(|(_, due)| *due)
     }
 
-    fn begin(&mut self, slot: usize) -> Option<Scan> {
+    fn begin(&mut self, slot: usize, now: Instant) -> Option<Scan> {
         // Where nobody else waits for the thread that keeps the time, no other need be woken.
         let crowded = self.slots.iter().filter(|slot| slot.is_watched()).count() > 1;
         let source = &mut self.slots[slot];
-        let scanner = source.scanner.take()?;
-        Some(Scan { slot, scanner, watched: source.is_watched(), slow: crowded && source.is_slow() })
+        let slow = crowded && source.is_slow();
+        let (scanner, task) = source.begin(now)?;
+        Some(Scan { slot, scanner, task, slow })
     }
 
     fn newest(&self, source: SourceId) -> Option<Arc<Tick>> {

@@ -14,7 +14,7 @@ use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, TICKS_UNREAD_MAX};
 use crate::logic::{DigestRequest, EncodeRequest, Lossy, Profile, SessionKey};
 use crate::pixel::PixelFormat;
 use crate::scan::fake::{Screen, fake};
-use crate::scan::{Tick, TickState};
+use crate::scan::{Strategy, Tick, TickState};
 use crate::server::Demand;
 use crate::time::Instant;
 use lfp_proto::frame::SurfaceState;
@@ -47,7 +47,7 @@ impl Rig {
     }
 
     fn demand(&self, source: u16, rate_hz: u32) {
-        self.handle.demand(Demand { source: SourceId(source), rate_hz });
+        self.handle.demand(Demand { rate_hz, strategy: Strategy::Sweep, ..Demand::none(SourceId(source)) });
     }
 
     fn event(&self) -> Event {

@@ -3,14 +3,18 @@
 mod contexts;
 #[cfg(test)]
 pub(crate) mod fake;
+mod live;
+mod mode;
 mod picture;
 mod scanner;
 #[cfg(test)]
 mod tests;
 mod tick;
 mod time_array;
+pub mod trough;
 
 pub use contexts::{CellContext, Class, Contexts, Move, Region, Trend, Vector};
+pub use mode::{Mode, Strategy};
 pub use picture::{CellRow, Picture, Tile};
 pub use scanner::{ScanCounters, Scanner};
 pub use tick::{Delta, Tick, TickState};

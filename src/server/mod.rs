@@ -16,10 +16,11 @@ use crate::ablation::Without;
 use crate::connection::Cookies;
 use crate::connection::machine::{Deed, Event, step};
 use crate::directory::{Directory, InputPolicy, Service};
+use crate::heat::Hint;
 use crate::hypervisor::{Action, SourceId};
 use crate::limits::{REPLIES_PENDING_MAX, SEND_BATCH};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, SessionKey};
-use crate::scan::{Tick, TickState};
+use crate::scan::{Strategy, Tick, TickState};
 use crate::session::{Session, Step, Wish};
 use crate::time::Instant;
 use lfp_proto::frame::{CloseReason, InputKind};
@@ -75,12 +76,25 @@ pub enum Output {
 }
 
 /// How a source is watched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Demand {
     /// Which source.
     pub source: SourceId,
-    /// Scans per second; 0: nobody watches.
+    /// Scans per second, as many as the client with the fastest display can show; 0: nobody watches, or everybody who does
+    /// has it hidden.
     pub rate_hz: u32,
+    /// How it is scanned.
+    pub strategy: Strategy,
+    /// Where input came since the last demand for the source: at most [`crate::limits::HINTS_MAX`], the newest last.
+    pub hints: Vec<Hint>,
+}
+
+impl Demand {
+    /// That nobody watches `source`.
+    #[must_use]
+    pub const fn none(source: SourceId) -> Self {
+        Self { source, rate_hz: 0, strategy: Strategy::Auto, hints: Vec::new() }
+    }
 }
 
 /// What a server is to do.
@@ -263,6 +277,9 @@ impl Server {
             for wish in &brought.wishes {
                 self.on_wish(now, key, wish);
             }
+            if brought.attention {
+                self.rewatch();
+            }
         }
         if brought.closed {
             if let Some(session) = self.roster.tell(key) {
@@ -282,7 +299,7 @@ impl Server {
             self.log_epoch(tick);
         }
         for key in self.roster.keys() {
-            let watches = |session: &Session| session.watches().any(|(source, _)| source == tick.source);
+            let watches = |session: &Session| session.watches().any(|watch| watch.source == tick.source);
             if self.roster.get(key).is_some_and(watches) {
                 if let Some(session) = self.roster.tell(key) {
                     session.on_tick(tick);
@@ -336,6 +353,7 @@ impl Server {
         }
         let Some(session) = self.roster.tell(key) else { return };
         if session.on_granted(wish) {
+            self.sources.warm(target.source, wish);
             self.act(now, wish);
         }
     }
@@ -376,7 +394,7 @@ impl Server {
             "session begins"
         );
         self.stats.sessions_begun += 1;
-        let sources: Vec<_> = session.watches().map(|(source, _)| source).collect();
+        let sources: Vec<_> = session.watches().map(|watch| watch.source).collect();
         for source in sources {
             if let Some(tick) = self.sources.newest(source) {
                 session.on_tick(tick);

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::heat::Hint;
 use crate::hypervisor::SourceId;
-use crate::limits::INPUT_HOLD;
+use crate::limits::{HINTS_MAX, INPUT_HOLD};
 use crate::logic::SessionKey;
-use crate::scan::Tick;
+use crate::scan::{Strategy, Tick};
 use crate::server::Demand;
+use crate::session::{Watch, Wish};
 use crate::time::Instant;
+use lfp_proto::frame::InputKind;
 
 /// Every source that ticked, or is or was watched.
 #[derive(Debug, Default)]
@@ -21,6 +24,9 @@ pub(super) struct Sources {
 struct Source {
     newest: Option<Arc<Tick>>,
     rate_hz: u32,
+    strategy: Strategy,
+    /// Where the pointer was put last, in pixels.
+    pointer: Option<(u16, u16)>,
     holder: Option<Holder>,
 }
 
@@ -59,21 +65,49 @@ impl Sources {
     }
 
     /// Sessions want these sources, each as fast as stated; and no others.
-    pub(super) fn watch(&mut self, watches: impl Iterator<Item = (SourceId, u32)>) {
-        let mut rates = BTreeMap::new();
-        for (source, rate_hz) in watches {
-            let rate: &mut u32 = rates.entry(source).or_default();
+    pub(super) fn watch(&mut self, watches: impl Iterator<Item = Watch>) {
+        let mut wanted: BTreeMap<SourceId, (u32, Option<Strategy>)> = BTreeMap::new();
+        for Watch { source, rate_hz, strategy } in watches {
+            let (rate, most) = wanted.entry(source).or_default();
             *rate = rate_hz.max(*rate);
+            *most = (*most).max(Some(strategy));
             self.sources.entry(source).or_default();
         }
         for (id, source) in &mut self.sources {
-            let rate_hz = rates.get(id).copied().unwrap_or(0);
-            if source.rate_hz != rate_hz {
-                source.rate_hz = rate_hz;
-                self.demands.retain(|demand| demand.source != *id);
-                self.demands.push_back(Demand { source: *id, rate_hz });
+            let (rate_hz, strategy) = wanted.get(id).copied().unwrap_or_default();
+            let strategy = strategy.unwrap_or(source.strategy);
+            if (source.rate_hz, source.strategy) != (rate_hz, strategy) {
+                (source.rate_hz, source.strategy) = (rate_hz, strategy);
+                demand(&mut self.demands, *id, source);
             }
         }
+    }
+
+    /// Input went to the guest of `source`: something is about to change where it has its effect.
+    pub(super) fn warm(&mut self, source: SourceId, wish: &Wish) {
+        let Some(known) = self.sources.get_mut(&source) else { return };
+        let under =
+            |pointer: Option<(u16, u16)>| pointer.map_or(Hint::LastChange, |(x, y)| Hint::At { x, y });
+        let hint = match wish.kind {
+            InputKind::MoveTo { x, y } => {
+                known.pointer = Some((x, y));
+                Hint::At { x, y }
+            }
+            // Where it leads to is the guest's to say.
+            InputKind::MoveBy { .. } => {
+                known.pointer = None;
+                Hint::LastChange
+            }
+            InputKind::Button { .. } | InputKind::Wheel { .. } => under(known.pointer),
+            InputKind::Key { .. } => Hint::LastChange,
+            InputKind::FocusLost => return,
+        };
+        let hints = &mut demand(&mut self.demands, source, known).hints;
+        hints.retain(|waiting| *waiting != hint);
+        if hints.len() == HINTS_MAX {
+            hints.remove(0);
+        }
+        hints.push(hint);
     }
 
     /// How a source is to be watched from now on, if that has changed.
@@ -111,4 +145,15 @@ impl Sources {
             source.holder = source.holder.filter(|holder| holder.session != session);
         }
     }
+}
+
+/// The demand for `source` that waits to be fetched, as of now.
+fn demand<'a>(demands: &'a mut VecDeque<Demand>, id: SourceId, source: &Source) -> &'a mut Demand {
+    let place = demands.iter().position(|demand| demand.source == id).unwrap_or_else(|| {
+        demands.push_back(Demand::none(id));
+        demands.len() - 1
+    });
+    let demand = &mut demands[place];
+    (demand.rate_hz, demand.strategy) = (source.rate_hz, source.strategy);
+    demand
 }

@@ -1,14 +1,17 @@
 //! One surface of a session: what its source shows, and whether the client knows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::directory::ServiceSource;
 use crate::geometry::{CellRect, Size};
+use crate::limits::ASIDE_RATE_HZ;
 use crate::scan::{Tick, TickState};
+use crate::session::Watch;
 use crate::session::carried::Item;
 use crate::session::live::Live;
-use crate::units::{Epoch, SurfaceId};
-use lfp_proto::frame::{self, Frame, SurfaceState};
+use crate::units::{Epoch, PacketNumber, SurfaceId};
+use lfp_proto::frame::{self, Attention, Frame, SurfaceState};
 use lfp_proto::packet::Builder;
 
 /// Whether the client knows the surface's epoch.
@@ -27,6 +30,9 @@ enum Announcement {
 pub(super) struct Surface {
     id: SurfaceId,
     watched: ServiceSource,
+    attention: Attention,
+    /// The packet that said so; 0: none did.
+    attended_by: PacketNumber,
     /// 0 before the source's first tick.
     epoch: Epoch,
     announcement: Announcement,
@@ -45,6 +51,8 @@ impl Surface {
         Self {
             id,
             watched,
+            attention: Attention::InView,
+            attended_by: PacketNumber(0),
             epoch: Epoch(0),
             announcement: Announcement::Confirmed,
             state: SurfaceState::Connecting,
@@ -76,6 +84,45 @@ impl Surface {
     /// The pixels, while there are any.
     pub(super) const fn live_mut(&mut self) -> Option<&mut Live> {
         self.live.as_mut()
+    }
+
+    /// The pixels, while there are any and the client's user sees them.
+    pub(super) fn shown(&self) -> Option<&Live> {
+        self.live.as_ref().filter(|_| self.attention != Attention::Hidden)
+    }
+
+    /// The pixels, while there are any and the client's user sees them.
+    pub(super) fn shown_mut(&mut self) -> Option<&mut Live> {
+        self.live.as_mut().filter(|_| self.attention != Attention::Hidden)
+    }
+
+    /// The client says, in packet `number`, how much its user sees. Says whether that is news.
+    pub(super) fn attend(&mut self, number: PacketNumber, attention: Attention) -> bool {
+        // SPEC [LFP-7.9]: A server MUST follow, for each surface, the ATTENTION of the packet with the largest number.
+        if number < self.attended_by {
+            return false;
+        }
+        self.attended_by = number;
+        std::mem::replace(&mut self.attention, attention) != attention
+    }
+
+    /// How the client watches the source, if its display shows `refresh_hz` pictures a second.
+    pub(super) fn watch(&self, refresh_hz: u32) -> Watch {
+        let ServiceSource { source, rate_hz, scan: strategy, .. } = self.watched;
+        let rate_hz = match self.attention {
+            Attention::InView => rate_hz.min(refresh_hz),
+            Attention::Aside => rate_hz.min(refresh_hz).min(ASIDE_RATE_HZ),
+            Attention::Hidden => 0,
+        };
+        Watch { source, rate_hz, strategy }
+    }
+
+    /// The least time between two passes over what has changed.
+    pub(super) fn pace(&self) -> Duration {
+        match self.attention {
+            Attention::Aside => Duration::from_secs(1) / ASIDE_RATE_HZ,
+            Attention::InView | Attention::Hidden => Duration::ZERO,
+        }
     }
 
     /// The pixels of `epoch`, if it is the surface's.

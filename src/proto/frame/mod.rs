@@ -1,6 +1,7 @@
 //! What the payload of a DATA datagram is made of: frames, one after another, each with its type first.
 
 mod ack;
+mod attention;
 mod close;
 mod digest;
 mod hold;
@@ -12,6 +13,7 @@ mod surface;
 use alloc::vec::Vec;
 
 pub use ack::{Ack, AckRange, Refusal, Refused};
+pub use attention::{Attend, Attention};
 pub use close::{Close, CloseReason};
 pub use digest::{Digest, DigestReply, Verdict};
 pub use hold::Hold;
@@ -38,6 +40,7 @@ mod kind {
     pub(super) const INPUT_ACK: u8 = 10;
     pub(super) const CLOSE: u8 = 11;
     pub(super) const HOLD: u8 = 12;
+    pub(super) const ATTENTION: u8 = 13;
 }
 
 /// One frame.
@@ -69,6 +72,8 @@ pub enum Frame<'a> {
     Close(Close<'a>),
     /// A picture to keep as a reference.
     Hold(Hold),
+    /// How much the user sees of a surface.
+    Attention(Attend),
 }
 
 impl<'a> Frame<'a> {
@@ -88,6 +93,7 @@ impl<'a> Frame<'a> {
             kind::INPUT_ACK => Self::InputAck(InputAck::parse(reader)?),
             kind::CLOSE => Self::Close(Close::parse(reader)?),
             kind::HOLD => Self::Hold(Hold::parse(reader)?),
+            kind::ATTENTION => Self::Attention(Attend::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -140,6 +146,10 @@ impl<'a> Frame<'a> {
             Self::Hold(hold) => {
                 out.put_u8(kind::HOLD);
                 hold.emit(out);
+            }
+            Self::Attention(attend) => {
+                out.put_u8(kind::ATTENTION);
+                attend.emit(out);
             }
         }
     }

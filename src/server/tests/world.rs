@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::client::TestClient;
 use crate::ablation::Without;
 use crate::directory::{Directory, InputPolicy};
+use crate::heat::Hint;
 use crate::hypervisor::{Action, Source, SourceId, View};
 use crate::limits::IDLE_TIMEOUT;
 use crate::pipeline::Inline;
@@ -60,6 +61,8 @@ pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) actions: Vec<(Instant, Action)>,
     pub(super) demands: BTreeMap<SourceId, u32>,
+    /// Where demands said that input came.
+    pub(super) hints: Vec<Hint>,
     /// What encoding takes.
     pub(super) encode_time: Duration,
     /// Encode requests are answered no more.
@@ -111,6 +114,7 @@ impl World {
             rng: Rng(0x1234_5678_9abc_def1),
             actions: Vec::new(),
             demands: BTreeMap::new(),
+            hints: Vec::new(),
             encode_time: Duration::ZERO,
             answers_lost: false,
             painter: None,
@@ -213,7 +217,8 @@ impl World {
                     self.server.handle(self.now, Input::Digested(digested));
                 }
                 Output::Action(action) => self.actions.push((self.now, action)),
-                Output::Demand(Demand { source, rate_hz }) => {
+                Output::Demand(Demand { source, rate_hz, hints, .. }) => {
+                    self.hints.extend(hints);
                     self.demands.insert(source, rate_hz);
                     if rate_hz == 0 {
                         self.next_scan.remove(&source);

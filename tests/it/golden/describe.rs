@@ -119,6 +119,10 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             json!({"frame": "input ack", "through": ack.through, "dropped": ack.dropped})
         }
         Frame::Close(close) => json!({"frame": "close", "reason": word(close.reason), "text": close.text}),
+        Frame::Attention(attend) => json!({
+            "frame": "attention", "surface": attend.surface.0,
+            "level": format!("{:?}", attend.attention).to_lowercase(),
+        }),
         Frame::Hold(hold) => json!({
             "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,
             "age": hold.age,

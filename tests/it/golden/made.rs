@@ -2,8 +2,8 @@
 
 use lfp_proto::check;
 use lfp_proto::frame::{
-    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
-    InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
+    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
+    InputAck, InputEvent, InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
@@ -220,6 +220,14 @@ pub(super) fn frames() -> Vec<Vector> {
         frame("input ack", &Frame::InputAck(InputAck { through: 129, dropped: 2 })),
         frame("close", &Frame::Close(Close { reason: CloseReason::ShuttingDown, text: "back at noon" })),
         frame("hold", &Frame::Hold(Hold { surface: SURFACE, epoch: EPOCH, slot: 1, age: 130 })),
+        frame(
+            "attention, aside",
+            &Frame::Attention(Attend { surface: SURFACE, attention: Attention::Aside }),
+        ),
+        frame(
+            "attention, hidden",
+            &Frame::Attention(Attend { surface: SURFACE, attention: Attention::Hidden }),
+        ),
     ]);
     all
 }
@@ -552,6 +560,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("close: a text that a terminal obeys", "frame", "field: close text", vec![11, 0, 1, 0x1b]),
         wrong("pixels: ends inside a record", "frame", "truncated", vec![5, 0, 1, 3, 1, 0, 0]),
         wrong("hold: a reference that no client keeps", "frame", "field: reference", vec![12, 0, 1, 2, 0]),
+        wrong("attention: a level that there is not", "frame", "field: attention", vec![13, 0, 3]),
         wrong("a byte behind the frame", "frame", "trailing", vec![10, 1, 1, 0]),
     ]
 }
