@@ -12,7 +12,7 @@ use crate::ablation::{Part, Without};
 use crate::geometry::{CellRect, CellSet, Grid, Size};
 use crate::heat::{Heat, around, common};
 use crate::kernel::join::Joiner;
-use crate::limits::{CELL, CONTEXTS_SPARE_MAX, HEAT_SPOTS_MAX, REGIONS_MAX};
+use crate::limits::{CELL, CONTEXTS_SPARE_MAX, HEAT_SPOTS_MAX, MOTION_MOVES_MAX, REGIONS_MAX};
 use crate::scan::{CellContext, Contexts, Delta, Picture, Region, Vector};
 use crate::time::Instant;
 use lfp_proto::record::Context;
@@ -296,6 +296,7 @@ impl Engine {
         fresh.regions.reserve_exact(REGIONS_MAX);
         fresh.regions.extend_from_slice(&self.regions);
         fresh.moves.clear();
+        fresh.moves.reserve_exact(MOTION_MOVES_MAX);
         fresh.moves.extend_from_slice(self.search.moves());
         fresh.warm.clear();
         fresh.warm.reserve_exact(HEAT_SPOTS_MAX);

@@ -7,8 +7,9 @@ use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::{Reading, Source, SourceError, SourceId, Surface};
 use crate::limits::{CELL, CELL_PIXELS, PROBE_AFTER, TICKS_SPARE_MAX};
 use crate::pixel;
+use crate::scan::classic::Classic;
 use crate::scan::trough::Trough;
-use crate::scan::{CellRow, Contexts, Delta, Picture, Strategy, Tick, TickState, Tile, TimeArray};
+use crate::scan::{CellRow, Contexts, Delta, Picture, Refiner, Strategy, Tick, TickState, Tile, TimeArray};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::record::Context;
@@ -33,6 +34,8 @@ pub(super) struct Live {
     contexts: Vec<Context>,
     pub(super) history: TimeArray,
     trough: Trough,
+    /// What finds changes in place of a sweep, for benches.
+    classic: Option<Classic>,
     /// Cells where input makes a change likely.
     pub(super) hinted: CellSet,
     /// Since when nothing has happened where nothing was expected to.
@@ -60,6 +63,7 @@ impl Live {
             contexts: Vec::new(),
             history: TimeArray::new(grid, floor),
             trough: Trough::new(surface.size),
+            classic: None,
             hinted: CellSet::new(grid),
             calm_since: now,
             notified: false,
@@ -81,7 +85,16 @@ impl Live {
 
     /// Scans all of the source, or what it says has changed.
     pub(super) fn sweep(&mut self, source: &mut dyn Source) -> Result<Reading, SourceError> {
-        source.sweep(&self.surface, &mut self.shadow, &mut self.changed)
+        let Self { classic, surface, shadow, changed, .. } = self;
+        match classic.as_mut().filter(|_| self.published && !self.notified) {
+            Some(classic) => classic.scan(source, surface, shadow, changed),
+            None => source.sweep(surface, shadow, changed),
+        }
+    }
+
+    /// Has changes found by `refiner`.
+    pub(super) fn refine(&mut self, refiner: Refiner) {
+        self.classic = (refiner == Refiner::Classic).then(|| Classic::new(&self.surface));
     }
 
     /// Takes note of whether what the sweep at `now` found was to be expected: if not, the source is none to be probed.

@@ -1,5 +1,6 @@
 //! Scan: finds what changed, keeps the picture, remembers when.
 
+mod classic;
 mod contexts;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -13,6 +14,7 @@ mod tick;
 mod time_array;
 pub mod trough;
 
+pub use classic::Refiner;
 pub use contexts::{CellContext, Class, Contexts, Move, Region, Trend, Vector};
 pub use mode::{Mode, Strategy};
 pub use picture::{CellRow, Picture, Tile};

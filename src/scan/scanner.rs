@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::geometry::{CellRect, Size};
 use crate::hypervisor::{Source, SourceError, SourceId, Surface, View};
 use crate::scan::live::Live;
-use crate::scan::{Contexts, Mode, Strategy, Tick, TickState, TimeArray};
+use crate::scan::{Contexts, Mode, Refiner, Strategy, Tick, TickState, TimeArray};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::frame::SurfaceState;
@@ -98,6 +98,13 @@ impl Scanner {
     /// How the source is to be scanned from now on.
     pub const fn follow(&mut self, strategy: Strategy) {
         self.strategy = strategy;
+    }
+
+    /// How what has changed in the mode under way is found: for benches, which compare.
+    pub fn refine(&mut self, refiner: Refiner) {
+        if let Some(live) = &mut self.live {
+            live.refine(refiner);
+        }
     }
 
     /// Where input makes a change likely, in place of what was said before.

@@ -7,7 +7,7 @@ use crate::geometry::CellRect;
 use crate::limits::{PROBE_AFTER, PROBE_MEMORY};
 use crate::scan::fake::Rng;
 use crate::scan::trough::TURNS;
-use crate::scan::{Mode, Strategy};
+use crate::scan::{Mode, Refiner, Strategy};
 
 /// A screen of 640x480 pixels, scanned once, 100 times a second from then on.
 fn rig(strategy: Strategy) -> Rig {
@@ -128,7 +128,15 @@ fn a_hit_leads_to_all_of_the_change_in_the_same_tick() {
 
 #[test]
 fn nothing_stays_unseen_for_longer_than_sixteen_ticks() {
-    let (mut rig, mut rng) = (rig(Strategy::Probe), Rng(11));
+    for (strategy, refiner) in [(Strategy::Probe, Refiner::Cells), (Strategy::Sweep, Refiner::Classic)] {
+        let mut rig = rig(strategy);
+        rig.scanner.refine(refiner);
+        unseen_for_sixteen_ticks_at_most(rig);
+    }
+}
+
+fn unseen_for_sixteen_ticks_at_most(mut rig: Rig) {
+    let mut rng = Rng(11);
     let mut below = |bound: u64| rng.below(bound) as usize;
     let mut shown = rig.tick();
     for _ in 0..60 {
@@ -162,4 +170,17 @@ fn what_was_let_go_of_is_scanned_again_as_if_it_had_not_been() {
     fill(&rig, (20, 20), (3, 3), 5);
     let tick = rig.tick().expect("what has changed meanwhile");
     assert_eq!((cells(&tick), tick.epoch), (vec![41], Epoch(1)));
+}
+
+#[test]
+fn the_classic_refinement_goes_to_the_edges_of_what_its_rows_hit() {
+    let mut rig = rig(Strategy::Sweep);
+    rig.scanner.refine(Refiner::Classic);
+    // Between two rows that are 16 apart, and across the border of two columns of 32 pixels.
+    fill(&rig, (60, 37), (9, 20), 3);
+    let found = (0..TURNS).find_map(|_| rig.tick()).expect("found");
+    assert_eq!(cells(&found), [83, 84, 123, 124], "cells that look the same are no change");
+    assert!(is_shown(&rig, &found));
+    let counters = rig.scanner.counters();
+    assert_eq!(counters.cells_same, 4, "and were damaged in vain");
 }

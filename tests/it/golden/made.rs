@@ -539,7 +539,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x16)),
         wrong("sealed, which this version does not speak", "datagram", "field: protection", changed(1, 1)),
         wrong("more than 128 frames", "data", "field: frame count", many.finish()),
-        wrong("an unknown frame type", "data", "field: frame type", changed(14, 13)),
+        wrong("an unknown frame type", "data", "field: frame type", changed(14, 99)),
         wrong("hello: a datagram size below the least", "hello", "field: datagram size", small),
         wrong("floor: a varint that could be shorter", "frame", "varint", vec![3, 0x81, 0x00]),
         wrong(
