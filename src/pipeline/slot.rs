@@ -227,7 +227,10 @@ mod tests {
         assert_eq!((turn(&mut slot, at(released - 1)), slot.counters.mode), (Task::Look, Mode::Paused));
         assert_eq!((turn(&mut slot, at(released)), slot.counters.mode), (Task::Peek, Mode::Released));
         let next = slot.next().expect("its state is followed");
-        assert!(next > at(released) && next <= at(released) + RELEASED_INTERVAL, "{next:?}");
+        assert!(
+            next > at(released) && next <= at(released) + RELEASED_INTERVAL + REDISCOVER_INTERVAL,
+            "{next:?}"
+        );
         assert_eq!(screen.lock().unwrap().releases, 1);
         slot.demand(&watch(60), at(released + 5));
         assert_eq!((slot.next(), turn(&mut slot, at(released + 5))), (Some(at(released + 5)), Task::Scan));
