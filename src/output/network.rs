@@ -117,7 +117,7 @@ impl Network {
                 Output::Transmit { to, bytes } => self.outbox.push(to, bytes),
                 Output::Encode(request) => self.pipeline.encode(request),
                 Output::Digest(request) => self.pipeline.digest(request),
-                Output::Demand(demand) => self.pipeline.demand(demand),
+                Output::Demand(demand) => self.pipeline.demand(&demand),
                 Output::Action(action) => self.control.act(action),
                 Output::Timeout(at) => return at,
             }

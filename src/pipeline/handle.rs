@@ -93,8 +93,8 @@ impl PipelineHandle {
     }
 
     /// Sets how a source is watched. One that the pipeline does not have is ignored.
-    pub fn demand(&self, demand: Demand) {
-        self.pipeline.demand(&demand);
+    pub fn demand(&self, demand: &Demand) {
+        self.pipeline.demand(demand);
     }
 
     /// The next thing for the network thread. Call it, after each wake, until it gives `None`.

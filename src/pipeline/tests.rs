@@ -50,7 +50,7 @@ impl Rig {
     }
 
     fn demand(&self, source: u16, rate_hz: u32) {
-        self.handle.demand(Demand { rate_hz, strategy: Strategy::Sweep, ..Demand::none(SourceId(source)) });
+        self.handle.demand(&Demand { rate_hz, strategy: Strategy::Sweep, ..Demand::none(SourceId(source)) });
     }
 
     fn event(&self) -> Event {
@@ -263,7 +263,7 @@ fn no_tick_is_torn_though_its_painter_never_stops() {
         NonZero::<usize>::MIN,
     )
     .unwrap();
-    handle.demand(Demand { rate_hz: 240, ..Demand::none(SourceId(0)) });
+    handle.demand(&Demand { rate_hz: 240, ..Demand::none(SourceId(0)) });
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

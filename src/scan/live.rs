@@ -40,6 +40,8 @@ pub(super) struct Live {
     pub(super) hinted: CellSet,
     /// Since when nothing has happened where nothing was expected to.
     calm_since: Instant,
+    /// It was not scanned for a while: what it shows is not known before all of it has been swept.
+    pub(super) rested: bool,
     /// Whether the source said, at the last scan, what had changed.
     pub(super) notified: bool,
     /// Whether a tick of this mode was published. Until then what was published before stays true.
@@ -66,6 +68,7 @@ impl Live {
             classic: None,
             hinted: CellSet::new(grid),
             calm_since: now,
+            rested: false,
             notified: false,
             published: false,
             lost: false,
@@ -80,7 +83,7 @@ impl Live {
             Strategy::Auto => is_calm(),
             Strategy::Probe => true,
         };
-        wants && self.published && !self.notified
+        wants && self.published && !self.notified && !self.rested
     }
 
     /// Scans all of the source, or what it says has changed.

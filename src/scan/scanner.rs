@@ -137,6 +137,9 @@ impl Scanner {
     /// source has gone dark, or says something else in the dark.
     pub fn look(&mut self, now: Instant) -> Option<Arc<Tick>> {
         self.mode = Mode::Paused;
+        if let Some(live) = &mut self.live {
+            live.rested = true;
+        }
         match self.source.view(now) {
             View::Dark { state, text } => self.darken(now, state, text),
             View::Live(_) => None,
@@ -187,6 +190,7 @@ impl Scanner {
                 self.counters.probes += u64::from(probes);
                 self.counters.surprises += u64::from(surprised);
                 live.lost = false;
+                live.rested &= probes;
                 live.notified = reading.notified;
                 self.counters.bytes_read += reading.bytes;
                 self.counters.bytes_last = reading.bytes;

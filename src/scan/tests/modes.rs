@@ -163,6 +163,19 @@ fn a_source_that_says_what_changed_is_not_probed() {
 }
 
 #[test]
+fn whoever_comes_back_to_an_idle_source_sees_all_of_it_at_once() {
+    for strategy in [Strategy::Auto, Strategy::Probe] {
+        let mut rig = rig(strategy);
+        rest(&mut rig, PROBE_AFTER * 2);
+        assert_eq!(rig.scanner.mode(), Mode::Probe);
+        rig.scanner.look(Instant::from_micros(rig.now));
+        fill(&rig, (333, 5), (1, 1), 9);
+        assert_eq!(rig.tick().map(|tick| cells(&tick)), Some(vec![20]));
+        assert_eq!(rig.scanner.mode(), Mode::Sweep);
+    }
+}
+
+#[test]
 fn what_was_let_go_of_is_scanned_again_as_if_it_had_not_been() {
     let mut rig = rig(Strategy::Auto);
     rig.scanner.release();
