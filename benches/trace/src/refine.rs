@@ -69,8 +69,9 @@ fn play(trace: &Path, strategy: Strategy, refiner: Refiner) -> Outcome<(Sums, us
     shown.set(frames.picture());
     let mut scanner = Scanner::new(SourceId(0), Box::new(Framed { surface, shown: shown.clone() }));
     scanner.follow(strategy);
-    scanner.refine(refiner);
     let mut tick = scanner.tick(Instant::ZERO).ok_or("a trace without a picture")?;
+    // Of the mode that has begun with it.
+    scanner.refine(refiner);
     let first = scanner.counters();
     let mut sums = Sums::default();
     while frames.advance()? {
