@@ -62,6 +62,7 @@ impl First {
             motion: false,
             kept: CellSet::default(),
             lossy: Lossy::default(),
+            slots: None,
             ways: Vec::new(),
         }
     }

@@ -17,6 +17,7 @@ pub mod oracle;
 mod apply;
 mod arrivals;
 mod attention;
+mod cache;
 mod client;
 mod config;
 mod digests;

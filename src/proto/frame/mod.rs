@@ -8,6 +8,7 @@ mod hold;
 mod input;
 mod mark;
 mod pixels;
+mod prove;
 mod surface;
 
 use alloc::vec::Vec;
@@ -20,6 +21,7 @@ pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
 pub use pixels::Pixels;
+pub use prove::Prove;
 pub use surface::{Surface, SurfaceState};
 
 use crate::units::PacketNumber;
@@ -40,7 +42,8 @@ mod kind {
     pub(super) const INPUT_ACK: u8 = 10;
     pub(super) const CLOSE: u8 = 11;
     pub(super) const HOLD: u8 = 12;
-    pub(super) const ATTENTION: u8 = 13;
+    pub(super) const PROVE: u8 = 13;
+    pub(super) const ATTENTION: u8 = 14;
 }
 
 /// One frame.
@@ -72,6 +75,8 @@ pub enum Frame<'a> {
     Close(Close<'a>),
     /// A picture to keep as a reference.
     Hold(Hold),
+    /// The server asks for a digest.
+    Prove(Prove),
     /// How much the user sees of a surface.
     Attention(Attend),
 }
@@ -93,6 +98,7 @@ impl<'a> Frame<'a> {
             kind::INPUT_ACK => Self::InputAck(InputAck::parse(reader)?),
             kind::CLOSE => Self::Close(Close::parse(reader)?),
             kind::HOLD => Self::Hold(Hold::parse(reader)?),
+            kind::PROVE => Self::Prove(Prove::parse(reader)?),
             kind::ATTENTION => Self::Attention(Attend::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
@@ -146,6 +152,10 @@ impl<'a> Frame<'a> {
             Self::Hold(hold) => {
                 out.put_u8(kind::HOLD);
                 hold.emit(out);
+            }
+            Self::Prove(prove) => {
+                out.put_u8(kind::PROVE);
+                prove.emit(out);
             }
             Self::Attention(attend) => {
                 out.put_u8(kind::ATTENTION);
