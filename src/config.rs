@@ -18,6 +18,7 @@ use crate::hypervisor::SourceSpec;
 use crate::limits::{
     CONFIG_BYTES_MAX, IDLE_TIMEOUT, NAME_MAX, SCAN_RATE_MAX_HZ, SESSIONS_MAX, SOURCES_MAX, SURFACES_MAX,
 };
+use crate::scan::Strategy;
 
 /// Name of the service when one source is given on the command line.
 pub const DEFAULT_SERVICE: &str = "default";
@@ -55,6 +56,9 @@ pub struct Service {
     /// Fastest scan in hertz, 1 to [`SCAN_RATE_MAX_HZ`]; a client's refresh may lower it.
     #[serde(default = "default_rate", deserialize_with = "rate")]
     pub rate_hz: u32,
+    /// How the sources are scanned that do not say themselves what changed.
+    #[serde(default)]
+    pub scan: Strategy,
     /// Who may type.
     #[serde(default)]
     pub input: InputPolicy,
@@ -232,8 +236,8 @@ impl Config {
     #[must_use]
     pub fn of_source(source: SourceSpec, listen: SocketAddr, plain: bool) -> Self {
         let name = DEFAULT_SERVICE.to_owned();
-        let (sources, input) = (vec![source], InputPolicy::default());
-        let service = Object(Service { name, sources, rate_hz: default_rate(), input });
+        let (sources, scan, input) = (vec![source], Strategy::default(), InputPolicy::default());
+        let service = Object(Service { name, sources, rate_hz: default_rate(), scan, input });
         Self {
             listen,
             plain,
@@ -330,6 +334,7 @@ mod tests {
         assert_eq!(config.idle_timeout(), IDLE_TIMEOUT);
         assert_eq!(config.services[0].rate_hz, 60);
         assert_eq!(config.services[0].input, InputPolicy::Exclusive);
+        assert_eq!(config.services[0].scan, Strategy::Auto);
     }
 
     #[test]
@@ -379,6 +384,12 @@ mod tests {
                 true,
                 "services[1].rate_hz",
                 "1 to 240",
+            ),
+            (
+                &service(r#"{"name": "b", "source": "synthetic:idle", "scan": "seldom"}"#),
+                true,
+                "services[1].scan",
+                "`probe`, `auto`",
             ),
             (
                 &service(r#"{"name": "b", "source": "synthetic:idle", "input": "all"}"#),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::hypervisor::SourceId;
+use crate::scan::Strategy;
 
 /// Who may send keys, buttons and motion to a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -32,6 +33,8 @@ pub struct ServiceSource {
     pub source: SourceId,
     /// Fastest scan per second.
     pub rate_hz: u32,
+    /// How it is scanned.
+    pub scan: Strategy,
     /// Who may type.
     pub input: InputPolicy,
 }
@@ -61,8 +64,23 @@ impl Directory {
         rate_hz: u32,
         input: InputPolicy,
     ) {
-        let sources = sources.into_iter().map(|source| ServiceSource { source, rate_hz, input }).collect();
+        let sources = sources.into_iter().map(|source| ServiceSource {
+            source,
+            rate_hz,
+            scan: Strategy::default(),
+            input,
+        });
+        let sources = sources.collect();
         self.services.insert(name.to_owned(), Service { tier: Tier::Desktop, sources });
+    }
+
+    /// The sources of the service `name`, if there is one, are scanned by `strategy`.
+    pub fn scan(&mut self, name: &str, strategy: Strategy) {
+        let service = self.services.get_mut(name);
+        service
+            .into_iter()
+            .flat_map(|service| &mut service.sources)
+            .for_each(|source| source.scan = strategy);
     }
 
     /// The service `name`.

@@ -52,6 +52,24 @@ pub const TICKS_UNREAD_MAX: usize = 4;
 pub const SCAN_INLINE_MAX: Duration = Duration::from_millis(2);
 /// Threads for longer ones.
 pub const SCAN_WORKERS: usize = 2;
+/// Time for which nothing has to happen, but where something happens all the time, for a source to be probed instead of swept.
+pub const PROBE_AFTER: Duration = Duration::from_secs(2);
+/// Time for which a cell that changed counts as one where something happens all the time, as far as [`HISTORY_TICKS`] reach:
+/// a clock's seconds and a blinking cursor do.
+pub const PROBE_MEMORY: Duration = Duration::from_secs(2);
+/// Slowest scans per second at which a source is probed unless it is asked for: a row of pixels that changes alone may
+/// be seen 16 scans late, which must not be long. Slower sweeps are cheap enough.
+pub const PROBE_RATE_MIN_HZ: u32 = 30;
+/// Time without anybody who watches after which a source's memory is let go of.
+pub const RELEASE_AFTER: Duration = Duration::from_secs(30);
+/// Time between two looks at the state of a source whose memory was let go of; it is mapped for the moment of the look.
+pub const RELEASED_INTERVAL: Duration = Duration::from_secs(2);
+/// Fastest scans and pictures per second for a client that says that a surface stands aside.
+pub const ASIDE_RATE_HZ: u32 = 5;
+/// Places of input that one demand carries.
+pub const HINTS_MAX: usize = HEAT_SPOTS_MAX;
+/// Published ticks that are kept to be written again: those that readers may still hold, and one.
+pub const TICKS_SPARE_MAX: usize = TICKS_UNREAD_MAX + 4;
 /// Fastest scan of a source, per second.
 pub const SCAN_RATE_MAX_HZ: u32 = 240;
 /// Encode requests of one session that may be under way at once.

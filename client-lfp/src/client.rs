@@ -3,7 +3,9 @@
 use core::time::Duration;
 
 use lfp_proto::depth::Depth;
-use lfp_proto::frame::{Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict};
+use lfp_proto::frame::{
+    Attend, Attention, Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict,
+};
 use lfp_proto::geometry::CellSet;
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::technique::Technique;
@@ -13,6 +15,7 @@ use lfp_proto::window::{Arrival, ReceiveWindow};
 
 use crate::apply::{Applier, Outcome};
 use crate::arrivals::Arrivals;
+use crate::attention::Attending;
 use crate::config::Config;
 use crate::digests::Digests;
 use crate::framebuffer::Picture;
@@ -60,6 +63,7 @@ pub struct Client {
     marks: Marks,
     notes: Notes,
     input: InputQueue,
+    attending: Attending,
     painted_at: Option<Instant>,
     stats: Stats,
 }
@@ -93,6 +97,7 @@ impl Client {
             marks: Marks::default(),
             notes: Notes::new(config.notes),
             input: InputQueue::default(),
+            attending: Attending::default(),
             painted_at: None,
             stats: Stats::default(),
         }
@@ -177,11 +182,10 @@ impl Client {
         match self.state {
             State::Connecting => Some(self.handshake.due()),
             State::Established => {
-                [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()]
-                    .into_iter()
-                    .flatten()
-                    .chain([self.keep_alive_at(), self.idle_at()])
-                    .min()
+                let due =
+                    [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()];
+                let due = due.into_iter().chain([self.attending.due()]).flatten();
+                due.chain([self.keep_alive_at(), self.idle_at()]).min()
             }
             State::Closing => Some(self.close_due),
             _ => None,
@@ -194,6 +198,22 @@ impl Client {
         if self.state == State::Established {
             self.input.push(now, kind, &mut self.stats);
         }
+    }
+
+    /// How much the user sees of the surface from now on: the server sends what is hidden nothing of, and what is aside a few
+    /// pictures a second. It may be said before there is a session.
+    pub fn attend(&mut self, now: Instant, attention: Attention) {
+        if self.attending.level() == Attention::Hidden && attention != Attention::Hidden {
+            // What was proven before may be long gone.
+            self.digests.on_epoch(self.surface.as_ref().and_then(Surface::live), now);
+        }
+        self.attending.turn(now, attention);
+    }
+
+    /// How much the user sees of the surface, as was said last.
+    #[must_use]
+    pub const fn attention(&self) -> Attention {
+        self.attending.level()
     }
 
     /// Input events that the server has not acked.
@@ -245,10 +265,11 @@ impl Client {
         self.notes.get(index, picture)
     }
 
-    /// Whether the surface is live and all of its picture, as it is now, has been proven to be the server's.
+    /// Whether the surface is live and not hidden, and all of its picture, as it is now, has been proven to be the server's.
     #[must_use]
     pub fn exact(&self) -> bool {
-        self.state == State::Established && self.digests.all_proven()
+        let seen = self.attending.level() != Attention::Hidden;
+        self.state == State::Established && seen && self.digests.all_proven()
     }
 
     /// When some picture first was complete: every cell painted.
@@ -369,8 +390,11 @@ impl Client {
     fn on_frame(&mut self, now: Instant, number: PacketNumber, frame: &Frame<'_>) {
         match frame {
             Frame::Ack(ack) => {
-                let window = &mut self.window;
-                self.sent.on_ack(ack, now, |own| window.on_carrier_acked(own));
+                let (window, attending) = (&mut self.window, &mut self.attending);
+                self.sent.on_ack(ack, now, |own| {
+                    window.on_carrier_acked(own);
+                    attending.on_acked(own);
+                });
             }
             Frame::Floor(floor) => {
                 // SPEC [LFP-9.8]: A receiver MUST forget packets below the largest FLOOR that came, but none beyond the
@@ -396,7 +420,7 @@ impl Client {
             // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
             Frame::Close(close) => self.on_close(close),
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
-            Frame::Digest(_) | Frame::Input(_) => {}
+            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) => {}
             Frame::Padding | Frame::Ping | Frame::Pixels(_) => {}
         }
     }
@@ -517,14 +541,18 @@ impl Client {
         let acks = is_due(self.window.ack_due());
         let inputs = is_due(self.input.due());
         let digests = is_due(self.digests.due());
+        let attends = is_due(self.attending.due());
         let pings = self.keep_alive_at() <= now || is_due(self.reach.probe_at());
-        if !(acks || inputs || digests || pings) {
+        if !(acks || inputs || digests || attends || pings) {
             return None;
         }
         let (number, mut builder) = self.start_packet();
         let mut elicits = self.push_ack(now, number, &mut builder);
         if inputs {
             elicits |= self.push_input(now, &mut builder);
+        }
+        if attends {
+            elicits |= self.push_attention(now, number, &mut builder);
         }
         if digests {
             elicits |= self.push_digests(now, &mut builder);
@@ -580,6 +608,16 @@ impl Client {
         if fits {
             self.input.on_sent(now, rtt);
             self.stats.input_frames += 1;
+        }
+        fits
+    }
+
+    fn push_attention(&mut self, now: Instant, number: PacketNumber, builder: &mut Builder) -> bool {
+        let surface = self.surface.as_ref().map_or(SurfaceId(0), Surface::id);
+        let frame = Frame::Attention(Attend { surface, attention: self.attending.level() });
+        let fits = builder.push(&frame);
+        if fits {
+            self.attending.on_sent(now, number, self.sent.rtt().answer_time());
         }
         fits
     }

@@ -55,6 +55,8 @@ pub const SILENCE: Duration = Duration::from_millis(250);
 pub const INPUT_REPEAT_MIN: Duration = Duration::from_millis(30);
 /// Longest wait before unacked input is repeated.
 pub const INPUT_REPEAT_MAX: Duration = Duration::from_millis(500);
+/// Packets that are remembered to have said how much the user sees.
+pub const ATTENTION_CARRIERS_MAX: usize = 8;
 /// Time between two INPUT frames that only motion asks for.
 pub const INPUT_MOTION_SPACING: Duration = Duration::from_millis(4);
 /// Keys and buttons that count as held at one time; more are sent, and not counted.

@@ -12,8 +12,9 @@ use super::support::{CommandError, open, parse_seconds, print};
 use crate::clock;
 use crate::geometry::{CellSet, Size};
 use crate::hypervisor::discover::{discover, table};
-use crate::hypervisor::{Source, SourceError, SourceSpec, Surface, View};
+use crate::hypervisor::{Reading, Source, SourceError, SourceSpec, Surface, View};
 use crate::pixel::convert_row;
+use crate::scan::Mode;
 
 /// Shows what the server sees of a source: its mode, its state, how long a sweep takes; or lists the QEMU guests of
 /// this host
@@ -81,6 +82,8 @@ struct Seen {
     /// The capture of the whole picture, and the fastest of the sweeps behind it, in microseconds.
     first_us: u64,
     again_us: u64,
+    /// What the last sweep read.
+    reading: Reading,
     /// Captures that were given up because they were torn.
     torn: u32,
 }
@@ -116,10 +119,14 @@ fn capture(source: &mut dyn Source, surface: Surface) -> Result<Seen, SourceErro
     let mut shadow = vec![0; surface.shadow_bytes()];
     let mut changed = CellSet::new(surface.size.grid());
     let mut torn = 0;
+    let mut reading = Reading::default();
     let mut sweep = |torn: &mut u32| {
         let start = clock::now();
         match source.sweep(&surface, &mut shadow, &mut changed) {
-            Ok(()) => Ok(Some(crate::time::micros(clock::now().saturating_since(start)))),
+            Ok(taken) => {
+                reading = taken;
+                Ok(Some(crate::time::micros(clock::now().saturating_since(start))))
+            }
             Err(SourceError::Torn { .. }) => {
                 *torn += 1;
                 Ok(None)
@@ -133,8 +140,15 @@ fn capture(source: &mut dyn Source, surface: Surface) -> Result<Seen, SourceErro
         again = again.into_iter().chain(sweep(&mut torn)?).min();
     }
     match (first, again) {
-        (Some(first_us), Some(again_us)) => Ok(Seen { surface, shadow, first_us, again_us, torn }),
+        (Some(first_us), Some(again_us)) => Ok(Seen { surface, shadow, first_us, again_us, reading, torn }),
         _ => Err(SourceError::Torn { attempts: torn }),
+    }
+}
+
+impl Seen {
+    /// How a server would scan the source while something happens.
+    const fn mode(&self) -> Mode {
+        if self.reading.notified { Mode::Notified } else { Mode::Sweep }
     }
 }
 
@@ -153,6 +167,8 @@ impl Report {
                 ("offset_bytes", json!(surface.offset_bytes)),
                 ("first_sweep_us", json!(seen.first_us)),
                 ("next_sweep_us", json!(seen.again_us)),
+                ("mode", json!(seen.mode().name())),
+                ("next_sweep_bytes", json!(seen.reading.bytes)),
                 ("torn_captures", json!(seen.torn)),
             ];
             for (name, value) in fields {
@@ -163,7 +179,7 @@ impl Report {
     }
 
     fn text(&self, spec: &SourceSpec) -> String {
-        let Some(Seen { surface, first_us, again_us, torn, .. }) = &self.seen else {
+        let Some(seen @ Seen { surface, first_us, again_us, torn, .. }) = &self.seen else {
             return format!("{spec}: {}; {}", self.state.name(), self.text);
         };
         let Size { width, height } = surface.size;
@@ -171,13 +187,15 @@ impl Report {
         format!(
             "{spec}: live\n  size    {width}x{height} pixels, {}x{} cells\n  format  {}, {} bytes a pixel\n  \
              layout  {} bytes a row, first pixel at byte {}\n  sweep   first {first_us} us, next {again_us} us, \
-             {torn} torn",
+             {torn} torn\n  mode    {}: the next read {} bytes",
             grid.columns,
             grid.rows,
             surface.format.name(),
             surface.format.bytes(),
             surface.stride_bytes,
             surface.offset_bytes,
+            seen.mode().name(),
+            seen.reading.bytes,
         )
     }
 }
@@ -231,7 +249,9 @@ mod tests {
         let report = Report { state: SurfaceState::Live, text: String::new(), seen: Some(seen) };
         let json = report.json(&spec);
         assert_eq!((json["width"].as_u64(), json["pixel_format"].as_str()), (Some(200), Some("xrgb8888")));
-        assert!(report.text(&spec).contains("200x100 pixels, 13x7 cells"));
+        assert_eq!((json["mode"].as_str(), json["next_sweep_bytes"].as_u64()), (Some("sweep"), Some(80_000)));
+        let text = report.text(&spec);
+        assert!(text.contains("200x100 pixels, 13x7 cells") && text.contains("read 80000 bytes"), "{text}");
     }
 
     #[test]

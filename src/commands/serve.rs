@@ -111,6 +111,7 @@ fn server_config(args: &ServeArgs, config: &Config) -> server::Config {
     for service in &config.services {
         let ids = ids.by_ref().take(service.sources.len());
         directory.insert(&service.name, ids, service.rate_hz, service.input);
+        directory.scan(&service.name, service.scan);
     }
     server::Config {
         directory,

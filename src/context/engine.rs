@@ -12,7 +12,7 @@ use crate::ablation::{Part, Without};
 use crate::geometry::{CellRect, CellSet, Grid, Size};
 use crate::heat::{Heat, around, common};
 use crate::kernel::join::Joiner;
-use crate::limits::{CELL, CONTEXTS_SPARE_MAX, REGIONS_MAX};
+use crate::limits::{CELL, CONTEXTS_SPARE_MAX, HEAT_SPOTS_MAX, MOTION_MOVES_MAX, REGIONS_MAX};
 use crate::scan::{CellContext, Contexts, Delta, Picture, Region, Vector};
 use crate::time::Instant;
 use lfp_proto::record::Context;
@@ -115,7 +115,7 @@ impl Engine {
         self.group(now);
         self.judge(now);
         self.settle(now);
-        self.publish()
+        self.publish(heat, now)
     }
 
     /// Takes in what changed, cell by cell.
@@ -284,7 +284,7 @@ impl Engine {
     }
 
     /// What was found out, as a value that nobody changes any more.
-    fn publish(&mut self) -> Arc<Contexts> {
+    fn publish(&mut self, heat: &Heat, now: Instant) -> Arc<Contexts> {
         let free = self.spare.front_mut().is_some_and(|contexts| Arc::get_mut(contexts).is_some());
         let reused = if free { self.spare.pop_front() } else { None };
         let mut contexts = reused.unwrap_or_default();
@@ -296,7 +296,11 @@ impl Engine {
         fresh.regions.reserve_exact(REGIONS_MAX);
         fresh.regions.extend_from_slice(&self.regions);
         fresh.moves.clear();
+        fresh.moves.reserve_exact(MOTION_MOVES_MAX);
         fresh.moves.extend_from_slice(self.search.moves());
+        fresh.warm.clear();
+        fresh.warm.reserve_exact(HEAT_SPOTS_MAX);
+        fresh.warm.extend(heat.hints(now));
         if self.spare.len() == CONTEXTS_SPARE_MAX {
             self.spare.pop_front();
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::ablation::Without;
-use crate::heat::Heat;
+use crate::heat::{Heat, Hint};
 use crate::hypervisor::{Source, SourceId};
 use crate::pixel::Bounds;
-use crate::scan::{Fittings, Picture, ScanCounters, Scanner, Tick, TickState, TimeArray};
+use crate::scan::{Fittings, Mode, Picture, ScanCounters, Scanner, Strategy, Tick, TickState, TimeArray};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::frame::SurfaceState;
@@ -77,15 +77,29 @@ impl Watcher {
         self.engines.as_ref().map(|engines| &engines.heat)
     }
 
-    /// Notes input at the pixel (`x`, `y`): what is there is likely to change.
-    pub fn warm(&mut self, x: u16, y: u16, at: Instant) {
+    /// How the source was looked at last.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.scanner.mode()
+    }
+
+    /// How the source is to be scanned from now on.
+    pub const fn follow(&mut self, strategy: Strategy) {
+        self.scanner.follow(strategy);
+    }
+
+    /// Notes input: what is there is likely to change, is scanned in every tick for a while, and sent first.
+    pub fn warm(&mut self, hint: Hint, at: Instant) {
         if let Some(engines) = &mut self.engines {
-            engines.heat.warm(x, y, at);
+            engines.heat.warm(hint, at);
         }
     }
 
     /// Scans the source once, and says what the picture holds if anything changed.
     pub fn tick(&mut self, now: Instant) -> Option<Arc<Tick>> {
+        if let Some(engines) = &self.engines {
+            self.scanner.hint(engines.heat.hints(now));
+        }
         let tick = self.scanner.tick(now);
         self.explain(tick)
     }
@@ -94,6 +108,11 @@ impl Watcher {
     pub fn look(&mut self, now: Instant) -> Option<Arc<Tick>> {
         let tick = self.scanner.look(now);
         self.explain(tick)
+    }
+
+    /// Lets go of the source's memory.
+    pub fn release(&mut self) {
+        self.scanner.release();
     }
 
     /// Says that the source has nothing to show, unless that was said already.
@@ -124,11 +143,15 @@ impl Watcher {
         };
         engines.heat.observe(delta, picture, engines.picture.is_none());
         let contexts = engines.context.observe(delta, engines.picture.as_ref(), picture, &engines.heat);
-        engines.picture = Some(picture.clone());
+        match &mut engines.picture {
+            Some(known) => known.copy_from(picture),
+            known => *known = Some(picture.clone()),
+        }
         if let Some(history) = self.scanner.history_mut() {
             history.note_each(fresh.number, |cell| contexts.cell(cell).context);
         }
         fresh.contexts = contexts;
+        self.scanner.keep(&tick);
         tick
     }
 }

@@ -55,6 +55,12 @@ impl Changes {
         self.entries.push_back(Change { cells, first: at, last: at, ticks: 1 });
     }
 
+    /// The newest entry of at most so many cells.
+    #[must_use]
+    pub fn newest(&self, cells_max: usize) -> Option<CellRect> {
+        self.entries.iter().rev().map(|entry| entry.cells).find(|cells| cells.cells() <= cells_max)
+    }
+
     /// The entries that touch `area` and were seen to change from `since` on, the newest first.
     pub fn query(&self, area: CellRect, since: Instant) -> impl Iterator<Item = &Change> {
         let newest = self.entries.iter().rev().take_while(move |entry| entry.last >= since);

@@ -2,11 +2,11 @@
 
 use super::beat::{BUCKETS, Beat, bucket};
 use super::spots::Spots;
-use super::{Changes, Pyramid, around};
+use super::{Changes, Hint, Pyramid, around};
 use crate::geometry::{CellRect, Grid, Size};
 use crate::kernel::features::{Features, features};
 use crate::kernel::join::Joiner;
-use crate::limits::HEAT_RECTS_MAX;
+use crate::limits::{CELL, HEAT_RECTS_MAX};
 use crate::scan::{Class, Delta, Picture, Trend};
 use crate::time::Instant;
 
@@ -15,6 +15,8 @@ const WARM: u32 = 3;
 const HOT: u32 = 8;
 /// A hot cell is measured again after so many buckets, or when it has become another by its detail.
 const MEASURE_BUCKETS: u32 = 3;
+/// Cells of the largest change that says where the next key has its effect: a word, a cell of a table, a menu's entry.
+const SMALL: usize = 32;
 
 /// What is known of each cell's past.
 #[derive(Debug)]
@@ -125,9 +127,18 @@ impl Heat {
         }
     }
 
-    /// Notes input at the pixel (`x`, `y`): the surroundings are likely to change.
-    pub fn warm(&mut self, x: u16, y: u16, at: Instant) {
-        self.spots.warm(x, y, at);
+    /// Notes input: what is around there is likely to change.
+    pub fn warm(&mut self, hint: Hint, at: Instant) {
+        let place = match hint {
+            Hint::At { x, y } => Some((x, y)),
+            Hint::LastChange => self.changes.newest(SMALL).map(|cells| {
+                let middle = |start: u16, span: u16| start.saturating_add(span / 2).saturating_mul(CELL);
+                (middle(cells.x, cells.width), middle(cells.y, cells.height))
+            }),
+        };
+        if let Some((x, y)) = place {
+            self.spots.warm(x, y, at);
+        }
     }
 
     /// Changes of a cell in the last second.
@@ -313,9 +324,16 @@ mod tests {
     #[test]
     fn input_warms() {
         let mut rig = Rig::new();
-        rig.heat.warm(40, 20, at(100));
+        rig.heat.warm(Hint::LastChange, at(90));
+        assert_eq!(rig.heat.hints(at(90)).count(), 0, "nothing has changed yet");
+        rig.heat.warm(Hint::At { x: 40, y: 20 }, at(100));
         assert_eq!((rig.heat.artificial(22, at(100)), rig.heat.artificial(190, at(100))), (64, 0));
         assert_eq!(rig.heat.hints(at(100)).count(), 1);
         assert_eq!(rig.heat.hints(at(10_000)).count(), 0);
+        rig.change(10_000, &[23, 24], |at| at as u32);
+        let large: Vec<_> = (60..120).collect();
+        rig.change(10_050, &large, |at| at as u32);
+        rig.heat.warm(Hint::LastChange, at(10_100));
+        assert_eq!(rig.heat.artificial(24, at(10_100)), 64, "what was large says nothing");
     }
 }

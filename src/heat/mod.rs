@@ -14,3 +14,4 @@ pub use changes::{Change, Changes};
 pub(crate) use changes::{around, common};
 pub use engine::Heat;
 pub use pyramid::Pyramid;
+pub use spots::Hint;

@@ -13,6 +13,20 @@ const REACH: u16 = 3;
 /// Time in which a spot loses half of its heat.
 const HALF_LIFE: Duration = Duration::from_millis(250);
 
+/// Where input makes a change likely.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Hint {
+    /// At a pixel: the pointer moved there, or did something there.
+    At {
+        /// Its column.
+        x: u16,
+        /// Its row.
+        y: u16,
+    },
+    /// Where something small changed last, as a cursor does: a key was pressed.
+    LastChange,
+}
+
 /// The places of the latest inputs.
 #[derive(Debug)]
 pub(super) struct Spots {

@@ -7,7 +7,7 @@ use lfp_proto::frame::SurfaceState;
 
 use super::lookup::Kept;
 use super::mapping::{Mapping, framebuffer_info};
-use super::{Source, SourceError, Surface, View};
+use super::{Reading, Source, SourceError, Span, Surface, View};
 use crate::geometry::{CellSet, Size};
 use crate::pixel::PixelFormat;
 use crate::time::Instant;
@@ -59,15 +59,33 @@ impl Source for FbdevSource {
         }
     }
 
+    fn release(&mut self) {
+        self.0.reopen();
+    }
+
     fn sweep(
         &mut self,
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         let Self(kept) = self;
         let Some(open) = kept.open() else { return Err(kept.lost(None)) };
-        open.mapping.sweep(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)))
+        let swept = open.mapping.sweep(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)));
+        swept.map(|()| Reading::whole(surface))
+    }
+
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        let Self(kept) = self;
+        let Some(open) = kept.open() else { return Err(kept.lost(None)) };
+        let probed = open.mapping.probe(surface, spans, shadow, changed);
+        probed.map(|()| Reading::of_spans(surface, spans)).map_err(|error| kept.lost(Some(&error)))
     }
 }
 

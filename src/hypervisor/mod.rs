@@ -69,6 +69,28 @@ pub enum View {
     },
 }
 
+/// Some pixels of a surface: rows of one row of cells, over whole columns of cells.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Span {
+    /// First row of pixels.
+    pub y: u16,
+    /// Rows of pixels, at least 1; all in the row of cells that the first lies in.
+    pub height: u16,
+    /// First column of cells.
+    pub first: u16,
+    /// The column of cells behind the last one.
+    pub end: u16,
+}
+
+/// What a sweep or a probe took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reading {
+    /// Bytes of the source that were read.
+    pub bytes: u64,
+    /// The source was told what had changed, and read no more than that.
+    pub notified: bool,
+}
+
 /// A framebuffer of a guest. Lives on the pipeline thread; whatever may block (monitors, discovery) runs
 /// elsewhere and hands its findings over.
 pub trait Source: Send {
@@ -77,6 +99,9 @@ pub trait Source: Send {
 
     /// The next [`Source::sweep`] gets a shadow that holds nothing of what was swept before.
     fn restart(&mut self) {}
+
+    /// Lets go of the source's memory: nobody watches. The next view that is followed by a sweep has it again.
+    fn release(&mut self) {}
 
     /// Compares the pixels of `surface` (as the last [`Source::view`] said) with `shadow`, the source's own
     /// bytes as of the last scan, rows without padding; copies what differs and adds each changed cell to
@@ -89,7 +114,23 @@ pub trait Source: Send {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError>;
+    ) -> Result<Reading, SourceError>;
+
+    /// As [`Source::sweep`], of the pixels in `spans` alone, none of which overlap. A source that is told what changed,
+    /// or whose pixels cost nothing to read, may sweep instead.
+    ///
+    /// # Errors
+    /// As [`Source::sweep`].
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        let _ = spans;
+        self.sweep(surface, shadow, changed)
+    }
 }
 
 /// Why a source's pixels could not be read.

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::{Control, QemuSource, Source, SourceError, SourceId, SourceSpec, Surface, View, open_local};
+use super::{
+    Control, QemuSource, Reading, Source, SourceError, SourceId, SourceSpec, Span, Surface, View, open_local,
+};
 use crate::geometry::CellSet;
 use crate::time::Instant;
 
@@ -47,12 +49,26 @@ impl Source for Alone {
         self.source.restart();
     }
 
+    fn release(&mut self) {
+        self.source.release();
+    }
+
     fn sweep(
         &mut self,
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         self.source.sweep(surface, shadow, changed)
+    }
+
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        self.source.probe(surface, spans, shadow, changed)
     }
 }

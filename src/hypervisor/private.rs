@@ -1,7 +1,7 @@
 //! Sweeping pictures that nobody else writes: traces and painters of ours.
 
 use crate::geometry::CellSet;
-use crate::hypervisor::Surface;
+use crate::hypervisor::{Reading, Span, Surface};
 use crate::kernel::compare::{Columns, compare_and_copy};
 use crate::limits::CELL;
 
@@ -10,7 +10,7 @@ use crate::limits::CELL;
 ///
 /// # Panics
 /// If the three are not all of the surface's size.
-pub(super) fn sweep(surface: &Surface, picture: &[u8], shadow: &mut [u8], changed: &mut CellSet) {
+pub(super) fn sweep(surface: &Surface, picture: &[u8], shadow: &mut [u8], changed: &mut CellSet) -> Reading {
     let grid = surface.size.grid();
     assert_eq!(changed.grid(), grid, "cells of another surface");
     assert_eq!(shadow.len(), surface.shadow_bytes(), "shadow of another surface");
@@ -31,4 +31,34 @@ pub(super) fn sweep(surface: &Surface, picture: &[u8], shadow: &mut [u8], change
             changed.insert(first + column);
         }
     }
+    Reading::whole(surface)
+}
+
+/// [`sweep`] of `spans` alone.
+///
+/// # Panics
+/// As [`sweep`], and if a span does not lie in the surface.
+pub(super) fn probe(
+    surface: &Surface,
+    spans: &[Span],
+    picture: &[u8],
+    shadow: &mut [u8],
+    changed: &mut CellSet,
+) -> Reading {
+    assert_eq!(picture.len(), shadow.len(), "picture of another surface");
+    let (row_bytes, grid) = (surface.row_bytes(), changed.grid());
+    for span in spans {
+        assert!(span.lies_in(surface), "{span:?} is not in {surface:?}");
+        let bytes = span.bytes_of_row(surface);
+        let mut columns = Columns::default();
+        for row in usize::from(span.y)..usize::from(span.y + span.height) {
+            let at = row * row_bytes + bytes.start..row * row_bytes + bytes.end;
+            compare_and_copy(&picture[at.clone()], &mut shadow[at], surface.cell_row_bytes(), &mut columns);
+        }
+        let first = grid.index(span.first, span.y / CELL);
+        columns.iter().for_each(|column| {
+            changed.insert(first + column);
+        });
+    }
+    Reading::of_spans(surface, spans)
 }

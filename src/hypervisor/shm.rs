@@ -10,7 +10,7 @@ use lfp_proto::shm::{
 
 use super::lookup::Kept;
 use super::mapping::{Mapping, MappingError};
-use super::{Source, SourceError, Surface, View};
+use super::{Reading, Source, SourceError, Surface, View};
 use crate::geometry::CellSet;
 use crate::limits::{CAPTURE_ATTEMPTS, CELL};
 use crate::pixel::PixelFormat;
@@ -80,12 +80,16 @@ impl Source for ShmSource {
         }
     }
 
+    fn release(&mut self) {
+        self.0.reopen();
+    }
+
     fn sweep(
         &mut self,
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         let Self(kept) = self;
         let Some(open) = kept.open_mut() else { return Err(kept.lost(None)) };
         open.capture(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)))?
@@ -170,7 +174,8 @@ impl Open {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<Result<(), SourceError>, MappingError> {
+    ) -> Result<Result<Reading, SourceError>, MappingError> {
+        let mut bytes = 0;
         let torn = Ok(Err(SourceError::Torn { attempts: CAPTURE_ATTEMPTS }));
         for _ in 0..CAPTURE_ATTEMPTS {
             let Ok(Some(header)) = self.read_header()? else { return torn };
@@ -180,42 +185,46 @@ impl Open {
             }
             let last = self.swept.filter(|swept| swept.surface == *surface);
             if last.is_some_and(|swept| swept.sequence == header.sequence) {
-                return Ok(Ok(()));
+                return Ok(Ok(Reading { bytes, notified: true }));
             }
-            self.mark_painted(surface, last)?;
+            let notified = self.mark_painted(surface, last)?;
             let mut next = 0;
             while let Some(first) = self.painted[next..].iter().position(|painted| *painted) {
                 let start = next + first;
                 let rows = self.painted[start..].iter().take_while(|painted| **painted).count();
                 self.mapping.sweep_rows(surface, start..start + rows, shadow, changed)?;
+                let height = usize::from(surface.size.height);
+                bytes +=
+                    (((start + rows) * SIDE).min(height) - start * SIDE) as u64 * surface.row_bytes() as u64;
                 next = start + rows;
             }
             if self.mapping.sequence(SEQUENCE_OFFSET)? == header.sequence {
                 let Header { sequence, damage_count, .. } = header;
                 self.swept = Some(Swept { surface: *surface, sequence, damage_count });
-                return Ok(Ok(()));
+                return Ok(Ok(Reading { bytes, notified }));
             }
         }
         torn
     }
 
-    /// Fills in which rows of cells were painted since `last`: all of them, if the damage ring does not tell.
-    fn mark_painted(&mut self, surface: &Surface, last: Option<Swept>) -> Result<(), MappingError> {
+    /// Fills in which rows of cells were painted since `last`: all of them, if the damage ring does not tell. Says
+    /// whether it does.
+    fn mark_painted(&mut self, surface: &Surface, last: Option<Swept>) -> Result<bool, MappingError> {
         self.painted.clear();
         self.painted.resize(usize::from(surface.size.grid().rows), last.is_none());
-        let Some(last) = last else { return Ok(()) };
+        let Some(last) = last else { return Ok(false) };
         let mut header = [0; HEADER_BYTES];
         self.mapping.copy_out(0, &mut header)?;
         let Some(damage) = damage_since(&header, last.damage_count) else {
             self.painted.fill(true);
-            return Ok(());
+            return Ok(false);
         };
         for Damage { rect, .. } in damage {
             let (first, end) = (usize::from(rect.y), usize::from(rect.y) + usize::from(rect.height));
             let rows = first / SIDE..end.div_ceil(SIDE).min(self.painted.len());
             self.painted.get_mut(rows).into_iter().flatten().for_each(|painted| *painted = true);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -7,7 +7,7 @@ use lfp_proto::frame::SurfaceState;
 
 use super::lookup::Kept;
 use super::mapping::{Mapping, MappingError};
-use super::{Source, SourceError, Surface, View};
+use super::{Reading, Source, SourceError, Span, Surface, View};
 use crate::geometry::{CellSet, Size};
 use crate::pixel::PixelFormat;
 use crate::time::Instant;
@@ -46,15 +46,33 @@ impl Source for XwdSource {
         }
     }
 
+    fn release(&mut self) {
+        self.0.reopen();
+    }
+
     fn sweep(
         &mut self,
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         let Self(kept) = self;
         let Some(mapping) = kept.open() else { return Err(kept.lost(None)) };
-        mapping.sweep(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)))
+        let swept = mapping.sweep(surface, shadow, changed).map_err(|error| kept.lost(Some(&error)));
+        swept.map(|()| Reading::whole(surface))
+    }
+
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        let Self(kept) = self;
+        let Some(mapping) = kept.open() else { return Err(kept.lost(None)) };
+        let probed = mapping.probe(surface, spans, shadow, changed).map_err(|error| kept.lost(Some(&error)));
+        probed.map(|()| Reading::of_spans(surface, spans))
     }
 }
 
@@ -232,6 +250,17 @@ mod tests {
         let mut changed = CellSet::new(surface.size.grid());
         source.sweep(&surface, &mut shadow, &mut changed).expect("swept");
         assert!(shadow.iter().all(|&byte| byte == 0x55) && changed.len() == surface.size.grid().cells());
+        source.release();
+        assert!(matches!(source.sweep(&surface, &mut shadow, &mut changed), Err(SourceError::Lost(_))));
+        assert_eq!(
+            source.view(at(301)),
+            View::Live(surface),
+            "what was let go of is there when it is looked for"
+        );
+        assert_eq!(
+            source.sweep(&surface, &mut shadow, &mut changed).expect("swept"),
+            Reading { bytes: 9600, notified: false }
+        );
         std::fs::write(&path, &file[..50]).expect("cut");
         assert!(matches!(source.sweep(&surface, &mut shadow, &mut changed), Err(SourceError::Lost(_))));
         assert_ne!(state(source.view(at(302))), SurfaceState::Live);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::ablation::Part;
 use crate::context;
 use crate::geometry::{CellRect, CellSet, Grid};
+use crate::heat::common;
 use crate::limits::{
     CELL_PIXELS, DIGEST_CACHE_BYTES, ENCODE_BYTES_MAX, ENCODE_CACHE_BYTES, ENCODE_CELLS_MAX,
     MOTION_CACHE_BYTES,
@@ -382,7 +383,11 @@ impl Job<'_> {
             None => vec![Class { vector: None, cells: self.wanted.clone() }],
         };
         let mut lossy = self.lossy();
-        for block in blocks(grid) {
+        // What the user waits for goes first; which rectangles there are does not depend on it.
+        let warm = self.contexts.warm();
+        let is_warm = |block: &CellRect| warm.iter().any(|area| common(*area, *block) > 0);
+        let (first, rest): (Vec<_>, Vec<_>) = blocks(grid).partition(is_warm);
+        for block in first.into_iter().chain(rest) {
             if self.is_over() {
                 break;
             }

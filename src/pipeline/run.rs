@@ -16,10 +16,10 @@ use crate::hypervisor::{Source, SourceId};
 use crate::limits::TICKS_UNREAD_MAX;
 use crate::logic::{Digested, Encoded, Encoder, EncoderCounters, SessionKey};
 use crate::pipeline::lines::{Lines, Request};
-use crate::pipeline::slot::Slot;
+use crate::pipeline::slot::{Slot, Task};
 use crate::pipeline::{Event, inline};
 use crate::pixel::{Bounds, Fit};
-use crate::scan::{ScanCounters, Tick};
+use crate::scan::{Mode, ScanCounters, Tick};
 use crate::server::Demand;
 use crate::time::{Instant, micros};
 use lfp_proto::frame::SurfaceState;
@@ -56,7 +56,9 @@ pub struct SourceCounters {
     pub scan_us_max: u64,
     /// Scans that were due and left out, because an earlier one took too long or its tick lay unread.
     pub scans_skipped: u64,
-    /// What the scanner found.
+    /// How it was looked at last.
+    pub mode: Mode,
+    /// What the scanner found, and how much it read for that.
     pub scan: ScanCounters,
 }
 
@@ -96,7 +98,7 @@ struct State {
 struct Scan {
     slot: usize,
     scanner: Watcher,
-    watched: bool,
+    task: Task,
     bounds: Arc<[Bounds]>,
     slow: bool,
 }
@@ -154,7 +156,7 @@ impl Pipeline {
         let now = clock::now();
         let mut state = self.lock();
         if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == demand.source) {
-            slot.demand(demand.rate_hz, &demand.bounds, now);
+            slot.demand(demand, now);
         }
         drop(state);
         self.changed.notify_one();
@@ -197,7 +199,7 @@ impl Pipeline {
             let next = state.next();
             match next {
                 Some((slot, due)) if due <= now => {
-                    let Some(scan) = state.begin(slot) else { continue };
+                    let Some(scan) = state.begin(slot, now) else { continue };
                     drop(state);
                     if scan.slow {
                         let pipeline = Arc::clone(&self);
@@ -222,7 +224,15 @@ impl Pipeline {
         let began = clock::now();
         let scanned = panic::catch_unwind(AssertUnwindSafe(|| {
             let scanner = &mut scan.scanner;
-            let tick = if scan.watched { scanner.tick(began) } else { scanner.look(began) };
+            let tick = match scan.task {
+                Task::Scan => scanner.tick(began),
+                Task::Look => scanner.look(began),
+                Task::Peek => {
+                    let tick = scanner.look(began);
+                    scanner.release();
+                    tick
+                }
+            };
             (tick, scanner.fit(&scan.bounds))
         }));
         let panicked = scanned.is_err();
@@ -308,13 +318,13 @@ impl State {
         next.min_by_key(|(_, due)| *due)
     }
 
-    fn begin(&mut self, slot: usize) -> Option<Scan> {
+    fn begin(&mut self, slot: usize, now: Instant) -> Option<Scan> {
         // Where nobody else waits for the thread that keeps the time, no other need be woken.
         let crowded = self.slots.iter().filter(|slot| slot.is_watched()).count() > 1;
         let source = &mut self.slots[slot];
-        let scanner = source.scanner.take()?;
-        let (watched, bounds) = (source.is_watched(), Arc::clone(&source.bounds));
-        Some(Scan { slot, scanner, watched, bounds, slow: crowded && source.is_slow() })
+        let (slow, bounds) = (crowded && source.is_slow(), Arc::clone(&source.bounds));
+        let (scanner, task) = source.begin(now)?;
+        Some(Scan { slot, scanner, task, bounds, slow })
     }
 
     fn newest(&self, source: SourceId, fit: Fit) -> Option<Arc<Tick>> {

@@ -1,6 +1,7 @@
 //! The running pipeline over sources that show what the test paints.
 
 use std::num::NonZero;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,16 +9,17 @@ use std::time::Duration;
 use super::{Event, Inline, PipelineHandle};
 use crate::ablation::Without;
 use crate::clock;
-use crate::geometry::{CellRect, CellSet};
-use crate::hypervisor::{Source, SourceId, View};
+use crate::geometry::{CellRect, CellSet, PixelRect, Size};
+use crate::hypervisor::{ShmSource, Source, SourceId, View};
 use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, TICKS_UNREAD_MAX};
 use crate::logic::{DigestRequest, EncodeRequest, Lossy, Profile, SessionKey};
 use crate::pixel::{Bounds, Fit, PixelFormat};
 use crate::scan::fake::{Screen, fake};
-use crate::scan::{Tick, TickState};
+use crate::scan::{Strategy, Tick, TickState};
 use crate::server::Demand;
 use crate::time::Instant;
 use lfp_proto::frame::SurfaceState;
+use lfp_proto::shm::{Mode, Painter};
 use lfp_proto::technique::decoders;
 
 /// Far longer than anything takes: a test that waits so long has failed.
@@ -52,7 +54,8 @@ impl Rig {
     }
 
     fn demand_for(&self, source: u16, rate_hz: u32, bounds: Vec<Bounds>) {
-        self.handle.demand(&Demand { source: SourceId(source), rate_hz, bounds });
+        let strategy = Strategy::Sweep;
+        self.handle.demand(&Demand { rate_hz, strategy, bounds, ..Demand::none(SourceId(source)) });
     }
 
     fn event(&self) -> Event {
@@ -251,4 +254,64 @@ fn inline_answers_as_the_threads_do() {
     };
     assert_eq!(payloads(&encoded), payloads(&threaded));
     assert!(inline.scan(SourceId(1), Instant::ZERO).is_none());
+}
+
+#[test]
+fn no_tick_is_torn_though_its_painter_never_stops() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("screen");
+    let size = Size { width: 320, height: 240 };
+    let file = std::fs::File::create(&path).expect("a file");
+    let write = |offset: u64, bytes: &[u8]| file.write_all_at(bytes, offset);
+    let mut painter = Painter::new();
+    painter.create(&mut { write }).expect("created");
+    painter.set_mode(Mode::xrgb(size), &mut { write }).expect("mode set");
+    painter.end(&mut { write }).expect("ended");
+    let source = Box::new(ShmSource::new(path)) as Box<dyn Source>;
+    let handle = PipelineHandle::start_with(
+        vec![(SourceId(0), source)],
+        Without::NOTHING,
+        || (),
+        NonZero::<usize>::MIN,
+    )
+    .unwrap();
+    handle.demand(&Demand { rate_hz: 240, ..Demand::none(SourceId(0)) });
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut colour = 0;
+            while !stop.load(Ordering::Relaxed) {
+                colour += 1;
+                painter.begin(&mut { write }).expect("begun");
+                let picture = vec![colour; size.pixels()];
+                // In bands, from the bottom up, so that a reader who pays no heed meets two colours.
+                for y in (0..size.height).step_by(30).rev() {
+                    let band = PixelRect { x: 0, y, width: size.width, height: 30 };
+                    painter.paint_xrgb(band, &picture, &mut { write }).expect("painted");
+                }
+                painter.end(&mut { write }).expect("ended");
+                pause(Duration::from_micros(300));
+            }
+        });
+        let (mut seen, mut pixels) = (0, Vec::new());
+        while seen < 40 {
+            let next = || match handle.poll()? {
+                Event::Tick(tick) => Some(tick),
+                _ => None,
+            };
+            let tick = clock::poll_for(PATIENCE, next);
+            let Some(tick) = tick else { break };
+            let TickState::Live { picture, .. } = &tick.state else { continue };
+            picture.read(picture.size.grid().rect(), &mut pixels);
+            let torn = pixels.iter().any(|pixel| *pixel != pixels[0]);
+            if torn {
+                break;
+            }
+            seen += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(seen, 40, "whole pictures in a row");
+    });
+    let scan = handle.source_counters()[0].1.scan;
+    assert!(scan.bytes_read > 0, "{scan:?}");
 }

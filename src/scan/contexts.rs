@@ -113,6 +113,7 @@ pub struct Contexts {
     pub(crate) cells: Vec<CellContext>,
     pub(crate) regions: Vec<Region>,
     pub(crate) moves: Vec<Move>,
+    pub(crate) warm: Vec<CellRect>,
 }
 
 impl Contexts {
@@ -149,6 +150,12 @@ impl Contexts {
     #[must_use]
     pub fn regions(&self) -> &[Region] {
         &self.regions
+    }
+
+    /// The rectangles, at most [`crate::limits::HEAT_SPOTS_MAX`], where input came lately: what is there goes first.
+    #[must_use]
+    pub fn warm(&self) -> &[CellRect] {
+        &self.warm
     }
 
     /// What moved since the tick before: each pixel compared.

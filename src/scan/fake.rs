@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::geometry::{CellRect, CellSet, Size};
-use crate::hypervisor::{Source, SourceError, Surface, View};
+use crate::geometry::{CellSet, Size};
+use crate::hypervisor::{Reading, Source, SourceError, Span, Surface, View};
 use crate::limits::CELL;
 use crate::pixel::PixelFormat;
 use crate::time::Instant;
@@ -20,6 +20,10 @@ pub(crate) struct Screen {
     pub(crate) delay: Box<dyn Fn() + Send>,
     pub(crate) views: usize,
     pub(crate) sweeps: usize,
+    pub(crate) probes: usize,
+    pub(crate) releases: usize,
+    /// Says that it knows what changed.
+    pub(crate) notified: bool,
 }
 
 /// The source's side.
@@ -38,6 +42,9 @@ pub(crate) fn fake(width: u16, height: u16, format: PixelFormat) -> (Arc<Mutex<S
         delay: Box::new(|| ()),
         views: 0,
         sweeps: 0,
+        probes: 0,
+        releases: 0,
+        notified: false,
     }));
     (Arc::clone(&screen), Box::new(Fake(screen)))
 }
@@ -59,6 +66,24 @@ impl Screen {
     }
 }
 
+impl Screen {
+    /// Copies what differs of `span`, pixel by pixel.
+    fn copy(&self, surface: &Surface, span: Span, shadow: &mut [u8], changed: &mut CellSet) {
+        assert!(span.lies_in(surface), "{span:?} is not in {surface:?}");
+        let bytes = surface.format.bytes();
+        for y in span.y..span.y + span.height {
+            for x in span.first * CELL..(span.end * CELL).min(surface.size.width) {
+                let from = usize::from(y) * surface.stride_bytes as usize + usize::from(x) * bytes;
+                let to = (usize::from(y) * usize::from(surface.size.width) + usize::from(x)) * bytes;
+                if shadow[to..to + bytes] != self.bytes[from..from + bytes] {
+                    shadow[to..to + bytes].copy_from_slice(&self.bytes[from..from + bytes]);
+                    changed.insert(surface.size.grid().index(x / CELL, y / CELL));
+                }
+            }
+        }
+    }
+}
+
 impl Source for Fake {
     fn view(&mut self, _: Instant) -> View {
         let mut screen = self.0.lock().unwrap();
@@ -71,7 +96,7 @@ impl Source for Fake {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         let mut screen = self.0.lock().unwrap();
         screen.sweeps += 1;
         let panics = screen.panics;
@@ -83,20 +108,31 @@ impl Source for Fake {
         let failing = screen.errors.pop();
         let grid = surface.size.grid();
         let rows = if failing.is_some() { 1 } else { grid.rows };
-        for (x, y) in (0..rows).flat_map(|y| (0..grid.columns).map(move |x| (x, y))) {
-            let area = surface.size.clip(CellRect { x, y, width: 1, height: 1 });
-            let bytes = surface.format.bytes();
-            for row in area.y..area.y + area.height {
-                let len = usize::from(area.width) * bytes;
-                let from = usize::from(row) * surface.stride_bytes as usize + usize::from(x * CELL) * bytes;
-                let to = (usize::from(row) * usize::from(surface.size.width) + usize::from(x * CELL)) * bytes;
-                if shadow[to..to + len] != screen.bytes[from..from + len] {
-                    shadow[to..to + len].copy_from_slice(&screen.bytes[from..from + len]);
-                    changed.insert(grid.index(x, y));
-                }
-            }
-        }
-        failing.map_or(Ok(()), Err)
+        let height = |row: u16| CELL.min(surface.size.height - row * CELL);
+        let rows =
+            (0..rows).map(|row| Span { y: row * CELL, height: height(row), first: 0, end: grid.columns });
+        rows.for_each(|span| screen.copy(surface, span, shadow, changed));
+        let reading = Reading { notified: screen.notified, ..Reading::whole(surface) };
+        failing.map_or(Ok(reading), Err)
+    }
+
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        let mut screen = self.0.lock().unwrap();
+        screen.probes += 1;
+        spans.iter().for_each(|span| screen.copy(surface, *span, shadow, changed));
+        let failing = screen.errors.pop();
+        let reading = Reading { notified: screen.notified, ..Reading::of_spans(surface, spans) };
+        failing.map_or(Ok(reading), Err)
+    }
+
+    fn release(&mut self) {
+        self.0.lock().unwrap().releases += 1;
     }
 }
 

@@ -134,7 +134,8 @@ fn shown_contexts(contexts: &Contexts, full: Size, fit: Fit) -> Contexts {
         let count = region.count as usize * cells.cells() / region.cells.cells().max(1);
         Region { cells, count: count as u32, vector: None, ..*region }
     });
-    Contexts { grid, cells: cells.collect(), regions: regions.collect(), moves: Vec::new() }
+    let warm = contexts.warm.iter().map(|area| fit.cells(*area, full)).collect();
+    Contexts { grid, cells: cells.collect(), regions: regions.collect(), moves: Vec::new(), warm }
 }
 
 impl Scratch {

@@ -23,6 +23,15 @@ pub struct CellRow {
     pub detail: Vec<u8>,
 }
 
+impl CellRow {
+    /// Becomes `other`, in the memory that it has.
+    fn copy_from(&mut self, other: &Self) {
+        self.tiles.clone_from(&other.tiles);
+        self.changed_at.clone_from(&other.changed_at);
+        self.detail.clone_from(&other.detail);
+    }
+}
+
 /// A whole surface as of one tick. Cloning it copies a pointer per row of cells.
 #[derive(Clone, Debug)]
 pub struct Picture {
@@ -44,6 +53,12 @@ impl Picture {
             detail: vec![0; columns],
         });
         Self { size, rows: vec![row; usize::from(size.grid().rows)] }
+    }
+
+    /// Becomes `other`, in the memory that it has.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.size = other.size;
+        self.rows.clone_from(&other.rows);
     }
 
     /// The pixels of the cell at column `x`, row `y`.
@@ -150,8 +165,30 @@ impl Picture {
     /// Puts `tile`, which is 0 outside the surface, into the cell at column `x`, row `y`, as changed in tick
     /// `number`; returns the tile that was there. Past pictures that share the row keep what they have.
     pub fn put(&mut self, x: u16, y: u16, tile: Arc<Tile>, number: u64) -> Arc<Tile> {
+        self.put_with(x, y, tile, number, &mut Vec::new())
+    }
+
+    /// [`Picture::put`] that takes the memory for a row which past pictures share from `spare`, rows that nobody else holds,
+    /// while there are some.
+    pub fn put_with(
+        &mut self,
+        x: u16,
+        y: u16,
+        tile: Arc<Tile>,
+        number: u64,
+        spare: &mut Vec<Arc<CellRow>>,
+    ) -> Arc<Tile> {
         let area = self.size.clip(CellRect { x, y, width: 1, height: 1 });
-        let row = Arc::make_mut(&mut self.rows[usize::from(y)]);
+        let row = &mut self.rows[usize::from(y)];
+        if Arc::get_mut(row).is_none() {
+            if let Some(mut own) = spare.pop() {
+                if let Some(free) = Arc::get_mut(&mut own) {
+                    free.copy_from(row);
+                    *row = own;
+                }
+            }
+        }
+        let row = Arc::make_mut(row);
         let x = usize::from(x);
         row.changed_at[x] = number;
         row.detail[x] = detail(&tile, usize::from(area.width), usize::from(area.height));

@@ -1,25 +1,29 @@
 //! The scanner of one source: follows its mode, sweeps it, and publishes what changed as ticks.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::geometry::{CellRect, CellSet, Size};
+use crate::geometry::{CellRect, Size};
 use crate::hypervisor::{Source, SourceError, SourceId, Surface, View};
-use crate::limits::{CELL, CELL_PIXELS};
-use crate::pixel::{self, Fit};
-use crate::scan::{Contexts, Delta, Entry, Picture, Tick, TickState, Tile, TimeArray};
+use crate::pixel::Fit;
+use crate::scan::live::Live;
+use crate::scan::{Contexts, Mode, Refiner, Strategy, Tick, TickState, TimeArray};
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::frame::SurfaceState;
-use lfp_proto::record::Context;
-
-const SIDE: usize = CELL as usize;
 
 /// What a scanner has done so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ScanCounters {
-    /// Sweeps that came to an end.
+    /// Scans that came to an end, whichever way.
     pub sweeps: u64,
+    /// Scans that began by probing.
+    pub probes: u64,
+    /// Probes that found something where nothing was expected.
+    pub surprises: u64,
+    /// Bytes of the source that were read, without those of captures that were given up.
+    pub bytes_read: u64,
+    /// The same of the last scan.
+    pub bytes_last: u64,
     /// Sweeps given up because the source was being painted all the time.
     pub torn: u64,
     /// Sweeps given up because the source's memory was gone.
@@ -32,7 +36,7 @@ pub struct ScanCounters {
     pub cells_same: u64,
 }
 
-/// Scans one source. Everything that grows with the surface is allocated when a mode begins.
+/// Scans one source, which it sweeps unless told otherwise. Everything that grows with the surface is allocated when a mode begins.
 pub struct Scanner {
     id: SourceId,
     source: Box<dyn Source>,
@@ -43,24 +47,9 @@ pub struct Scanner {
     /// What the newest tick said in the dark; `None` if it had pixels, or there is none.
     dark: Option<(SurfaceState, String)>,
     live: Option<Live>,
+    strategy: Strategy,
+    mode: Mode,
     counters: ScanCounters,
-}
-
-/// A mode under way.
-struct Live {
-    surface: Surface,
-    /// The source's bytes as of the last sweep, rows without padding.
-    shadow: Vec<u8>,
-    /// Cells whose bytes changed since the picture was brought up to date: more than one sweep's if the last
-    /// one failed half way.
-    changed: CellSet,
-    picture: Picture,
-    spare: Spare,
-    history: TimeArray,
-    /// Whether a tick of this mode was published. Until then what was published before stays true.
-    published: bool,
-    /// Whether the last sweep found the memory gone.
-    lost: bool,
 }
 
 impl Scanner {
@@ -68,7 +57,8 @@ impl Scanner {
     #[must_use]
     pub fn new(id: SourceId, source: Box<dyn Source>) -> Self {
         let counters = ScanCounters::default();
-        Self { id, source, number: 0, epoch: Epoch(0), dark: None, live: None, counters }
+        let (strategy, mode) = (Strategy::Sweep, Mode::Paused);
+        Self { id, source, number: 0, epoch: Epoch(0), dark: None, live: None, strategy, mode, counters }
     }
 
     /// Which source.
@@ -100,22 +90,67 @@ impl Scanner {
         self.live.as_mut().map(|live| &mut live.history)
     }
 
+    /// How the source was looked at last.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// How the source is to be scanned from now on.
+    pub const fn follow(&mut self, strategy: Strategy) {
+        self.strategy = strategy;
+    }
+
+    /// How what has changed in the mode under way is found: for benches, which compare.
+    pub fn refine(&mut self, refiner: Refiner) {
+        if let Some(live) = &mut self.live {
+            live.refine(refiner);
+        }
+    }
+
+    /// Where input makes a change likely, in place of what was said before.
+    pub fn hint(&mut self, areas: impl Iterator<Item = CellRect>) {
+        let Some(live) = &mut self.live else { return };
+        live.hinted.clear();
+        let grid = live.hinted.grid();
+        for cell in areas.filter(|area| grid.contains(*area)).flat_map(|area| area.indices(grid)) {
+            live.hinted.insert(cell);
+        }
+    }
+
+    /// Takes a published tick back, as soon as nobody else holds it, to be written again.
+    pub fn keep(&mut self, tick: &Arc<Tick>) {
+        if let Some(live) = self.live.as_mut().filter(|_| matches!(tick.state, TickState::Live { .. })) {
+            live.keep(tick);
+        }
+    }
+
     /// Scans the source once. A tick comes back if the mode, the state or a pixel changed; the first one of
     /// an epoch holds every cell.
     pub fn tick(&mut self, now: Instant) -> Option<Arc<Tick>> {
         match self.source.view(now) {
             View::Dark { state, text } => self.darken(now, state, text),
-            View::Live(surface) => self.sweep(now, &surface),
+            View::Live(surface) => self.scan(now, &surface),
         }
     }
 
     /// Looks at the state of a source that nobody watches, without reading pixels. A tick comes back if the
     /// source has gone dark, or says something else in the dark.
     pub fn look(&mut self, now: Instant) -> Option<Arc<Tick>> {
+        self.mode = Mode::Paused;
+        if let Some(live) = &mut self.live {
+            live.rested = true;
+        }
         match self.source.view(now) {
             View::Dark { state, text } => self.darken(now, state, text),
             View::Live(_) => None,
         }
+    }
+
+    /// Lets go of the source's memory. What was seen of it stays, so that the next scan finds what has changed since.
+    pub fn release(&mut self) {
+        self.mode = Mode::Released;
+        self.source.release();
     }
 
     /// Says, in a new epoch, that the source has nothing to show, unless that was said already.
@@ -132,7 +167,7 @@ impl Scanner {
         dark.map(|(state, text)| self.publish(now, TickState::Dark { state, text }))
     }
 
-    fn sweep(&mut self, now: Instant, surface: &Surface) -> Option<Arc<Tick>> {
+    fn scan(&mut self, now: Instant, surface: &Surface) -> Option<Arc<Tick>> {
         if Size::new(surface.size.width, surface.size.height).is_none() {
             let text = format!("a surface cannot have {}x{} pixels", surface.size.width, surface.size.height);
             return self.darken(now, SurfaceState::Faulty, text);
@@ -141,11 +176,31 @@ impl Scanner {
             Some(live) if live.surface == *surface => live,
             live => {
                 self.source.restart();
-                live.insert(Live::new(*surface, self.number))
+                live.insert(Live::new(*surface, self.number, now))
             }
         };
-        match self.source.sweep(&live.surface, &mut live.shadow, &mut live.changed) {
-            Ok(()) => live.lost = false,
+        let probes = live.is_to_probe(self.strategy, now);
+        self.mode = if probes { Mode::Probe } else { Mode::Sweep };
+        let read = if probes {
+            live.probe(self.source.as_mut(), self.strategy, now)
+        } else {
+            live.sweep(self.source.as_mut()).map(|reading| (reading, false))
+        };
+        match read {
+            Ok((reading, surprised)) => {
+                self.counters.probes += u64::from(probes);
+                self.counters.surprises += u64::from(surprised);
+                live.lost = false;
+                live.rested &= probes;
+                live.notified = reading.notified;
+                self.counters.bytes_read += reading.bytes;
+                self.counters.bytes_last = reading.bytes;
+                if reading.notified {
+                    self.mode = Mode::Notified;
+                } else if !probes {
+                    live.stir(now);
+                }
+            }
             Err(SourceError::Torn { .. }) => {
                 self.counters.torn += 1;
                 return None;
@@ -160,18 +215,22 @@ impl Scanner {
             }
         }
         self.counters.sweeps += 1;
-        let swept = live.changed.len();
-        let delta = live.refresh(now, self.number + 1);
-        self.counters.cells_same += swept.saturating_sub(delta.cells.len()) as u64;
-        if delta.cells.is_empty() {
+        let read = live.changed.len();
+        let found = live.refresh(now, self.number + 1);
+        self.counters.cells_same += read.saturating_sub(found) as u64;
+        if found == 0 {
             return None;
         }
-        self.counters.cells_changed += delta.cells.len() as u64;
+        self.counters.cells_changed += found as u64;
         self.epoch.0 += u32::from(!live.published);
         live.published = true;
         self.dark = None;
-        let picture = live.picture.clone();
-        Some(self.publish(now, TickState::Live { picture, delta }))
+        self.number += 1;
+        self.counters.ticks += 1;
+        let mut tick = live.shown();
+        let fresh = Arc::get_mut(&mut tick).expect("nobody else holds it");
+        (fresh.source, fresh.number, fresh.captured, fresh.epoch) = (self.id, self.number, now, self.epoch);
+        Some(tick)
     }
 
     fn publish(&mut self, captured: Instant, state: TickState) -> Arc<Tick> {
@@ -184,103 +243,5 @@ impl Scanner {
         };
         let (source, number, epoch) = (self.id, self.number, self.epoch);
         Arc::new(Tick { source, fit: Fit::NATIVE, full, number, captured, epoch, state, contexts })
-    }
-}
-
-impl Live {
-    fn new(surface: Surface, floor: u64) -> Self {
-        let grid = surface.size.grid();
-        Self {
-            surface,
-            shadow: vec![0; surface.shadow_bytes()],
-            changed: CellSet::new(grid),
-            picture: Picture::black(surface.size),
-            spare: Spare::default(),
-            history: TimeArray::new(grid, floor),
-            published: false,
-            lost: false,
-        }
-    }
-
-    /// Brings the picture up to the shadow as tick `number`; says which cells look different, all of them
-    /// in the first tick.
-    fn refresh(&mut self, at: Instant, number: u64) -> Delta {
-        let mut delta = Delta { tick: number, at, cells: CellSet::new(self.picture.size.grid()) };
-        if self.changed.is_empty() && self.published {
-            return delta;
-        }
-        let first = !self.published;
-        if first {
-            self.changed.fill();
-        }
-        let columns = usize::from(self.picture.size.grid().columns);
-        let mut contexts = Vec::new();
-        for index in self.changed.iter() {
-            let (x, y) = ((index % columns) as u16, (index / columns) as u16);
-            let mut tile = self.spare.take();
-            convert_cell(
-                &self.surface,
-                &self.shadow,
-                x,
-                y,
-                Arc::get_mut(&mut tile).expect("nobody else holds it"),
-            );
-            if first || *tile != *self.picture.tile(x, y) {
-                let past = self.picture.put(x, y, tile, number);
-                self.spare.retire(past);
-                delta.cells.insert(index);
-                contexts.push(if self.picture.detail(x, y) == 0 { Context::Flat } else { Context::Unknown });
-            } else {
-                self.spare.give_back(tile);
-            }
-        }
-        self.spare.keep_at_most(contexts.len());
-        self.changed.clear();
-        if !contexts.is_empty() {
-            self.history.push(Entry { delta: delta.clone(), contexts });
-        }
-        delta
-    }
-}
-
-/// Tiles that were replaced, to be used again once no past picture holds them. Without it a screen that changes
-/// all the time would take and give back its whole size from the system in every tick.
-#[derive(Default)]
-struct Spare(VecDeque<Arc<Tile>>);
-
-impl Spare {
-    /// A tile that nobody else holds, with anything in it.
-    fn take(&mut self) -> Arc<Tile> {
-        // Those at the front are the oldest: if it is still held, so are the others.
-        let free = self.0.front_mut().is_some_and(|tile| Arc::get_mut(tile).is_some());
-        let reused = if free { self.0.pop_front() } else { None };
-        reused.unwrap_or_else(|| Arc::new([0; CELL_PIXELS]))
-    }
-
-    fn give_back(&mut self, tile: Arc<Tile>) {
-        self.0.push_front(tile);
-    }
-
-    fn retire(&mut self, tile: Arc<Tile>) {
-        self.0.push_back(tile);
-    }
-
-    /// Lets the oldest go until `count` are left: as many as the last tick needed.
-    fn keep_at_most(&mut self, count: usize) {
-        self.0.drain(..self.0.len().saturating_sub(count));
-    }
-}
-
-/// Writes the pixels of one cell, from a surface's rows, to `tile`.
-fn convert_cell(surface: &Surface, shadow: &[u8], x: u16, y: u16, tile: &mut Tile) {
-    let area = surface.size.clip(CellRect { x, y, width: 1, height: 1 });
-    let (bytes, row_len, width) = (surface.format.bytes(), surface.row_bytes(), usize::from(area.width));
-    if area.pixels() < CELL_PIXELS {
-        tile.fill(0);
-    }
-    let rows = shadow[usize::from(area.y) * row_len..].chunks_exact(row_len);
-    for (row, pixels) in rows.take(usize::from(area.height)).zip(tile.chunks_exact_mut(SIDE)) {
-        let start = usize::from(area.x) * bytes;
-        pixel::convert_row(surface.format, &row[start..start + width * bytes], &mut pixels[..width]);
     }
 }

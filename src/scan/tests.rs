@@ -12,6 +12,8 @@ use crate::units::Epoch;
 use lfp_proto::frame::SurfaceState;
 use lfp_proto::record::Context;
 
+mod modes;
+
 struct Rig {
     screen: Arc<Mutex<Screen>>,
     scanner: Scanner,

@@ -50,6 +50,32 @@ impl TimeArray {
         self.entries.push_back(entry);
     }
 
+    /// [`TimeArray::push`] of a copy, in the memory of the entry that goes if the array is full.
+    ///
+    /// # Panics
+    /// As [`TimeArray::push`].
+    pub fn record(&mut self, delta: &Delta, contexts: &[Context]) {
+        let reused = if self.entries.len() == HISTORY_TICKS { self.entries.pop_front() } else { None };
+        let entry = match reused {
+            Some(mut entry) => {
+                self.floor = entry.delta.tick;
+                (entry.delta.tick, entry.delta.at) = (delta.tick, delta.at);
+                entry.delta.cells.clear();
+                entry.delta.cells.union(&delta.cells);
+                entry.contexts.clear();
+                entry.contexts.extend_from_slice(contexts);
+                entry
+            }
+            None => {
+                // As many as any entry may ever have, a byte each.
+                let mut known = Vec::with_capacity(self.grid.cells());
+                known.extend_from_slice(contexts);
+                Entry { delta: delta.clone(), contexts: known }
+            }
+        };
+        self.push(entry);
+    }
+
     /// What is remembered, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter()

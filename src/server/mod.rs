@@ -16,11 +16,12 @@ use crate::ablation::Without;
 use crate::connection::Cookies;
 use crate::connection::machine::{Deed, Event, step};
 use crate::directory::{Directory, InputPolicy, Service};
+use crate::heat::Hint;
 use crate::hypervisor::{Action, SourceId};
 use crate::limits::{REPLIES_PENDING_MAX, SEND_BATCH};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, SessionKey};
 use crate::pixel::Bounds;
-use crate::scan::{Tick, TickState};
+use crate::scan::{Strategy, Tick, TickState};
 use crate::session::{Session, Step, Wish};
 use crate::time::Instant;
 use lfp_proto::frame::{CloseReason, InputKind};
@@ -80,10 +81,23 @@ pub enum Output {
 pub struct Demand {
     /// Which source.
     pub source: SourceId,
-    /// Scans per second; 0: nobody watches.
+    /// Scans per second, as many as the client with the fastest display can show; 0: nobody watches, or everybody who does
+    /// has it hidden.
     pub rate_hz: u32,
     /// What the displays can show that show it otherwise than it is; each once.
     pub bounds: Vec<Bounds>,
+    /// How it is scanned.
+    pub strategy: Strategy,
+    /// Where input came since the last demand for the source: at most [`crate::limits::HINTS_MAX`], the newest last.
+    pub hints: Vec<Hint>,
+}
+
+impl Demand {
+    /// That nobody watches `source`.
+    #[must_use]
+    pub const fn none(source: SourceId) -> Self {
+        Self { source, rate_hz: 0, bounds: Vec::new(), strategy: Strategy::Auto, hints: Vec::new() }
+    }
 }
 
 /// What a server is to do.
@@ -266,6 +280,9 @@ impl Server {
             for wish in &brought.wishes {
                 self.on_wish(now, key, wish);
             }
+            if brought.attention {
+                self.rewatch();
+            }
         }
         if brought.closed {
             if let Some(session) = self.roster.tell(key) {
@@ -339,6 +356,7 @@ impl Server {
         }
         let Some(session) = self.roster.tell(key) else { return };
         if session.on_granted(wish) {
+            self.sources.warm(target.source, wish);
             self.act(now, wish);
         }
     }

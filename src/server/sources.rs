@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::heat::Hint;
 use crate::hypervisor::SourceId;
-use crate::limits::INPUT_HOLD;
+use crate::limits::{HINTS_MAX, INPUT_HOLD};
 use crate::logic::SessionKey;
 use crate::pixel::Bounds;
-use crate::scan::Tick;
+use crate::scan::{Strategy, Tick};
 use crate::server::Demand;
-use crate::session::Watch;
+use crate::session::{Watch, Wish};
 use crate::time::Instant;
+use lfp_proto::frame::InputKind;
 
 /// Every source that ticked, or is or was watched.
 #[derive(Debug, Default)]
@@ -26,7 +28,19 @@ struct Source {
     fitted: Vec<Arc<Tick>>,
     rate_hz: u32,
     bounds: Vec<Bounds>,
+    strategy: Strategy,
+    /// Where the pointer was put last, in pixels.
+    pointer: Option<(u16, u16)>,
     holder: Option<Holder>,
+}
+
+/// What all sessions together want of a source.
+#[derive(Debug, Default)]
+struct Wanted {
+    rate_hz: u32,
+    /// `None`: nobody wants it.
+    strategy: Option<Strategy>,
+    bounds: Vec<Bounds>,
 }
 
 /// The session whose input a guest gets.
@@ -82,25 +96,53 @@ impl Sources {
 
     /// Sessions want these sources, each as fast and shown as stated; and no others.
     pub(super) fn watch(&mut self, watches: impl Iterator<Item = Watch>) {
-        let mut wanted: BTreeMap<SourceId, (u32, Vec<Bounds>)> = BTreeMap::new();
-        for Watch { source, rate_hz, bounds } in watches {
-            let (rate, all) = wanted.entry(source).or_default();
-            *rate = rate_hz.max(*rate);
-            if bounds != Bounds::default() && !all.contains(&bounds) {
-                all.push(bounds);
+        let mut wanted: BTreeMap<SourceId, Wanted> = BTreeMap::new();
+        for Watch { source, rate_hz, strategy, bounds } in watches {
+            let all = wanted.entry(source).or_default();
+            all.rate_hz = rate_hz.max(all.rate_hz);
+            all.strategy = all.strategy.max(Some(strategy));
+            if bounds != Bounds::default() && !all.bounds.contains(&bounds) {
+                all.bounds.push(bounds);
             }
             self.sources.entry(source).or_default();
         }
         for (id, source) in &mut self.sources {
-            let (rate_hz, bounds) = wanted.remove(id).unwrap_or_default();
-            if (source.rate_hz, &source.bounds) != (rate_hz, &bounds) {
+            let Wanted { rate_hz, strategy, bounds } = wanted.remove(id).unwrap_or_default();
+            let strategy = strategy.unwrap_or(source.strategy);
+            if (source.rate_hz, source.strategy, &source.bounds) != (rate_hz, strategy, &bounds) {
                 let fits = |tick: &Arc<Tick>| bounds.iter().any(|bounds| bounds.fit(tick.full) == tick.fit);
                 source.fitted.retain(fits);
-                (source.rate_hz, source.bounds) = (rate_hz, bounds.clone());
-                self.demands.retain(|demand| demand.source != *id);
-                self.demands.push_back(Demand { source: *id, rate_hz, bounds });
+                (source.rate_hz, source.strategy, source.bounds) = (rate_hz, strategy, bounds);
+                demand(&mut self.demands, *id, source);
             }
         }
+    }
+
+    /// Input went to the guest of `source`: something is about to change where it has its effect.
+    pub(super) fn warm(&mut self, source: SourceId, wish: &Wish) {
+        let Some(known) = self.sources.get_mut(&source) else { return };
+        let under =
+            |pointer: Option<(u16, u16)>| pointer.map_or(Hint::LastChange, |(x, y)| Hint::At { x, y });
+        let hint = match wish.kind {
+            InputKind::MoveTo { x, y } => {
+                known.pointer = Some((x, y));
+                Hint::At { x, y }
+            }
+            // Where it leads to is the guest's to say.
+            InputKind::MoveBy { .. } => {
+                known.pointer = None;
+                Hint::LastChange
+            }
+            InputKind::Button { .. } | InputKind::Wheel { .. } => under(known.pointer),
+            InputKind::Key { .. } => Hint::LastChange,
+            InputKind::FocusLost => return,
+        };
+        let hints = &mut demand(&mut self.demands, source, known).hints;
+        hints.retain(|waiting| *waiting != hint);
+        if hints.len() == HINTS_MAX {
+            hints.remove(0);
+        }
+        hints.push(hint);
     }
 
     /// How a source is to be watched from now on, if that has changed.
@@ -138,4 +180,16 @@ impl Sources {
             source.holder = source.holder.filter(|holder| holder.session != session);
         }
     }
+}
+
+/// The demand for `source` that waits to be fetched, as of now.
+fn demand<'a>(demands: &'a mut VecDeque<Demand>, id: SourceId, source: &Source) -> &'a mut Demand {
+    let place = demands.iter().position(|demand| demand.source == id).unwrap_or_else(|| {
+        demands.push_back(Demand::none(id));
+        demands.len() - 1
+    });
+    let demand = &mut demands[place];
+    (demand.rate_hz, demand.strategy) = (source.rate_hz, source.strategy);
+    demand.bounds.clone_from(&source.bounds);
+    demand
 }

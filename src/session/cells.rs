@@ -122,12 +122,15 @@ impl Cells {
     }
 
     /// Hands out at least `least` cells of this pass, if it has so many, in whole blocks, and fewer than `most` and a
-    /// block.
-    pub(super) fn take(&mut self, least: usize, most: usize) -> CellSet {
+    /// block: first where it is `warm`, then from top to bottom.
+    pub(super) fn take(&mut self, least: usize, most: usize, warm: &[CellRect]) -> CellSet {
         let mut taken = CellSet::new(self.grid);
         let mut count = 0;
         while count < least {
-            let Some(first) = self.round.iter().next() else { break };
+            let in_round =
+                |area: &CellRect| area.indices(self.grid).find(|index| self.round.contains(*index));
+            let urgent = warm.iter().filter(|area| self.grid.contains(**area)).find_map(in_round);
+            let Some(first) = urgent.or_else(|| self.round.iter().next()) else { break };
             let columns = usize::from(self.grid.columns);
             let (x, y) = ((first % columns) as u16 / BLOCK * BLOCK, (first / columns) as u16 / BLOCK * BLOCK);
             let (width, height) = (BLOCK.min(self.grid.columns - x), BLOCK.min(self.grid.rows - y));

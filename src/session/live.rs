@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::kernel::pack;
@@ -61,6 +62,8 @@ pub(super) struct Live {
     /// Bytes that a cell took lately, in sixteenths.
     cell_bytes_16: usize,
     pass: Option<Pass>,
+    /// No pass begins before this: the client's user does not look closely.
+    pass_at: Option<Instant>,
     /// The newest MARK.
     mark: Option<Mark>,
     mark_due: bool,
@@ -124,6 +127,7 @@ impl Live {
             trickle_at: None,
             cell_bytes_16: CELL_BYTES_GUESS * 16,
             pass: None,
+            pass_at: None,
             mark: None,
             mark_due: false,
             ways: Vec::new(),
@@ -222,16 +226,19 @@ impl Live {
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let patience = self.requests.front().map(|(_, at)| *at + ENCODE_PATIENCE);
         let rests_at = self.cells.rests_at().filter(|_| self.refine_since.is_none());
+        let pass_at = self.pass_at.filter(|_| self.cells.wants() && self.cells.pass_is_over());
         let stale = self.stale.look_at();
-        [self.retry_at, self.trickle_at, patience, rests_at, stale].into_iter().flatten().min()
+        let all = [self.retry_at, self.trickle_at, patience, rests_at, stale, pass_at];
+        all.into_iter().flatten().min()
     }
 
-    /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it. What moves
-    /// need not be exact as far as `lossy` allows.
+    /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it. Passes begin at
+    /// least `pace` apart. What moves need not be exact as far as `lossy` allows.
     pub(super) fn request(
         &mut self,
         now: Instant,
         budget_bytes: usize,
+        pace: Duration,
         lossy: Option<Allowance>,
         stats: &mut SessionStats,
     ) -> Option<Wanted> {
@@ -242,9 +249,10 @@ impl Live {
         if self.cells.pass_is_over() {
             self.end_pass();
             self.refine(now, budget_bytes, stats);
-            if !self.cells.wants() {
+            if !self.cells.wants() || self.pass_at.is_some_and(|at| now < at && !pace.is_zero()) {
                 return None;
             }
+            self.pass_at = (!pace.is_zero()).then(|| now + pace);
             self.cells.begin_pass();
             stats.holds += u64::from(self.references.advance(&self.cells, picture(&self.tick)));
             let Tick { number: tick, captured, .. } = *self.tick;
@@ -290,7 +298,7 @@ impl Live {
         let (kept, lossy, slots, ways) = (CellSet::default(), Lossy::default(), None, Vec::new());
         if self.credit.is_spent() {
             self.trickle_at = Some(now + REFUSED_INTERVAL);
-            let cells = self.cells.take(1, 1);
+            let cells = self.cells.take(1, 1, self.tick.contexts.warm());
             return Wanted { cells, base: None, motion: false, kept, lossy, slots, ways };
         }
         if let Some(cells) = self.cells.take_plain() {
@@ -300,12 +308,13 @@ impl Live {
         let searched = self.pass.as_mut().is_none_or(|pass| std::mem::replace(&mut pass.searched, true));
         if base.is_some() && !searched {
             let kept = self.references.kept(&self.cells);
-            let cells = self.cells.take(usize::MAX, usize::MAX);
+            let cells = self.cells.take(usize::MAX, usize::MAX, &[]);
             let slots = self.slots.known();
             return Wanted { cells, base, motion: true, kept, lossy, slots, ways };
         }
         let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
-        let (cells, ways) = (self.cells.take(least, ENCODE_CELLS_MAX), self.ways.clone());
+        let cells = self.cells.take(least, ENCODE_CELLS_MAX, self.tick.contexts.warm());
+        let ways = self.ways.clone();
         Wanted { cells, base, motion: false, kept, lossy, slots, ways }
     }
 

@@ -35,7 +35,7 @@ use crate::limits::{
 };
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
 use crate::pixel::Bounds;
-use crate::scan::Tick;
+use crate::scan::{Strategy, Tick};
 use crate::session::quality::Allowance;
 use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
@@ -118,13 +118,15 @@ impl Shows {
     }
 }
 
-/// A source that a session watches.
+/// How a session watches a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Watch {
-    /// Which.
+    /// Which source.
     pub source: SourceId,
-    /// How fast it should be scanned.
+    /// Scans per second that it can make use of; 0: it does not look.
     pub rate_hz: u32,
+    /// How its service wants it scanned.
+    pub strategy: Strategy,
     /// What the display can show that shows it.
     pub bounds: Bounds,
 }
@@ -310,7 +312,7 @@ impl Session {
             + live
     }
 
-    /// What it watches while it is open.
+    /// The sources that it watches while it is open, and how.
     pub fn watches(&self) -> impl Iterator<Item = Watch> + '_ {
         let open = self.closing.is_none();
         self.surfaces.iter().map(Surface::watch).filter(move |_| open)
@@ -463,7 +465,7 @@ impl Session {
     fn request(&mut self, now: Instant) -> Option<EncodeRequest> {
         let datagram = self.terms.datagram;
         let ahead =
-            self.surfaces.iter().filter_map(Surface::live).map(live::Live::ahead_bytes).sum::<usize>();
+            self.surfaces.iter().filter_map(Surface::shown).map(live::Live::ahead_bytes).sum::<usize>();
         let span = ENCODE_AHEAD + Duration::from_micros(self.encode_us);
         let paced = usize::try_from(self.rate.pacing_rate().bytes_in(span)).unwrap_or(usize::MAX);
         let horizon = paced.clamp(2 * datagram, ENCODES_PENDING_MAX * ENCODE_BYTES_MAX);
@@ -479,8 +481,10 @@ impl Session {
             let surface = &mut self.surfaces[index];
             let (source, epoch, fit) = (surface.watched().source, surface.epoch(), surface.fit());
             let lossy = lossy.filter(|_| surface.takes_lossy());
-            let Some(live) = surface.live_mut() else { continue };
-            let Some(wanted) = live.request(now, budget_bytes, lossy, &mut self.stats) else { continue };
+            let pace = surface.pace();
+            let Some(live) = surface.shown_mut() else { continue };
+            let wanted = live.request(now, budget_bytes, pace, lossy, &mut self.stats);
+            let Some(wanted) = wanted else { continue };
             let Wanted { cells, base, motion, kept, lossy, slots, ways } = wanted;
             self.turn = (index + 1) % self.surfaces.len();
             let profile = Profile {
@@ -509,13 +513,13 @@ impl Session {
     }
 
     fn has_records(&self) -> bool {
-        self.surfaces.iter().filter_map(Surface::live).any(|live| live.queued_bytes() > 0)
+        self.surfaces.iter().filter_map(Surface::shown).any(|live| live.queued_bytes() > 0)
     }
 
     /// When a packet of what is encoded may go, as far as it is not for the path to say.
     fn packet_at(&self) -> Option<Instant> {
         let datagram = self.terms.datagram;
-        self.surfaces.iter().filter_map(|surface| surface.live()?.packet_at(datagram)).min()
+        self.surfaces.iter().filter_map(|surface| surface.shown()?.packet_at(datagram)).min()
     }
 
     /// Whether another packet with pixels may be in flight.

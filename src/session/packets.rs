@@ -21,6 +21,8 @@ use lfp_proto::window::{AckSummary, Arrival, Fate, Stamp};
 pub struct Brought {
     /// Input events, in order, each for the first time.
     pub wishes: Vec<Wish>,
+    /// How much the client's user sees of a surface has changed: [`Session::watches`] says what that means.
+    pub attention: bool,
     /// The client has ended the session.
     pub closed: bool,
 }
@@ -66,6 +68,10 @@ impl Session {
             Frame::Input(input) => {
                 let fresh = self.input.fresh(&input);
                 brought.wishes.extend(fresh.into_iter().map(|fresh| self.wish(fresh)));
+            }
+            Frame::Attention(attend) => {
+                let surface = self.surfaces.get_mut(usize::from(attend.surface.0));
+                brought.attention |= surface.is_some_and(|surface| surface.attend(number, attend.attention));
             }
             Frame::Close(_) => brought.closed = true,
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
@@ -159,7 +165,7 @@ impl Session {
     fn may_send_pixels(&mut self, now: Instant) -> bool {
         let free = self.window_is_open() && self.pacer.may_send(now);
         let ready = self.packet_at().is_some_and(|at| at <= now);
-        if free && !self.has_records() && !self.surfaces.iter().filter_map(Surface::live).any(Live::has_work)
+        if free && !self.has_records() && !self.surfaces.iter().filter_map(Surface::shown).any(Live::has_work)
         {
             self.rate.on_app_limited(self.window.in_flight());
         }
@@ -209,7 +215,8 @@ impl Session {
             if !surface.may_have_pixels(items) {
                 continue;
             }
-            if let Some(live) = surface.live_mut() {
+            // SPEC [LFP-7.12]: A server MUST NOT put PIXELS of a hidden surface into a packet.
+            if let Some(live) = surface.shown_mut() {
                 live.fill(builder, number, &mut self.scratch, &mut self.pack, items, &mut self.stats);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::directory::ServiceSource;
 use crate::geometry::{CellRect, Size};
-use crate::limits::REFINE_REST;
+use crate::limits::{ASIDE_RATE_HZ, REFINE_REST};
 use crate::pixel::Fit;
 use crate::scan::{Tick, TickState};
 use crate::session::carried::Item;
@@ -14,9 +14,9 @@ use crate::session::refresh::Refresh;
 use crate::session::stats::SessionStats;
 use crate::session::{Shows, Watch};
 use crate::time::Instant;
-use crate::units::{Epoch, SurfaceId};
+use crate::units::{Epoch, PacketNumber, SurfaceId};
 use lfp_proto::depth::Depth;
-use lfp_proto::frame::{self, Frame, SurfaceState};
+use lfp_proto::frame::{self, Attention, Frame, SurfaceState};
 use lfp_proto::packet::Builder;
 
 /// Whether the client knows the surface's epoch.
@@ -46,6 +46,9 @@ pub(super) struct Surface {
     watched: ServiceSource,
     shows: Shows,
     refresh: Refresh,
+    attention: Attention,
+    /// The packet that said so; 0: none did.
+    attended_by: PacketNumber,
     /// 0 before the source's first tick.
     epoch: Epoch,
     announcement: Announcement,
@@ -68,6 +71,8 @@ impl Surface {
             watched,
             shows,
             refresh: Refresh::new(shows.refresh_hz, watched.rate_hz),
+            attention: Attention::InView,
+            attended_by: PacketNumber(0),
             epoch: Epoch(0),
             announcement: Announcement::Confirmed,
             state: SurfaceState::Connecting,
@@ -86,12 +91,6 @@ impl Surface {
 
     pub(super) const fn epoch(&self) -> Epoch {
         self.epoch
-    }
-
-    /// What it wants of its source.
-    pub(super) fn watch(&self) -> Watch {
-        let rate_hz = self.watched.rate_hz.min(self.shows.refresh_hz);
-        Watch { source: self.watched.source, rate_hz, bounds: self.shows.bounds }
     }
 
     /// Whether `tick` is of its source, as its display shows it.
@@ -121,6 +120,46 @@ impl Surface {
     /// The pixels, while there are any.
     pub(super) const fn live_mut(&mut self) -> Option<&mut Live> {
         self.live.as_mut()
+    }
+
+    /// The pixels, while there are any and the client's user sees them.
+    pub(super) fn shown(&self) -> Option<&Live> {
+        self.live.as_ref().filter(|_| self.attention != Attention::Hidden)
+    }
+
+    /// The pixels, while there are any and the client's user sees them.
+    pub(super) fn shown_mut(&mut self) -> Option<&mut Live> {
+        self.live.as_mut().filter(|_| self.attention != Attention::Hidden)
+    }
+
+    /// The client says, in packet `number`, how much its user sees. Says whether that is news.
+    pub(super) fn attend(&mut self, number: PacketNumber, attention: Attention) -> bool {
+        // SPEC [LFP-7.11]: A server MUST follow, for each surface, the ATTENTION of the packet with the largest number.
+        if number < self.attended_by {
+            return false;
+        }
+        self.attended_by = number;
+        std::mem::replace(&mut self.attention, attention) != attention
+    }
+
+    /// What it wants of its source.
+    pub(super) fn watch(&self) -> Watch {
+        let ServiceSource { source, rate_hz, scan: strategy, .. } = self.watched;
+        let Shows { refresh_hz, bounds } = self.shows;
+        let rate_hz = match self.attention {
+            Attention::InView => rate_hz.min(refresh_hz),
+            Attention::Aside => rate_hz.min(refresh_hz).min(ASIDE_RATE_HZ),
+            Attention::Hidden => 0,
+        };
+        Watch { source, rate_hz, strategy, bounds }
+    }
+
+    /// The least time between two passes over what has changed.
+    pub(super) fn pace(&self) -> Duration {
+        match self.attention {
+            Attention::Aside => Duration::from_secs(1) / ASIDE_RATE_HZ,
+            Attention::InView | Attention::Hidden => Duration::ZERO,
+        }
     }
 
     /// The pixels of `epoch`, if it is the surface's.

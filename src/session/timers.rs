@@ -12,7 +12,7 @@ use crate::time::Instant;
 /// | ack | at most 5 ms | a packet came that asks for an ack | an ack is sent | an ack is sent |
 /// | window | see `SendWindow` | something is in flight | nothing is | packets count as lost, or a probe is sent |
 /// | pace | a packet at the rate | something is encoded (and fills a packet, or has waited 1 ms for more) and the window is open | it is sent | it is sent |
-/// | retry | 10 ms | an encoder had nothing | a tick comes, or it is asked again | it is asked again |
+/// | retry | 10 ms, 200 ms | an encoder had nothing; a pass began over a surface that is aside | a tick comes, or it is asked again | it is asked again |
 /// | refresh | one of the display | a tick came sooner | an epoch begins | the tick is taken |
 /// | keep-alive | 5 s | anything is sent | | PING is sent |
 /// | silence | 3 s | something is held; anything comes | nothing is held | everything held is released |
@@ -64,7 +64,7 @@ impl Session {
                 let ready = self.packet_at().filter(|_| self.window_is_open());
                 ready.map(|at| at.max(self.pacer.next_send()))
             }
-            Timer::Retry => self.surfaces.iter().filter_map(|surface| surface.live()?.retry_at()).min(),
+            Timer::Retry => self.surfaces.iter().filter_map(|surface| surface.shown()?.retry_at()).min(),
             Timer::Refresh => self.surfaces.iter().filter_map(Surface::refresh_at).min(),
             Timer::KeepAlive => Some(self.spoke_at + KEEP_ALIVE),
             Timer::Silence => self.input.holds().then(|| self.heard_at + INPUT_SILENCE),

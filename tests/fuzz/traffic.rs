@@ -3,8 +3,8 @@
 
 use lfp_proto::check;
 use lfp_proto::frame::{
-    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
-    InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
+    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
+    InputAck, InputEvent, InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
@@ -252,8 +252,9 @@ fn any_reference(rng: &mut Rng) -> Base {
 }
 
 fn from_client(rng: &mut Rng, out: &mut Vec<u8>) {
-    let frame = match rng.below(8) {
+    let frame = match rng.below(9) {
         0..4 => from_either(rng),
+        8 => Frame::Attention(Attend { surface: surface_id(rng), attention: Attention::ALL[rng.below(3)] }),
         4 => Frame::Digest(Digest {
             id: rng.wild() as u32,
             surface: surface_id(rng),

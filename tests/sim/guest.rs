@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lfp::geometry::{CellSet, Size};
-use lfp::hypervisor::{Source, SourceError, Surface, View};
+use lfp::hypervisor::{Reading, Source, SourceError, Surface, View};
 use lfp::limits::CELL;
 use lfp::pixel::PixelFormat;
 use lfp::time::Instant;
@@ -269,7 +269,7 @@ impl Source for Guest {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         let mut screen = self.screen();
         assert_eq!(screen.surface, *surface, "the scanner sweeps what the view said");
         if screen.torn > 0 {
@@ -293,6 +293,6 @@ impl Source for Guest {
                 changed.insert(surface.size.grid().index(x, y / CELL));
             }
         }
-        Ok(())
+        Ok(Reading::whole(surface))
     }
 }

@@ -7,6 +7,7 @@ mod capture;
 mod clock;
 mod figures;
 mod player;
+mod refine;
 mod rivals;
 mod run;
 mod score;
@@ -54,6 +55,9 @@ pub(crate) struct Options {
     /// Run each trace whole and then without each part in turn, and print what each part saves
     #[arg(long, conflicts_with_all = ["json", "without"])]
     ablate: bool,
+    /// Have the scan engine alone find what changes in each frame, our way and the classic ones, and print what each takes
+    #[arg(long, conflicts_with_all = ["json", "without", "ablate"])]
+    refiners: bool,
     /// Be the player: TRACE SHM LOG
     #[arg(long, hide = true)]
     player: bool,
@@ -75,6 +79,9 @@ fn start(options: &Options) -> Outcome<()> {
         return player::play(trace, shm, log);
     }
     let traces = traces(options)?;
+    if options.refiners {
+        return refine::compare(&traces);
+    }
     if options.ablate {
         return ablate::ablate(&traces, options);
     }

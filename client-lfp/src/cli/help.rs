@@ -26,11 +26,15 @@ Session
   --references N         pictures to keep beside the one shown, for the server to build on, 0 to 2 [2]; each takes as
                          much memory as the picture and makes what moves cheaper to send
 
+  --attention HOW        how much of the screen is seen: in-view; aside, a few pictures a second do; hidden, none is sent
+                         [in-view]
+
 Input, done in the order given, once the first picture is exact (or has been complete for 2 s)
   --type TEXT            types TEXT on a US keyboard; a newline is Enter
   --key CHORD            presses keys together: enter, f1, ctrl-alt-delete
   --move X,Y             moves the pointer to a pixel; beyond the screen's edge, with a warning, it stops there
   --click X,Y            moves there and clicks the left button
+  --hide MS              hides the screen for MS milliseconds: nothing of it is sent, what was missed comes behind
   --type-interval MS     time between keystrokes [20]
 
 When to end: at --settle, else after --seconds, else when the session ends or on Ctrl-C. --png, --json and input

@@ -7,7 +7,7 @@ use std::time::Duration;
 use client_lfp::Config;
 use lexopt::prelude::*;
 use lfp_proto::depth::Depth;
-use lfp_proto::frame::InputKind;
+use lfp_proto::frame::{Attention, InputKind};
 use lfp_proto::geometry::Size;
 use lfp_proto::hello::ClientType;
 use lfp_proto::keys;
@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) receive_buffer: usize,
     pub(crate) actions: Vec<Action>,
     pub(crate) type_interval: Duration,
+    /// How much of the screen the user sees.
+    pub(crate) attention: Attention,
     /// End once the picture has stood still for so long.
     pub(crate) settle: Option<Duration>,
     /// End after so long.
@@ -57,6 +59,8 @@ pub(crate) enum Action {
     Chord(Vec<u16>),
     /// The pointer.
     Pointer(Vec<InputKind>),
+    /// The screen is hidden for so long.
+    Hide(Duration),
 }
 
 impl Action {
@@ -65,6 +69,7 @@ impl Action {
         match self {
             Self::Chord(codes) => codes.len() * 2,
             Self::Pointer(events) => events.len(),
+            Self::Hide(_) => 0,
         }
     }
 }
@@ -104,6 +109,7 @@ struct Raw {
     config: Config,
     receive_buffer: Option<usize>,
     actions: Vec<Action>,
+    attention: Attention,
     type_interval: Option<Duration>,
     settle: Option<Duration>,
     limit: Option<Duration>,
@@ -125,8 +131,9 @@ impl Raw {
             "png" => self.png = Some(parser.value().map_err(usage)?.into()),
             "capture" => self.capture = Some(parser.value().map_err(usage)?.into()),
             "mirror" => self.mirror = Some(parser.value().map_err(usage)?.into()),
-            "service" | "place" | "client-type" | "profile" | "depth" | "display" | "type" | "key"
-            | "move" | "click" => {
+            "hide" => self.actions.push(Action::Hide(millis(name, parser)?)),
+            "service" | "place" | "client-type" | "profile" | "depth" | "display" | "attention" | "type"
+            | "key" | "move" | "click" => {
                 let value = parser.value().and_then(ValueExt::string).map_err(usage)?;
                 self.take_text(name, &value)?;
             }
@@ -158,6 +165,7 @@ impl Raw {
             "profile" => profile(client_type(name, value)?, &mut self.config),
             "depth" => self.config.depth = depth(value)?,
             "display" => self.config.display_size = display(value)?,
+            "attention" => self.attention = attention(value)?,
             "type" => self.actions.extend(typed(value)?),
             "key" => {
                 let chord = keys::parse_chord(value)
@@ -205,6 +213,7 @@ impl Raw {
             config: Config { notes: self.overlay, ..self.config },
             receive_buffer: self.receive_buffer.unwrap_or(RECEIVE_BUFFER),
             actions: self.actions,
+            attention: self.attention,
             type_interval: self.type_interval.unwrap_or(Duration::from_millis(20)),
             limit: self.limit.or(settle.map(|_| SETTLE_LIMIT)),
             settle,
@@ -306,6 +315,15 @@ fn display(value: &str) -> Result<Option<Size>, Failure> {
     })
 }
 
+fn attention(value: &str) -> Result<Attention, Failure> {
+    Ok(match value {
+        "in-view" => Attention::InView,
+        "aside" => Attention::Aside,
+        "hidden" => Attention::Hidden,
+        _ => return Err(Failure::Usage(format!("--attention {value}: in-view, aside or hidden is needed"))),
+    })
+}
+
 fn typed(text: &str) -> Result<Vec<Action>, Failure> {
     let chord = |c: char| {
         let (code, shift) = keys::type_char(c)
@@ -352,6 +370,9 @@ mod tests {
         assert!(matches!(&options.actions[3], Action::Chord(codes) if codes.len() == 3));
         assert_eq!((options.server.as_str(), options.config.service.as_str()), ("[::1]:4000", "x"));
         assert_eq!(options.settle, Some(SETTLE));
+        let options = parse("h:1 --plain --attention aside --hide 1500 --key a").expect("legal");
+        assert_eq!(options.attention, Attention::Aside);
+        assert_eq!(options.actions[0], Action::Hide(Duration::from_millis(1500)));
     }
 
     #[test]
@@ -404,6 +425,8 @@ mod tests {
             ("h:1 --plain --click 3", "640,400"),
             ("h:1 --plain --seconds -1", "seconds"),
             ("h:1 --plain --seconds nan", "seconds"),
+            ("h:1 --plain --attention none", "in-view, aside or hidden"),
+            ("h:1 --plain --hide soon", "--hide soon"),
         ] {
             let error = parse(line).expect_err(line);
             assert!(error.contains(part), "`{line}` gives: {error}");

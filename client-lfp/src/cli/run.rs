@@ -69,11 +69,13 @@ impl<'a> Run<'a> {
             signal_hook::flag::register(signal, Arc::clone(&stop))
                 .map_err(|error| Failure::NoSession(format!("cannot watch for signal {signal}: {error}")))?;
         }
+        let mut client = Client::new(&config, connection_id()?, clock.now());
+        client.attend(clock.now(), options.attention);
         Ok(Self {
             options,
             clock,
-            client: Client::new(&config, connection_id()?, clock.now()),
-            script: Script::new(&options.actions, options.type_interval),
+            client,
+            script: Script::new(&options.actions, options.attention, options.type_interval),
             mirror,
             overlay: options.overlay.then(Overlay::default),
             capture,

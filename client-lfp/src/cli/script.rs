@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use client_lfp::Client;
-use lfp_proto::frame::InputKind;
+use lfp_proto::frame::{Attention, InputKind};
 use lfp_proto::limits::INPUT_PENDING_MAX;
 use lfp_proto::time::Instant;
 
@@ -15,12 +15,21 @@ const WAITING_MAX: usize = INPUT_PENDING_MAX / 4;
 /// How long a pointer stands on a button, and a button is held.
 const CLICK_TIME: Duration = Duration::from_millis(40);
 
+/// A step of an action.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Input(InputKind),
+    Attend(Attention),
+}
+
 /// Actions that are still to be done.
 #[derive(Debug)]
 pub(crate) struct Script {
     actions: VecDeque<Action>,
     /// Events of the action that is being done, each with the pause before the next.
-    events: VecDeque<(InputKind, Duration)>,
+    events: VecDeque<(Deed, Duration)>,
+    /// How much of the screen the user sees while it is not hidden.
+    attention: Attention,
     interval: Duration,
     next_at: Instant,
     /// What is done otherwise than asked: at most one for each action.
@@ -28,9 +37,9 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) fn new(actions: &[Action], interval: Duration) -> Self {
-        let actions = actions.iter().cloned().collect();
-        Self { actions, events: VecDeque::new(), interval, next_at: Instant::ZERO, warnings: Vec::new() }
+    pub(crate) fn new(actions: &[Action], attention: Attention, interval: Duration) -> Self {
+        let (actions, events) = (actions.iter().cloned().collect(), VecDeque::new());
+        Self { actions, events, attention, interval, next_at: Instant::ZERO, warnings: Vec::new() }
     }
 
     /// Whether everything has been given to the client.
@@ -40,7 +49,8 @@ impl Script {
 
     /// Events that have not been given to the client.
     pub(crate) fn left(&self) -> usize {
-        self.events.len() + self.actions.iter().map(Action::events).sum::<usize>()
+        let inputs = self.events.iter().filter(|(deed, _)| matches!(deed, Deed::Input(_))).count();
+        inputs + self.actions.iter().map(Action::events).sum::<usize>()
     }
 
     /// What was done otherwise than asked.
@@ -55,9 +65,14 @@ impl Script {
                 let Some(action) = self.actions.pop_front() else { return };
                 self.expand(action);
             }
-            if let Some((event, pause)) = self.events.pop_front() {
-                self.warn_of_edge(event, client);
-                client.input(now, event);
+            if let Some((deed, pause)) = self.events.pop_front() {
+                match deed {
+                    Deed::Input(event) => {
+                        self.warn_of_edge(event, client);
+                        client.input(now, event);
+                    }
+                    Deed::Attend(attention) => client.attend(now, attention),
+                }
                 self.next_at = now + pause;
             }
         }
@@ -87,13 +102,17 @@ impl Script {
             Action::Chord(codes) => {
                 let down = codes.iter().map(|&code| InputKind::Key { code, down: true });
                 let up = codes.iter().rev().map(|&code| InputKind::Key { code, down: false });
-                self.events.extend(down.chain(up).map(|event| (event, Duration::ZERO)));
+                self.events.extend(down.chain(up).map(|event| (Deed::Input(event), Duration::ZERO)));
                 if let Some((_, pause)) = self.events.back_mut() {
                     *pause = self.interval;
                 }
             }
             Action::Pointer(events) => {
-                self.events.extend(events.into_iter().map(|event| (event, CLICK_TIME)));
+                self.events.extend(events.into_iter().map(|event| (Deed::Input(event), CLICK_TIME)));
+            }
+            Action::Hide(span) => {
+                let after = (Deed::Attend(self.attention), Duration::ZERO);
+                self.events.extend([(Deed::Attend(Attention::Hidden), span), after]);
             }
         }
     }

@@ -3,7 +3,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::*;
-use crate::geometry::Size;
+use crate::geometry::{CellRect, Size};
 use crate::kernel::compare::compare_and_copy;
 use crate::pixel::PixelFormat;
 
@@ -202,4 +202,43 @@ fn growth_is_noticed() {
     assert_eq!(mapping.length().ok(), Some(64));
     file.set_len(32).expect("cut");
     assert_eq!(mapping.length().ok(), Some(32));
+}
+
+#[test]
+fn a_probe_does_to_its_spans_what_a_sweep_does_to_all() {
+    let mut random = Random(3);
+    for _ in 0..200 {
+        let format = PixelFormat::ALL[random.below(9)];
+        let (width, height) = (1 + random.below(150) as u16, 1 + random.below(60) as u16);
+        let mut surface = surface(width, height, format);
+        surface.stride_bytes += random.below(70) as u32;
+        surface.offset_bytes = random.below(100) as u64;
+        let end = surface.end_bytes().expect("sound") as usize;
+        let memory: Vec<u8> = (0..end).map(|_| random.next() as u8).collect();
+        let mapping = Mapping::of_file(file_of(&memory)).expect("mapped");
+        let grid = surface.size.grid();
+        let y = random.below(height.into()) as u16;
+        let span_height = 1 + random.below(usize::from((16 - y % 16).min(height - y))) as u16;
+        let first = random.below(grid.columns.into()) as u16;
+        let end = first + 1 + random.below(usize::from(grid.columns - first)) as u16;
+        let span = Span { y, height: span_height, first, end };
+        let (mut shadow, mut changed) = (vec![0; surface.shadow_bytes()], CellSet::new(grid));
+        mapping.probe(&surface, &[span], &mut shadow, &mut changed).expect("probed");
+        let (mut all, mut all_changed) = (shadow.clone(), CellSet::new(grid));
+        all.fill(0);
+        reference(&surface, &memory, &mut all, &mut all_changed);
+        let bytes = span.bytes_of_row(&surface);
+        for (row, (probed, swept)) in
+            shadow.chunks(surface.row_bytes()).zip(all.chunks(surface.row_bytes())).enumerate()
+        {
+            let is_in = (usize::from(y)..usize::from(y + span_height)).contains(&row);
+            for (at, (probed, swept)) in probed.iter().zip(swept).enumerate() {
+                assert_eq!(*probed, if is_in && bytes.contains(&at) { *swept } else { 0 });
+            }
+        }
+        let spanned = CellRect { x: first, y: y / 16, width: end - first, height: 1 };
+        assert!(changed.iter().all(|cell| spanned.indices(grid).any(|spanned| spanned == cell)));
+        let outside = Span { y, height: span_height, first, end: grid.columns + 1 };
+        assert!(!outside.lies_in(&surface) && span.lies_in(&surface));
+    }
 }

@@ -22,7 +22,7 @@ use nix::sys::eventfd::EventFd;
 
 use super::lookup::dark;
 use super::mapping::{Mapping, MappingError};
-use super::{Source, SourceError, Surface, View};
+use super::{Reading, Source, SourceError, Span, Surface, View};
 use crate::geometry::CellSet;
 use crate::time::Instant;
 use slot::Found;
@@ -35,18 +35,21 @@ pub struct QemuSource {
     seen: u64,
     view: View,
     mapped: Option<(Arc<Vram>, Mapping)>,
+    /// What was mapped, and its mode, until it was let go of.
+    released: Option<(Arc<Vram>, Surface)>,
 }
 
 /// The two halves of a guest: one for the pipeline, one for the control thread.
 pub(super) fn watch(path: PathBuf, waker: Arc<EventFd>) -> (QemuSource, Guest, Arc<Slot>) {
     let first = dark(SurfaceState::Connecting, "the guest's monitor has not been looked at yet");
     let slot = Arc::new(Slot::new(first.clone(), waker));
-    let source = QemuSource { slot: Arc::clone(&slot), seen: 0, view: first, mapped: None };
+    let source = QemuSource { slot: Arc::clone(&slot), seen: 0, view: first, mapped: None, released: None };
     (source, Guest::new(path, Arc::clone(&slot)), slot)
 }
 
 impl QemuSource {
     fn take(&mut self, found: Found) {
+        self.released = None;
         self.view = match found {
             Found::Dark(view) => {
                 self.mapped = None;
@@ -57,6 +60,14 @@ impl QemuSource {
                 Err(error) => unreadable(&error),
             },
         };
+    }
+
+    /// The memory cannot be read any more.
+    fn lose(&mut self, error: &MappingError) -> SourceError {
+        self.view = unreadable(error);
+        self.mapped = None;
+        self.slot.report_loss();
+        SourceError::Lost(error.to_string())
     }
 
     fn map(&mut self, vram: &Arc<Vram>, surface: &Surface) -> Result<(), MappingError> {
@@ -82,8 +93,16 @@ impl Source for QemuSource {
         self.slot.note_view(now);
         if let Some(found) = self.slot.news(&mut self.seen) {
             self.take(found);
+        } else if let Some((vram, surface)) = self.released.take() {
+            self.take(Found::Live(vram, surface));
         }
         self.view.clone()
+    }
+
+    fn release(&mut self) {
+        if let (Some((vram, _)), View::Live(surface)) = (self.mapped.take(), &self.view) {
+            self.released = Some((vram, *surface));
+        }
     }
 
     fn sweep(
@@ -91,16 +110,30 @@ impl Source for QemuSource {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         let Some((_, mapping)) = &self.mapped else {
             return Err(SourceError::Lost("no view was live".to_owned()));
         };
-        mapping.sweep(surface, shadow, changed).map_err(|error| {
-            self.view = unreadable(&error);
-            self.mapped = None;
-            self.slot.report_loss();
-            SourceError::Lost(error.to_string())
-        })
+        match mapping.sweep(surface, shadow, changed) {
+            Ok(()) => Ok(Reading::whole(surface)),
+            Err(error) => Err(self.lose(&error)),
+        }
+    }
+
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        let Some((_, mapping)) = &self.mapped else {
+            return Err(SourceError::Lost("no view was live".to_owned()));
+        };
+        match mapping.probe(surface, spans, shadow, changed) {
+            Ok(()) => Ok(Reading::of_spans(surface, spans)),
+            Err(error) => Err(self.lose(&error)),
+        }
     }
 }
 

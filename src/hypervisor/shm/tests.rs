@@ -53,7 +53,7 @@ fn capture(source: &mut ShmSource, surface: &Surface) -> Result<(Vec<u8>, CellSe
     let mut changed = CellSet::new(surface.size.grid());
     let mut shadow = vec![0; surface.shadow_bytes()];
     source.restart();
-    source.sweep(surface, &mut shadow, &mut changed).map(|()| (shadow, changed))
+    source.sweep(surface, &mut shadow, &mut changed).map(|_| (shadow, changed))
 }
 
 #[test]
@@ -269,4 +269,28 @@ fn what_was_not_painted_is_not_read_again() {
     file.write_at(&[2; 4], HEADER_BYTES as u64 + 64).expect("written");
     source.restart();
     assert_eq!(sweep(&mut source), [cell(1, 0)], "with a new shadow everything is read");
+}
+
+#[test]
+fn a_file_that_was_let_go_of_is_mapped_again_and_swept_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("screen");
+    let (file, mut painter) = paint(&path, size(64, 48), 7);
+    let mut source = ShmSource::new(path);
+    let surface = live(&source.view(at(0)));
+    let mut shadow = vec![0; surface.shadow_bytes()];
+    let mut changed = CellSet::new(surface.size.grid());
+    let mut sweep =
+        |source: &mut ShmSource| source.sweep(&surface, &mut shadow, &mut changed).expect("swept");
+    assert_eq!(sweep(&mut source), Reading { bytes: 64 * 48 * 4, notified: false });
+    assert_eq!(sweep(&mut source), Reading { bytes: 0, notified: true }, "nothing was painted");
+    let row = PixelRect { x: 3, y: 17, width: 5, height: 1 };
+    painter.begin(&mut writer(&file)).expect("begun");
+    painter.paint_xrgb(row, &[1; 64 * 48], &mut writer(&file)).expect("painted");
+    painter.end(&mut writer(&file)).expect("ended");
+    assert_eq!(sweep(&mut source), Reading { bytes: 16 * 64 * 4, notified: true }, "a row of cells was");
+    source.release();
+    assert!(source.0.open().is_none());
+    assert_eq!(live(&source.view(at(1))), surface);
+    assert_eq!(sweep(&mut source), Reading { bytes: 64 * 48 * 4, notified: false });
 }

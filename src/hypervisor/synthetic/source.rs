@@ -2,7 +2,7 @@
 
 use super::Scene;
 use crate::geometry::CellSet;
-use crate::hypervisor::{Source, SourceError, Surface, SyntheticSpec, View, private};
+use crate::hypervisor::{Reading, Source, SourceError, Span, Surface, SyntheticSpec, View, private};
 use crate::pixel::PixelFormat;
 use crate::time::{Instant, micros};
 
@@ -29,6 +29,16 @@ impl SyntheticSource {
         let picture = vec![0; surface.shadow_bytes()];
         Self { spec, surface, scene: Scene::new(spec), origin: None, due: 0, painted: None, picture }
     }
+
+    fn paint(&mut self) {
+        if self.painted != Some(self.due) {
+            let pixels = self.scene.paint(self.due);
+            for (bytes, pixel) in self.picture.chunks_exact_mut(4).zip(pixels) {
+                bytes.copy_from_slice(&pixel.to_le_bytes());
+            }
+            self.painted = Some(self.due);
+        }
+    }
 }
 
 impl Source for SyntheticSource {
@@ -44,15 +54,19 @@ impl Source for SyntheticSource {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
-        if self.painted != Some(self.due) {
-            let pixels = self.scene.paint(self.due);
-            for (bytes, pixel) in self.picture.chunks_exact_mut(4).zip(pixels) {
-                bytes.copy_from_slice(&pixel.to_le_bytes());
-            }
-            self.painted = Some(self.due);
-        }
-        private::sweep(surface, &self.picture, shadow, changed);
-        Ok(())
+    ) -> Result<Reading, SourceError> {
+        self.paint();
+        Ok(private::sweep(surface, &self.picture, shadow, changed))
+    }
+
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        self.paint();
+        Ok(private::probe(surface, spans, &self.picture, shadow, changed))
     }
 }

@@ -11,7 +11,7 @@ use lfp_proto::frame::SurfaceState;
 use super::{TraceError, TraceReader};
 use crate::geometry::CellSet;
 use crate::hypervisor::lookup::Lookup;
-use crate::hypervisor::{Source, SourceError, Surface, View, private};
+use crate::hypervisor::{Reading, Source, SourceError, Span, Surface, View, private};
 use crate::limits::TRACE_FRAMES_PER_VIEW;
 use crate::pixel::PixelFormat;
 use crate::time::Instant;
@@ -95,11 +95,25 @@ impl Source for TraceSource {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         match &self.player {
             Some(player) if player.surface == *surface => {
-                private::sweep(surface, player.reader.picture(), shadow, changed);
-                Ok(())
+                Ok(private::sweep(surface, player.reader.picture(), shadow, changed))
+            }
+            _ => Err(SourceError::Lost("no view was live".to_owned())),
+        }
+    }
+
+    fn probe(
+        &mut self,
+        surface: &Surface,
+        spans: &[Span],
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        match &self.player {
+            Some(player) if player.surface == *surface => {
+                Ok(private::probe(surface, spans, player.reader.picture(), shadow, changed))
             }
             _ => Err(SourceError::Lost("no view was live".to_owned())),
         }

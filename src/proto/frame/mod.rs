@@ -1,6 +1,7 @@
 //! What the payload of a DATA datagram is made of: frames, one after another, each with its type first.
 
 mod ack;
+mod attention;
 mod close;
 mod digest;
 mod hold;
@@ -13,6 +14,7 @@ mod surface;
 use alloc::vec::Vec;
 
 pub use ack::{Ack, AckRange, Refusal, Refused};
+pub use attention::{Attend, Attention};
 pub use close::{Close, CloseReason};
 pub use digest::{Digest, DigestReply, Verdict};
 pub use hold::Hold;
@@ -41,6 +43,7 @@ mod kind {
     pub(super) const CLOSE: u8 = 11;
     pub(super) const HOLD: u8 = 12;
     pub(super) const PROVE: u8 = 13;
+    pub(super) const ATTENTION: u8 = 14;
 }
 
 /// One frame.
@@ -74,6 +77,8 @@ pub enum Frame<'a> {
     Hold(Hold),
     /// The server asks for a digest.
     Prove(Prove),
+    /// How much the user sees of a surface.
+    Attention(Attend),
 }
 
 impl<'a> Frame<'a> {
@@ -94,6 +99,7 @@ impl<'a> Frame<'a> {
             kind::CLOSE => Self::Close(Close::parse(reader)?),
             kind::HOLD => Self::Hold(Hold::parse(reader)?),
             kind::PROVE => Self::Prove(Prove::parse(reader)?),
+            kind::ATTENTION => Self::Attention(Attend::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -150,6 +156,10 @@ impl<'a> Frame<'a> {
             Self::Prove(prove) => {
                 out.put_u8(kind::PROVE);
                 prove.emit(out);
+            }
+            Self::Attention(attend) => {
+                out.put_u8(kind::ATTENTION);
+                attend.emit(out);
             }
         }
     }

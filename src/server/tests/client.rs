@@ -225,7 +225,7 @@ impl TestClient {
                 Frame::Prove(_) => {}
                 Frame::Hold(_) => panic!("this client keeps no references"),
                 Frame::Ack(_) | Frame::Ping | Frame::Padding => {}
-                Frame::Digest(_) | Frame::Input(_) => panic!("a server sent {frame:?}"),
+                Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) => panic!("a server sent {frame:?}"),
             }
         }
         self.refused_records += refused.len() as u64;

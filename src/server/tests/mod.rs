@@ -1,5 +1,6 @@
 //! Whole servers in virtual time.
 
+mod attention;
 mod client;
 mod digests;
 mod flow;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::client::TestClient;
 use crate::ablation::Without;
 use crate::directory::{Directory, InputPolicy};
+use crate::heat::Hint;
 use crate::hypervisor::{Action, Source, SourceId, View};
 use crate::limits::IDLE_TIMEOUT;
 use crate::pipeline::Inline;
@@ -61,6 +62,8 @@ pub(super) struct World {
     pub(super) actions: Vec<(Instant, Action)>,
     pub(super) demands: BTreeMap<SourceId, u32>,
     pub(super) bounds: BTreeMap<SourceId, Vec<Bounds>>,
+    /// Where demands said that input came.
+    pub(super) hints: Vec<Hint>,
     /// What encoding takes.
     pub(super) encode_time: Duration,
     /// Encode requests are answered no more.
@@ -113,6 +116,7 @@ impl World {
             actions: Vec::new(),
             demands: BTreeMap::new(),
             bounds: BTreeMap::new(),
+            hints: Vec::new(),
             encode_time: Duration::ZERO,
             answers_lost: false,
             painter: None,
@@ -217,7 +221,8 @@ impl World {
                     self.server.handle(self.now, Input::Digested(digested));
                 }
                 Output::Action(action) => self.actions.push((self.now, action)),
-                Output::Demand(Demand { source, rate_hz, bounds }) => {
+                Output::Demand(Demand { source, rate_hz, bounds, hints, .. }) => {
+                    self.hints.extend(hints);
                     self.demands.insert(source, rate_hz);
                     self.bounds.insert(source, bounds);
                     if rate_hz == 0 {

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use lfp::geometry::CellSet;
 use lfp::hypervisor::trace::TraceReader;
-use lfp::hypervisor::{ShmSource, Source, SourceError, SourceId, Surface, TraceSource, View, XwdSource};
+use lfp::hypervisor::{
+    Reading, ShmSource, Source, SourceError, SourceId, Surface, TraceSource, View, XwdSource,
+};
 use lfp::scan::{Scanner, TickState};
 use lfp_proto::shm::{self, FIELDS_BYTES, HEADER_BYTES, Header};
 use lfp_proto::time::Instant;
@@ -146,7 +148,7 @@ impl Source for Meddled {
         surface: &Surface,
         shadow: &mut [u8],
         changed: &mut CellSet,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Reading, SourceError> {
         let mut place = self.place.lock().expect("sound");
         if let Some(Late { what, bytes }) = place.late.pop_front() {
             place.meddle(what, &bytes);

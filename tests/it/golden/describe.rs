@@ -121,6 +121,10 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
         Frame::Prove(prove) => json!({
             "frame": "prove", "surface": prove.surface.0, "epoch": prove.epoch.0, "cells": cells(prove.cells),
         }),
+        Frame::Attention(attend) => json!({
+            "frame": "attention", "surface": attend.surface.0,
+            "level": format!("{:?}", attend.attention).to_lowercase(),
+        }),
         Frame::Hold(hold) => json!({
             "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,
             "age": hold.age,

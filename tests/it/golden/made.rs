@@ -3,8 +3,8 @@
 use lfp_proto::check;
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
-    Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
-    InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
+    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
+    InputAck, InputEvent, InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
@@ -230,6 +230,14 @@ pub(super) fn frames() -> Vec<Vector> {
                 epoch: EPOCH,
                 cells: CellRect { x: 3, y: 130, width: 64, height: 64 },
             }),
+        ),
+        frame(
+            "attention, aside",
+            &Frame::Attention(Attend { surface: SURFACE, attention: Attention::Aside }),
+        ),
+        frame(
+            "attention, hidden",
+            &Frame::Attention(Attend { surface: SURFACE, attention: Attention::Hidden }),
         ),
     ]);
     all
@@ -633,7 +641,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x16)),
         wrong("sealed, which this version does not speak", "datagram", "field: protection", changed(1, 1)),
         wrong("more than 128 frames", "data", "field: frame count", many.finish()),
-        wrong("an unknown frame type", "data", "field: frame type", changed(14, 14)),
+        wrong("an unknown frame type", "data", "field: frame type", changed(14, 99)),
         wrong("hello: a datagram size below the least", "hello", "field: datagram size", small),
         wrong("floor: a varint that could be shorter", "frame", "varint", vec![3, 0x81, 0x00]),
         wrong(
@@ -654,6 +662,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("close: a text that a terminal obeys", "frame", "field: close text", vec![11, 0, 1, 0x1b]),
         wrong("pixels: ends inside a record", "frame", "truncated", vec![5, 0, 1, 3, 1, 0, 0]),
         wrong("hold: a reference that no client keeps", "frame", "field: reference", vec![12, 0, 1, 2, 0]),
+        wrong("attention: a level that there is not", "frame", "field: attention", vec![14, 0, 3]),
         wrong("a byte behind the frame", "frame", "trailing", vec![10, 1, 1, 0]),
     ]
 }

@@ -1,0 +1,189 @@
+//! Nothing is allocated per tick once a source is in its stride: an allocator that counts says so. A program of its own,
+//! since a program has one allocator.
+
+#![allow(unsafe_code, reason = "an allocator that counts is one that is called")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+use lfp::context::Watcher;
+use lfp::geometry::{CellSet, Size};
+use lfp::heat::Hint;
+use lfp::hypervisor::synthetic::Painting;
+use lfp::hypervisor::{
+    Reading, Source, SourceError, SourceId, Surface, SyntheticSource, SyntheticSpec, View,
+};
+use lfp::limits::HISTORY_TICKS;
+use lfp::scan::{Mode, Strategy, Tick};
+use lfp::time::Instant;
+
+/// Counts what this thread takes from the system.
+struct Counting;
+
+thread_local! {
+    static TAKEN: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // While a thread ends there is nothing to count in.
+    let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A painter whose frames are painted before they are counted: what it takes is not the pipeline's.
+struct Painted {
+    surface: Surface,
+    frames: Vec<Vec<u8>>,
+    at: usize,
+}
+
+impl Painted {
+    fn new(size: Size, painting: Painting, count: usize) -> Self {
+        let spec = SyntheticSpec { size, ..SyntheticSpec::new(painting) };
+        let mut source = SyntheticSource::new(spec);
+        let View::Live(surface) = source.view(Instant::ZERO) else { panic!("a painter is live") };
+        let mut shadow = vec![0; surface.shadow_bytes()];
+        let frame = |at: usize| {
+            source.view(Instant::from_micros(at as u64 * 1_000_000 / u64::from(spec.fps) + 1));
+            source.sweep(&surface, &mut shadow, &mut CellSet::new(size.grid())).expect("painted");
+            shadow.clone()
+        };
+        Self { surface, frames: (0..count).map(frame).collect(), at: 0 }
+    }
+}
+
+impl Source for Painted {
+    fn view(&mut self, _: Instant) -> View {
+        View::Live(self.surface)
+    }
+
+    fn sweep(
+        &mut self,
+        surface: &Surface,
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        // There and back again, so that what comes after the last frame is no jump.
+        let last = self.frames.len() - 1;
+        let at = if last == 0 { 0 } else { (self.at % (2 * last)).abs_diff(last) };
+        self.at += 1;
+        let (row_bytes, cell) = (surface.row_bytes(), surface.cell_row_bytes());
+        let rows = self.frames[at].chunks(row_bytes).zip(shadow.chunks_mut(row_bytes));
+        for (y, (row, shadow)) in rows.enumerate().filter(|(_, (row, shadow))| row != shadow) {
+            for (x, (new, old)) in row.chunks(cell).zip(shadow.chunks_mut(cell)).enumerate() {
+                if new != old {
+                    old.copy_from_slice(new);
+                    changed.insert(surface.size.grid().index(x as u16, (y / 16) as u16));
+                }
+            }
+        }
+        Ok(Reading::whole(surface))
+    }
+}
+
+/// Scans 60 times a second; keeps the newest tick and the one before, as a server and an encoder at work do.
+struct Rig {
+    watcher: Watcher,
+    now: u64,
+    held: [Option<Arc<Tick>>; 2],
+    ticks: u64,
+}
+
+impl Rig {
+    fn new(painted: Painted, strategy: Strategy) -> Self {
+        let mut watcher = Watcher::new(SourceId(0), Box::new(painted));
+        watcher.follow(strategy);
+        Self { watcher, now: 1_000_000, held: [None, None], ticks: 0 }
+    }
+
+    fn run(&mut self, scans: usize) {
+        for _ in 0..scans {
+            self.now += 16_667;
+            if let Some(tick) = self.watcher.tick(Instant::from_micros(self.now)) {
+                self.ticks += 1;
+                self.held.swap(0, 1);
+                self.held[1] = Some(tick);
+            }
+        }
+    }
+
+    /// All that is kept of the past is full.
+    fn warm_up(&mut self) {
+        while self.ticks < HISTORY_TICKS as u64 + 16 {
+            self.run(10);
+        }
+    }
+
+    /// What `scans` scans take, and the ticks that they bring.
+    fn counted(&mut self, scans: usize) -> (u64, u64) {
+        let (ticks, taken) = (self.ticks, TAKEN.get());
+        self.run(scans);
+        (TAKEN.get() - taken, self.ticks - ticks)
+    }
+}
+
+const SIZE: Size = Size { width: 320, height: 240 };
+
+#[test]
+fn an_unchanged_source_takes_nothing_whether_swept_or_probed() {
+    for strategy in [Strategy::Sweep, Strategy::Auto, Strategy::Probe] {
+        let mut rig = Rig::new(Painted::new(SIZE, Painting::Typing, 1), strategy);
+        rig.run(300);
+        let taken = rig.counted(300);
+        assert_eq!(taken, (0, 0), "{strategy:?}");
+        let mode = if strategy == Strategy::Sweep { Mode::Sweep } else { Mode::Probe };
+        assert_eq!(rig.watcher.mode(), mode);
+    }
+}
+
+#[test]
+fn a_changing_source_takes_nothing() {
+    for painting in Painting::ALL {
+        let mut rig = Rig::new(Painted::new(SIZE, painting, 24), Strategy::Auto);
+        rig.warm_up();
+        let (taken, ticks) = rig.counted(300);
+        assert_eq!(taken, 0, "allocations in {ticks} ticks of {}", painting.name());
+    }
+}
+
+#[test]
+fn input_takes_nothing() {
+    let mut rig = Rig::new(Painted::new(SIZE, Painting::Typing, 24), Strategy::Auto);
+    rig.warm_up();
+    let taken = TAKEN.get();
+    for x in 0..40 {
+        rig.watcher.warm(Hint::At { x: x * 16, y: 100 }, Instant::from_micros(rig.now));
+        rig.watcher.warm(Hint::LastChange, Instant::from_micros(rig.now));
+        rig.run(3);
+    }
+    assert_eq!(TAKEN.get() - taken, 0);
+}
