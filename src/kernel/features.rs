@@ -30,6 +30,7 @@ pub struct Features {
 /// # Panics
 /// If the corner is empty or larger than a cell.
 #[must_use]
+#[inline(always)]
 pub fn features(tile: &[u32; CELL_PIXELS], width: usize, height: usize) -> Features {
     assert!((1..=SIDE).contains(&width) && (1..=SIDE).contains(&height), "{width}x{height} in a cell");
     let mut steps = Steps::default();
@@ -74,6 +75,7 @@ struct Steps {
 }
 
 impl Steps {
+    #[inline(always)]
     fn count(
         &mut self,
         a: &[u32; SIDE],
@@ -99,6 +101,7 @@ impl Steps {
 }
 
 /// Two parts red, five green, one blue.
+#[inline(always)]
 fn brightness(row: &[u32; SIDE]) -> [i32; SIDE] {
     std::array::from_fn(|x| {
         let (red, green, blue) = (row[x] >> 16 & 0xff, row[x] >> 8 & 0xff, row[x] & 0xff);
@@ -107,6 +110,7 @@ fn brightness(row: &[u32; SIDE]) -> [i32; SIDE] {
 }
 
 /// One of 64 bits for a colour.
+#[inline(always)]
 fn bin(pixel: u32) -> u64 {
     1 << (pixel.wrapping_mul(0x9e37_79b1) >> 26)
 }
