@@ -1,21 +1,16 @@
 //! What both halves know of the pixels so far: guesses by neighbourhood, colours seen, chances of everything coded.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use super::range::Chance;
+use crate::technique::palette::{COLOURS_MAX, Palette};
 
 /// Entries of a table of guesses; a power of two.
 const GUESSES: usize = 2048;
 /// Guesses that are looked at when the first is wrong.
 pub(super) const LATER: usize = 5;
-/// Colours that are remembered.
-const COLOURS_MAX: usize = 256;
 /// Colours that are learnt from the base, at most: the rest of the room is for new ones.
 const COLOURS_OF_BASE: usize = 64;
-/// Slots of the table that finds a colour's index: a power of two, at most a quarter full.
-const SLOTS: usize = 4 * COLOURS_MAX;
-const FREE: u16 = u16::MAX;
 
 /// The colours around a pixel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -195,73 +190,23 @@ impl Chances {
     };
 }
 
-/// Colours in the order in which they were met.
-#[derive(Debug)]
-pub(super) struct Colours {
-    colours: Vec<u32>,
-    slots: Box<[(u32, u16)]>,
-}
-
-impl Colours {
-    /// The colour with index `index`.
-    pub(super) fn at(&self, index: usize) -> Option<u32> {
-        self.colours.get(index).copied()
-    }
-
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.colours.len()
-    }
-
-    /// The index of `colour`.
-    pub(super) fn find(&self, colour: u32) -> Option<usize> {
-        let (held, index) = self.slots[self.slot(colour)];
-        (index != FREE && held == colour).then_some(usize::from(index))
-    }
-
-    /// Remembers `colour` unless it is known or there is no room.
-    pub(super) fn add(&mut self, colour: u32) {
-        let slot = self.slot(colour);
-        if self.colours.len() < COLOURS_MAX && self.slots[slot].1 == FREE {
-            self.slots[slot] = (colour, self.colours.len() as u16);
-            self.colours.push(colour);
-        }
-    }
-
-    /// Where `colour` stands, or would. Three slots of four are free, so that the search ends.
-    fn slot(&self, colour: u32) -> usize {
-        let mut slot = (colour.wrapping_mul(0x9e37_79b1) >> 22) as usize;
-        while self.slots[slot].1 != FREE && self.slots[slot].0 != colour {
-            slot = (slot + 1) % SLOTS;
-        }
-        slot
-    }
-
-    fn clear(&mut self) {
-        self.colours.clear();
-        self.slots.fill((0, FREE));
-    }
-}
-const _: () = assert!(SLOTS == 1 << (32 - 22));
-
 /// Everything that both halves know.
 #[derive(Debug)]
 pub(super) struct Model {
     far: Box<[Guess; GUESSES]>,
     near: Box<[Guess; GUESSES]>,
     pub(super) chances: Chances,
-    pub(super) colours: Colours,
+    /// The remembered ones.
+    pub(super) colours: Palette,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        let colours =
-            Colours { colours: Vec::with_capacity(COLOURS_MAX), slots: alloc::vec![(0, FREE); SLOTS].into() };
         Self {
             far: Box::new([Guess::default(); GUESSES]),
             near: Box::new([Guess::default(); GUESSES]),
             chances: Chances::EVEN,
-            colours,
+            colours: Palette::default(),
         }
     }
 }
