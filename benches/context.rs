@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use lfp::ablation::Without;
 use lfp::context::Engine;
 use lfp::context::motion::Search;
 use lfp::geometry::CellSet;
@@ -158,7 +159,7 @@ fn engines(criterion: &mut Criterion) {
 
 fn run(reel: &Reel) -> Vec<Duration> {
     let Some((first, _, _)) = reel.pairs().next() else { return Vec::new() };
-    let (mut heat, mut engine) = (Heat::new(first.size), Engine::new(first.size));
+    let (mut heat, mut engine) = (Heat::new(first.size), Engine::new(first.size, Without::NOTHING));
     let (_, delta) = live(&reel.ticks[0]);
     heat.observe(delta, first, true);
     black_box(engine.observe(delta, None, first, &heat));

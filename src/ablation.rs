@@ -15,16 +15,39 @@ pub enum Part {
     Lossy,
     /// Regions of one colour are cut out before the rest is divided.
     FlatRegions,
+    /// The boundary of a video is sought beyond what moves.
+    Boundary,
+    /// How long a region is likely to last is asked before it is sent lossily.
+    Persistence,
+    /// One of the rules that say what a region is, by its place in [`RULES`] and in the rules' own table.
+    Rule(usize),
 }
 
 /// Parts that are no technique.
-const OTHERS: [Part; 2] = [Part::Lossy, Part::FlatRegions];
+const OTHERS: [Part; 4] = [Part::Lossy, Part::FlatRegions, Part::Boundary, Part::Persistence];
+/// Bits of [`Without`] that techniques have, and behind those what is neither technique nor rule.
+const TECHNIQUE_BITS: usize = 32;
+const OTHER_BITS: usize = 8;
+/// Names of the rules that can be left out: all but the last, which holds of whatever is left.
+pub const RULES: [&str; 11] = [
+    "flips",
+    "slides-on",
+    "slides",
+    "film",
+    "plane",
+    "writing",
+    "static",
+    "ramp",
+    "picture",
+    "controls",
+    "mostly-writing",
+];
 
 impl Part {
     /// Every part. Raw pixels are not among the techniques: they are what is left when nothing else serves.
     pub fn all() -> impl Iterator<Item = Self> {
         let techniques = Technique::ALL.into_iter().filter(|technique| *technique != Technique::Raw);
-        techniques.map(Self::Technique).chain(OTHERS)
+        techniques.map(Self::Technique).chain(OTHERS).chain((0..RULES.len()).map(Self::Rule))
     }
 
     /// The name that `--without` takes.
@@ -34,6 +57,9 @@ impl Part {
             Self::Technique(technique) => technique.name(),
             Self::Lossy => "lossy",
             Self::FlatRegions => "flat-regions",
+            Self::Boundary => "boundary",
+            Self::Persistence => "persistence",
+            Self::Rule(place) => RULES[place],
         }
     }
 
@@ -41,7 +67,8 @@ impl Part {
         // Techniques have the bits of their numbers, as in a Hello; what is no technique comes above.
         match self {
             Self::Technique(technique) => technique as usize,
-            other => 32 + OTHERS.iter().position(|known| *known == other).unwrap_or_default(),
+            Self::Rule(place) => TECHNIQUE_BITS + OTHER_BITS + place,
+            other => TECHNIQUE_BITS + OTHERS.iter().position(|known| *known == other).unwrap_or_default(),
         }
     }
 }
@@ -93,7 +120,11 @@ impl FromIterator<Part> for Without {
     }
 }
 
-const _: () = assert!(OTHERS.len() <= 32 && lfp_proto::record::TECHNIQUE_MAX < 32);
+const _: () = assert!(
+    OTHERS.len() <= OTHER_BITS
+        && (lfp_proto::record::TECHNIQUE_MAX as usize) < TECHNIQUE_BITS
+        && TECHNIQUE_BITS + OTHER_BITS + RULES.len() <= u64::BITS as usize
+);
 
 #[cfg(test)]
 mod tests {

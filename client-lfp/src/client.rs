@@ -22,6 +22,7 @@ use crate::limits::{
 };
 use crate::machine::{self, Event};
 use crate::marks::{ClockOffset, Marks};
+use crate::notes::{CellNote, Notes};
 use crate::reach::Reach;
 use crate::sent::Sent;
 use crate::state::State;
@@ -54,6 +55,7 @@ pub struct Client {
     applier: Applier,
     digests: Digests,
     marks: Marks,
+    notes: Notes,
     input: InputQueue,
     painted_at: Option<Instant>,
     stats: Stats,
@@ -85,6 +87,7 @@ impl Client {
             applier: Applier::default(),
             digests: Digests::default(),
             marks: Marks::default(),
+            notes: Notes::new(config.notes),
             input: InputQueue::default(),
             painted_at: None,
             stats: Stats::default(),
@@ -228,6 +231,14 @@ impl Client {
     #[must_use]
     pub fn picture(&self) -> Option<Picture<'_>> {
         self.surface.as_ref().and_then(Surface::picture)
+    }
+
+    /// What is known of cell `index` of the picture beside its pixels, if it has been painted and
+    /// [`Config::notes`] asks for it.
+    #[must_use]
+    pub fn note(&self, index: usize) -> Option<CellNote> {
+        let picture = self.surface.as_ref().and_then(Surface::last)?;
+        self.notes.get(index, picture)
     }
 
     /// Whether the surface is live and all of its picture, as it is now, has been proven to be the server's.
@@ -393,7 +404,9 @@ impl Client {
         if renewed {
             self.stats.epochs += 1;
             self.marks.on_epoch(&mut self.stats);
-            self.digests.on_epoch(self.surface.as_ref().and_then(Surface::live), now);
+            let live = self.surface.as_ref().and_then(Surface::live);
+            self.digests.on_epoch(live, now);
+            self.notes.on_epoch(live);
         }
     }
 
@@ -424,6 +437,7 @@ impl Client {
                         let lossy = self.digests.on_change(cells, framebuffer, now);
                         let repaired = if lossy { painted.cells } else { painted.repaired };
                         self.stats.cells_repaired += repaired as u64;
+                        self.notes.on_record(&record, number, framebuffer, now);
                         if framebuffer.blank() == 0 {
                             self.painted_at.get_or_insert(now);
                         }

@@ -30,6 +30,8 @@ pub struct Config {
     pub references: u8,
     /// Techniques that it says it decodes, a bit each; by default all.
     pub decoders: u32,
+    /// Whether it keeps notes of where each cell came from ([`crate::Client::note`]).
+    pub notes: bool,
     /// How long it asks for a session.
     pub connect_timeout: Duration,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             receive_buffer: 128 * 1024,
             references: REFERENCES_MAX,
             decoders: technique::decoders(),
+            notes: false,
             connect_timeout: CONNECT_TIMEOUT,
         }
     }

@@ -86,6 +86,16 @@ impl Framebuffer {
         self.blank
     }
 
+    /// Whether cell `index` shows `content`.
+    pub(crate) fn shows(&self, index: usize, content: ContentNumber) -> bool {
+        self.contents[index] == content.0
+    }
+
+    /// Whether the server has been told that cell `index` is missing or wrong here.
+    pub(crate) fn is_suspect(&self, index: usize) -> bool {
+        self.suspect.contains(index)
+    }
+
     pub(crate) fn picture(&self, live: bool) -> Picture<'_> {
         let Self { size, epoch, .. } = *self;
         Picture { size, pixels: &self.pixels, contents: &self.contents, epoch, live }

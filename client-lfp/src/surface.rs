@@ -87,6 +87,11 @@ impl Surface {
     }
 
     /// The picture of this or the last live epoch.
+    pub(crate) const fn last(&self) -> Option<&Framebuffer> {
+        self.framebuffer.as_ref()
+    }
+
+    /// The picture of this or the last live epoch.
     pub(crate) fn last_mut(&mut self) -> Option<&mut Framebuffer> {
         self.framebuffer.as_mut()
     }

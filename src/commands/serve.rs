@@ -82,7 +82,7 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let opened = sources.map(|(id, source)| (id, hypervisor::open(source, id, &control))).collect();
     let waker = Waker::new()?;
     let wake = waker.clone();
-    let pipeline = PipelineHandle::start(opened, move || wake.wake())?;
+    let pipeline = PipelineHandle::start(opened, args.without(), move || wake.wake())?;
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
     let server = Server::new(server_config(args, &config), random);

@@ -8,6 +8,7 @@ use super::groups::{Group, Kind, Warmth};
 use super::look::{is_picture, look};
 use super::motion::Search;
 use super::video::Videos;
+use crate::ablation::{Part, Without};
 use crate::geometry::{CellRect, CellSet, Grid, Size};
 use crate::heat::{Heat, around, common};
 use crate::kernel::join::Joiner;
@@ -32,6 +33,8 @@ const SLIDES_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Engine {
     grid: Grid,
+    /// What is not done.
+    without: Without,
     search: Search,
     joiner: Joiner,
     cells: Vec<Cell>,
@@ -64,14 +67,15 @@ struct Slide {
 }
 
 impl Engine {
-    /// An engine that has seen nothing. All that grows with the surface is allocated now.
+    /// An engine that has seen nothing, and does without some parts. All that grows with the surface is allocated now.
     #[must_use]
-    pub fn new(size: Size) -> Self {
+    pub fn new(size: Size, without: Without) -> Self {
         let grid = size.grid();
         let cells = grid.cells();
         let cold = Warmth { rate: 0, hits: 0, trend: Default::default(), class: Default::default() };
         Self {
             grid,
+            without,
             search: Search::new(size),
             joiner: Joiner::new(usize::from(grid.columns), usize::from(grid.rows)),
             cells: vec![Cell::NEW; cells],
@@ -213,12 +217,12 @@ impl Engine {
                     .slides
                     .iter()
                     .any(|slide| common(slide.cells, group.cells) * 2 >= group.cells.cells());
-            group.judge(dragging, is_edge);
+            group.judge(dragging, is_edge, self.without);
             if group.context == Context::Video {
                 self.videos.note(group.cells, now);
             }
         }
-        let Self { cells, active, kinds, warmths, grid, .. } = self;
+        let Self { cells, active, kinds, warmths, grid, without, .. } = self;
         let slides = |index: usize| active.contains(index) && kinds[index] == Kind::Moved;
         let changes = |x: u16, y: u16| {
             let index = grid.index(x, y);
@@ -232,7 +236,8 @@ impl Engine {
             let index = grid.index(x, y);
             cells[index].look == Context::Photo && !slides(index)
         };
-        self.videos.settle(*grid, now, busy, changes, alike);
+        let seeks = !without.contains(Part::Boundary);
+        self.videos.settle(*grid, now, busy, changes, |x, y| seeks && alike(x, y));
     }
 
     /// Says of each cell what it is taken for, and lists the regions.

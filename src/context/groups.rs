@@ -2,6 +2,7 @@
 
 use super::cell::Cell;
 use super::rules::{Rule, Shape, judge};
+use crate::ablation::Without;
 use crate::geometry::CellRect;
 use crate::heat::around;
 use crate::scan::{Class, Region, Trend, Vector};
@@ -94,9 +95,9 @@ impl Group {
 
     /// Asks the rules; `dragging` says whether most of what moves there moved across the axes lately, `is_edge` whether these cells are what
     /// a scroll uncovers.
-    pub(super) fn judge(&mut self, dragging: bool, is_edge: bool) {
+    pub(super) fn judge(&mut self, dragging: bool, is_edge: bool, without: Without) {
         let shape = self.shape(dragging, is_edge);
-        let rule = judge(&shape);
+        let rule = judge(&shape, without);
         self.rule = Some(rule);
         self.context = rule.context;
     }

@@ -1,5 +1,6 @@
 //! The grammar: what a region is, from its geometry, its contrast and its time.
 
+use crate::ablation::{Part, Without};
 use lfp_proto::record::Context;
 
 /// What is known of a region when the rules are asked. Shares are percentages of its cells.
@@ -140,9 +141,10 @@ pub const RULES: [Rule; 12] = [
     Rule { name: "anything", context: Context::Unknown, test: |_| true, reason: "no rule holds" },
 ];
 
-/// The rule that says what a region is.
+/// The rule that says what a region is, of those that are not left out.
 #[must_use]
-pub fn judge(shape: &Shape) -> &'static Rule {
+pub fn judge(shape: &Shape, without: Without) -> &'static Rule {
     const { assert!(!RULES.is_empty()) };
-    RULES.iter().find(|rule| (rule.test)(shape)).unwrap_or(&RULES[RULES.len() - 1])
+    let mut rules = RULES.iter().enumerate().filter(|(place, _)| !without.contains(Part::Rule(*place)));
+    rules.find(|(_, rule)| (rule.test)(shape)).map_or(&RULES[RULES.len() - 1], |(_, rule)| rule)
 }

@@ -5,7 +5,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CellContext, Watcher};
+use super::{CellContext, RULES, Shape, Watcher, judge};
+use crate::ablation::{self, Part, Without};
 use crate::geometry::{CellRect, PixelRect, Size};
 use crate::hypervisor::synthetic::{Painting, Scene};
 use crate::hypervisor::trace::{TraceReader, TraceWriter};
@@ -28,36 +29,36 @@ const EXCERPTS: [(&str, &str, u64, u64, PixelRect); 4] = [
     ("web", "2_web", 99, 5, PixelRect { x: 16, y: 96, width: 448, height: 192 }),
 ];
 
-/// Cuts the excerpts out of the recordings in the folder `LFP_TRACES`: run it by hand when they are to be others.
-#[test]
-#[ignore = "makes test data: LFP_TRACES=DIR cargo test -p lfp --lib excerpts -- --ignored"]
-fn excerpts_are_cut() {
-    let traces = std::env::var_os("LFP_TRACES").expect("LFP_TRACES names the folder of the recordings");
-    for (name, trace, first, frames, area) in EXCERPTS {
-        let file =
-            File::open(Path::new(&traces).join(trace).with_extension("lfptrace")).expect("a recording");
-        let mut reader = TraceReader::new(BufReader::new(file)).expect("a trace");
-        let size = Size { width: area.width, height: area.height };
-        let out = File::create(folder().join(name).with_extension("lfptrace")).expect("a file");
-        let mut writer = TraceWriter::new(out, name, size, reader.header().fps, 19).expect("begun");
-        let begin = (0..first).all(|_| reader.advance().expect("a frame"));
-        assert!(begin, "{trace} has frame {first}");
-        let mut origin = None;
-        for _ in 0..frames {
-            let at_us = reader.next_at_us().expect("so many frames");
-            reader.advance().expect("a frame");
-            let row = usize::from(reader.size().width) * 4;
-            let rows = reader.picture().chunks_exact(row).skip(area.y.into()).take(area.height.into());
-            let piece = usize::from(area.x) * 4..usize::from(area.x + area.width) * 4;
-            let bytes: Vec<u8> = rows.flat_map(|row| row[piece.clone()].iter().copied()).collect();
-            writer.add(at_us - *origin.get_or_insert(at_us), &bytes).expect("written");
-        }
-        writer.finish().expect("written");
+/// Cuts the excerpt `name` anew out of its recording in the folder `traces`.
+fn cut(name: &str, traces: &Path) {
+    let (_, trace, first, frames, area) =
+        EXCERPTS.into_iter().find(|excerpt| excerpt.0 == name).expect("an excerpt");
+    let file = File::open(traces.join(trace).with_extension("lfptrace")).expect("a recording");
+    let mut reader = TraceReader::new(BufReader::new(file)).expect("a trace");
+    let size = Size { width: area.width, height: area.height };
+    let out = File::create(folder().join(name).with_extension("lfptrace")).expect("a file");
+    let mut writer = TraceWriter::new(out, name, size, reader.header().fps, 19).expect("begun");
+    let begin = (0..first).all(|_| reader.advance().expect("a frame"));
+    assert!(begin, "{trace} has frame {first}");
+    let mut origin = None;
+    for _ in 0..frames {
+        let at_us = reader.next_at_us().expect("so many frames");
+        reader.advance().expect("a frame");
+        let row = usize::from(reader.size().width) * 4;
+        let rows = reader.picture().chunks_exact(row).skip(area.y.into()).take(area.height.into());
+        let piece = usize::from(area.x) * 4..usize::from(area.x + area.width) * 4;
+        let bytes: Vec<u8> = rows.flat_map(|row| row[piece.clone()].iter().copied()).collect();
+        writer.add(at_us - *origin.get_or_insert(at_us), &bytes).expect("written");
     }
+    writer.finish().expect("written");
 }
 
-/// The ticks of an excerpt, with the times of its frames in milliseconds.
+/// The ticks of an excerpt, with the times of its frames in milliseconds. It is cut anew first where `LFP_CUT_EXCERPTS`
+/// names the folder of the recordings.
 fn play(name: &str) -> Vec<(u64, Arc<Tick>)> {
+    if let Some(traces) = std::env::var_os("LFP_CUT_EXCERPTS") {
+        cut(name, Path::new(&traces));
+    }
     let file = File::open(folder().join(name).with_extension("lfptrace")).expect("an excerpt");
     let mut reader = TraceReader::new(BufReader::new(file)).expect("a trace");
     let (screen, source) = fake(reader.size().width, reader.size().height, PixelFormat::Xrgb8888);
@@ -95,6 +96,16 @@ fn share(ticks: &[(u64, Arc<Tick>)], context: Context) -> usize {
 fn videos(tick: &Tick) -> Vec<CellRect> {
     let videos = tick.contexts.regions().iter().filter(|region| region.context == Context::Video);
     videos.map(|region| region.cells).collect()
+}
+
+#[test]
+fn every_rule_but_the_last_can_be_left_out_by_its_name() {
+    let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(names[..names.len() - 1], ablation::RULES);
+    let plane = Shape { flat: 100, ..Shape::default() };
+    assert_eq!(judge(&plane, Without::NOTHING).name, "plane");
+    let without: Without = ["plane"].map(|name| name.parse::<Part>().expect("a part")).into_iter().collect();
+    assert_eq!(judge(&plane, without).name, "controls");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use crate::ablation::Without;
 use crate::heat::Heat;
 use crate::hypervisor::{Source, SourceId};
 use crate::scan::{Picture, ScanCounters, Scanner, Tick, TickState, TimeArray};
@@ -14,6 +15,8 @@ use lfp_proto::frame::SurfaceState;
 pub struct Watcher {
     scanner: Scanner,
     engines: Option<Engines>,
+    /// What the engines do not do.
+    without: Without,
 }
 
 /// What is known of an epoch. Everything that grows with the surface is allocated when it begins.
@@ -29,7 +32,14 @@ impl Watcher {
     /// A watcher that has not looked yet.
     #[must_use]
     pub fn new(id: SourceId, source: Box<dyn Source>) -> Self {
-        Self { scanner: Scanner::new(id, source), engines: None }
+        Self { scanner: Scanner::new(id, source), engines: None, without: Without::NOTHING }
+    }
+
+    /// The same watcher, whose engines do without some parts.
+    #[must_use]
+    pub const fn without(mut self, without: Without) -> Self {
+        self.without = without;
+        self
     }
 
     /// Which source.
@@ -96,7 +106,7 @@ impl Watcher {
         };
         let engines = match &mut self.engines {
             Some(engines) if engines.epoch == fresh.epoch => engines,
-            engines => engines.insert(Engines::new(fresh.epoch, picture)),
+            engines => engines.insert(Engines::new(fresh.epoch, picture, self.without)),
         };
         engines.heat.observe(delta, picture, engines.picture.is_none());
         let contexts = engines.context.observe(delta, engines.picture.as_ref(), picture, &engines.heat);
@@ -110,7 +120,8 @@ impl Watcher {
 }
 
 impl Engines {
-    fn new(epoch: Epoch, picture: &Picture) -> Self {
-        Self { epoch, heat: Heat::new(picture.size), context: Engine::new(picture.size), picture: None }
+    fn new(epoch: Epoch, picture: &Picture, without: Without) -> Self {
+        let context = Engine::new(picture.size, without);
+        Self { epoch, heat: Heat::new(picture.size), context, picture: None }
     }
 }

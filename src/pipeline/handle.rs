@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crate::ablation::Without;
 use crate::hypervisor::{Source, SourceId};
 use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, SCAN_WORKERS};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
@@ -37,17 +38,19 @@ pub struct PipelineHandle {
 }
 
 impl PipelineHandle {
-    /// Starts scanning `sources`: none is watched until there is a [`Demand`], but what they show is followed.
+    /// Starts scanning `sources`: none is watched until there is a [`Demand`], but what they show is followed. Engines do
+    /// without some parts.
     /// `wake` is called, from any of the pipeline's threads, when there is something to [`PipelineHandle::poll`].
     ///
     /// # Errors
     /// If the system gives no threads.
     pub fn start(
         sources: Vec<(SourceId, Box<dyn Source>)>,
+        without: Without,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, PipelineError> {
         let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1).max(1);
-        Self::start_with(sources, wake, NonZero::new(workers).unwrap_or(NonZero::<usize>::MIN))
+        Self::start_with(sources, without, wake, NonZero::new(workers).unwrap_or(NonZero::<usize>::MIN))
     }
 
     /// [`PipelineHandle::start`] with so many workers.
@@ -56,12 +59,13 @@ impl PipelineHandle {
     /// If the system gives no threads.
     pub fn start_with(
         sources: Vec<(SourceId, Box<dyn Source>)>,
+        without: Without,
         wake: impl Fn() + Send + Sync + 'static,
         workers: NonZero<usize>,
     ) -> Result<Self, PipelineError> {
         let workers = workers.get();
         let pools = [start_pool("worker", workers)?, start_pool("scan", SCAN_WORKERS)?];
-        let pipeline = Arc::new(Pipeline::new(sources, pools, Box::new(wake)));
+        let pipeline = Arc::new(Pipeline::new(sources, without, pools, Box::new(wake)));
         let thread = std::thread::Builder::new().name("lfp-pipeline".to_owned());
         let keeper = Arc::clone(&pipeline);
         let thread = thread.spawn(move || keeper.keep_time())?;

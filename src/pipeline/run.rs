@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use rayon::ThreadPool;
 
+use crate::ablation::Without;
 use crate::clock;
 use crate::context::Watcher;
 use crate::hypervisor::{Source, SourceId};
@@ -101,11 +102,12 @@ struct Scan {
 impl Pipeline {
     pub(super) fn new(
         sources: Vec<(SourceId, Box<dyn Source>)>,
+        without: Without,
         [pool, scans]: [ThreadPool; 2],
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         let now = clock::now();
-        let slot = |(id, source)| Slot::new(Watcher::new(id, source), now);
+        let slot = |(id, source)| Slot::new(Watcher::new(id, source).without(without), now);
         let state = State {
             slots: sources.into_iter().map(slot).collect(),
             lines: Lines::default(),

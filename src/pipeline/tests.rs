@@ -42,7 +42,8 @@ impl Rig {
         let wake = move || {
             count.fetch_add(1, Ordering::SeqCst);
         };
-        let handle = PipelineHandle::start_with(sources, wake, NonZero::<usize>::MIN).unwrap();
+        let handle =
+            PipelineHandle::start_with(sources, Without::NOTHING, wake, NonZero::<usize>::MIN).unwrap();
         Self { screens, handle, wakes }
     }
 

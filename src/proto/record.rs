@@ -62,6 +62,24 @@ impl Context {
         if (value as usize) < Self::ALL.len() { Self::ALL[value as usize] } else { Self::Unknown }
     }
 
+    /// The colour that stands for it in pictures of what is seen, `0x00RRGGBB`.
+    #[must_use]
+    pub const fn colour(self) -> u32 {
+        match self {
+            Self::Unknown => 0x80_80_80,
+            Self::Flat => 0xc8_c8_c8,
+            Self::Text => 0x20_70_ff,
+            Self::Interface => 0x00_c0_c0,
+            Self::Photo => 0xff_90_00,
+            Self::Gradient => 0xe0_d0_00,
+            Self::Video => 0xff_00_30,
+            Self::Scroll => 0x20_b0_20,
+            Self::Drag => 0x80_ff_20,
+            Self::Blink => 0xff_40_ff,
+            Self::Noise => 0x70_30_a0,
+        }
+    }
+
     /// The name as it stands in SPEC section 6 and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

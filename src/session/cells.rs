@@ -304,14 +304,20 @@ impl Cells {
         distrusted
     }
 
-    /// Which of `cells` move all the time, as `contexts` says, and have not come to rest: what need not be exact. Cells
+    /// Which of `cells` move all the time, as `contexts` says (for long enough to go on, unless `any_age` will do), and have not come to rest: what need not be exact. Cells
     /// beside them that are not exact now come with them.
-    pub(super) fn moving(&self, cells: &CellSet, contexts: &Contexts, now: Instant) -> CellSet {
+    pub(super) fn moving(
+        &self,
+        cells: &CellSet,
+        contexts: &Contexts,
+        any_age: bool,
+        now: Instant,
+    ) -> CellSet {
         let mut moving = CellSet::new(self.grid);
         let mut films = [CellRect::default(); FILMS_MAX];
         let lasting = contexts.regions().iter().filter(|region| match region.context {
-            Context::Video => region.persistence_ms >= VIDEO_MS,
-            Context::Photo => region.persistence_ms >= PHOTO_MS,
+            Context::Video => any_age || region.persistence_ms >= VIDEO_MS,
+            Context::Photo => any_age || region.persistence_ms >= PHOTO_MS,
             _ => false,
         });
         let count = films.iter_mut().zip(lasting).map(|(film, region)| *film = region.cells).count();

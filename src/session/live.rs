@@ -13,12 +13,12 @@ use crate::logic::{Base, Encoded, EncodedRecord, Lossy};
 use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
-use crate::session::quality::Quality;
+use crate::session::quality::{Allowance, Quality};
 use crate::session::reference::References;
 use crate::session::refusals::Credit;
 use crate::session::stats::SessionStats;
 use crate::time::{Instant, micros};
-use crate::units::{Bitrate, ContentNumber, Epoch, PacketNumber, SurfaceId};
+use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Frame, Mark, Pixels};
 use lfp_proto::packet::Builder;
 use lfp_proto::record;
@@ -204,12 +204,12 @@ impl Live {
     }
 
     /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it. What moves
-    /// need not be exact if `lossy` says what the path delivers.
+    /// need not be exact as far as `lossy` allows.
     pub(super) fn request(
         &mut self,
         now: Instant,
         budget_bytes: usize,
-        lossy: Option<Bitrate>,
+        lossy: Option<Allowance>,
         stats: &mut SessionStats,
     ) -> Option<Wanted> {
         let waits = self.retry_at.is_some() || self.trickle_at.is_some();
@@ -232,8 +232,8 @@ impl Live {
         }
         self.requests.push_back((budget_bytes, now));
         let mut wanted = self.take(now, budget_bytes);
-        if let Some(rate) = lossy {
-            let cells = self.cells.moving(&wanted.cells, &self.tick.contexts, now);
+        if let Some(Allowance { rate, any_age }) = lossy {
+            let cells = self.cells.moving(&wanted.cells, &self.tick.contexts, any_age, now);
             if !cells.is_empty() {
                 wanted.lossy = Lossy { cells, quality: self.quality.choose(&self.tick.contexts, rate) };
             }

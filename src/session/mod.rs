@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ablation::Without;
+use crate::ablation::{Part, Without};
 use crate::directory::{Service, ServiceSource};
 use crate::geometry::Size;
 use crate::hypervisor::SourceId;
@@ -32,6 +32,7 @@ use crate::limits::{
 };
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
 use crate::scan::Tick;
+use crate::session::quality::Allowance;
 use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{CloseReason, InputKind};
@@ -430,7 +431,8 @@ impl Session {
         let appetite = horizon.min(window).checked_sub(ahead).filter(|bytes| *bytes >= datagram)?;
         let budget_bytes = appetite.min(ENCODE_BYTES_MAX);
         let lossy = self.terms.decoders & Technique::Lossy.bit() != 0;
-        let lossy = lossy.then(|| self.rate.pacing_rate());
+        let any_age = self.terms.without.contains(Part::Persistence);
+        let lossy = lossy.then(|| Allowance { rate: self.rate.pacing_rate(), any_age });
         for at in 0..self.surfaces.len() {
             let index = (self.turn + at) % self.surfaces.len();
             let surface = &mut self.surfaces[index];

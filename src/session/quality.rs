@@ -15,6 +15,15 @@ const SHARE_PERCENT: u64 = 50;
 /// Percent of that which a better level may take, so that levels do not flicker.
 const CLIMB_PERCENT: u64 = 80;
 
+/// What a session may send that is not exact.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    /// What its path delivers.
+    pub(super) rate: Bitrate,
+    /// Whether it may be what moves only since a moment ago.
+    pub(super) any_age: bool,
+}
+
 /// Chooses the quality for one surface.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quality {

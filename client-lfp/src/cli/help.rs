@@ -33,6 +33,11 @@ mean `--settle 500` unless --seconds or --mirror is given.
 
 Output
   --png FILE             write the screen at the end, whatever the exit code, if there has been any; replaces FILE
+  --overlay              draw over what --png and --mirror show what is known of each cell (16x16 pixels): its context as a
+                         tint with a line around it (text blue, interface cyan, photo orange, gradient yellow, video
+                         red, scroll green, drag light green, blink pink, noise purple, flat and unknown grey); a mark
+                         by the age of what it shows (under 0.1 s white, 1 s red, 10 s orange, 60 s yellow); a
+                         diagonal where it is lossy; hatched where it is missing or known to be wrong
   --mirror FILE          keep the screen in a shared-memory file that `shm:FILE` names as a source; replaces an
                          older mirror, and no other file
   --capture FILE         keep every datagram with its time in FILE, to be played back by benches

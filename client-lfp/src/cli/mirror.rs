@@ -13,9 +13,12 @@ use lfp_proto::time::Instant;
 use lfp_proto::units::Epoch;
 
 use crate::cli::exit::Failure;
+use crate::cli::overlay::Overlay;
 
 /// Time between two updates: changes that come in many datagrams are written once.
 const UPDATE_INTERVAL: Duration = Duration::from_millis(4);
+/// The same where an overlay is drawn, which changes everywhere as time goes by.
+const OVERLAY_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two signs of life; a good deal shorter than what readers are promised.
 const BEAT_INTERVAL: Duration = Duration::from_millis(HEARTBEAT_INTERVAL.as_millis() as u64 * 3 / 4);
 /// Rectangles of one update; beyond it, each row of cells gives one.
@@ -73,16 +76,32 @@ impl Mirror {
         if self.damage.is_empty() { self.beat_at } else { self.beat_at.min(self.update_at) }
     }
 
-    /// Brings the file up to date, if it is time.
-    pub(crate) fn update(&mut self, now: Instant, client: &mut Client) -> Result<(), Failure> {
+    /// Brings the file up to date, if it is time: with the picture, drawn over if there is an overlay.
+    pub(crate) fn update(
+        &mut self,
+        now: Instant,
+        client: &mut Client,
+        overlay: Option<&mut Overlay>,
+    ) -> Result<(), Failure> {
         client.take_damage(&mut self.damage);
         if now < self.update_at && now < self.beat_at {
             return Ok(());
         }
-        self.write(now, client.picture()).map_err(|error| Failure::file(&self.path, error))
+        let interval = if overlay.is_some() { OVERLAY_INTERVAL } else { UPDATE_INTERVAL };
+        let picture = match overlay {
+            Some(overlay) => {
+                let picture = overlay.draw(client, now);
+                if let Some(grid) = picture.map(|picture| picture.size.grid()) {
+                    self.damage = CellSet::full(grid);
+                }
+                picture
+            }
+            None => client.picture(),
+        };
+        self.write(now, interval, picture).map_err(|error| Failure::file(&self.path, error))
     }
 
-    fn write(&mut self, now: Instant, picture: Option<Picture<'_>>) -> io::Result<()> {
+    fn write(&mut self, now: Instant, interval: Duration, picture: Option<Picture<'_>>) -> io::Result<()> {
         let file = &self.file;
         let write = &mut |offset, bytes: &[u8]| file.write_all_at(bytes, offset);
         let live = picture.filter(|picture| picture.live);
@@ -114,7 +133,7 @@ impl Mirror {
             self.shown = Some(picture.epoch);
             self.painter.end(write)?;
         }
-        self.update_at = now + UPDATE_INTERVAL;
+        self.update_at = now + interval;
         self.beat_at = now + BEAT_INTERVAL;
         Ok(())
     }

@@ -6,6 +6,7 @@ mod exit;
 mod help;
 mod mirror;
 mod options;
+mod overlay;
 mod picture;
 mod progress;
 mod report;
@@ -44,7 +45,7 @@ fn show(options: &Options, clock: Clock) -> Result<(), Failure> {
     let mut run = Run::new(options, clock)?;
     let ended = run.run();
     let written = match &options.png {
-        Some(path) => picture::write(path, run.client().picture()),
+        Some(path) => picture::write(path, run.picture()),
         None => Ok(()),
     };
     let result = ended.and(run.input_taken()).and(written);

@@ -39,6 +39,8 @@ pub(crate) struct Options {
     /// End after so long.
     pub(crate) limit: Option<Duration>,
     pub(crate) png: Option<PathBuf>,
+    /// Draw over the picture what is known of its cells.
+    pub(crate) overlay: bool,
     pub(crate) mirror: Option<PathBuf>,
     pub(crate) capture: Option<PathBuf>,
     pub(crate) json: bool,
@@ -103,6 +105,7 @@ struct Raw {
     settle: Option<Duration>,
     limit: Option<Duration>,
     png: Option<PathBuf>,
+    overlay: bool,
     mirror: Option<PathBuf>,
     capture: Option<PathBuf>,
     json: bool,
@@ -115,6 +118,7 @@ impl Raw {
             "plain" => self.plain = true,
             "json" => self.json = true,
             "quiet" => self.quiet = true,
+            "overlay" => self.overlay = true,
             "png" => self.png = Some(parser.value().map_err(usage)?.into()),
             "capture" => self.capture = Some(parser.value().map_err(usage)?.into()),
             "mirror" => self.mirror = Some(parser.value().map_err(usage)?.into()),
@@ -181,18 +185,24 @@ impl Raw {
                     .into(),
             ));
         }
+        if self.overlay && self.png.is_none() && self.mirror.is_none() {
+            return Err(Failure::Usage(
+                "--overlay draws over what --png or --mirror writes: name one".into(),
+            ));
+        }
         let wants_picture = self.png.is_some() || self.json || !self.actions.is_empty();
         let implied = wants_picture && self.limit.is_none() && self.mirror.is_none();
         let settle = self.settle.or(implied.then_some(SETTLE));
         Ok(Options {
             server,
-            config: self.config,
+            config: Config { notes: self.overlay, ..self.config },
             receive_buffer: self.receive_buffer.unwrap_or(RECEIVE_BUFFER),
             actions: self.actions,
             type_interval: self.type_interval.unwrap_or(Duration::from_millis(20)),
             limit: self.limit.or(settle.map(|_| SETTLE_LIMIT)),
             settle,
             png: self.png,
+            overlay: self.overlay,
             mirror: self.mirror,
             capture: self.capture,
             json: self.json,
@@ -320,6 +330,7 @@ mod tests {
             ("h:+1 --plain", "from 1 to 65535"),
             ("::1:5810 --plain", "[2001:db8::7]:5810"),
             ("h:1 --plain --nonsense", "--nonsense"),
+            ("h:1 --plain --overlay", "--png or --mirror"),
             ("h:1 --plain --datagram-size 100", "from 1100 to 8900"),
             ("h:1 --plain --references 3", "from 0 to 2"),
             ("h:1 --plain --key ctrl-nothing", "nothing"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use client_lfp::{Client, Config, State};
+use client_lfp::{Client, Config, Picture, State};
 use lfp_proto::frame::{CloseReason, SurfaceState};
 use lfp_proto::hello::RefuseReason;
 use lfp_proto::time::Instant;
@@ -15,6 +15,7 @@ use crate::cli::clock::Clock;
 use crate::cli::exit::Failure;
 use crate::cli::mirror::Mirror;
 use crate::cli::options::Options;
+use crate::cli::overlay::Overlay;
 use crate::cli::progress::Progress;
 use crate::cli::script::Script;
 use crate::cli::socket::Socket;
@@ -44,6 +45,7 @@ pub(crate) struct Run<'a> {
     client: Client,
     script: Script,
     mirror: Option<Mirror>,
+    overlay: Option<Overlay>,
     capture: Option<Capture>,
     stop: Arc<AtomicBool>,
     milestones: Milestones,
@@ -52,6 +54,8 @@ pub(crate) struct Run<'a> {
     progress: Progress,
     /// Input events that had not been taken when the session was about to be closed.
     input_undone: usize,
+    /// When that was.
+    ended_at: Instant,
 }
 
 impl<'a> Run<'a> {
@@ -71,18 +75,28 @@ impl<'a> Run<'a> {
             client: Client::new(&config, connection_id()?, clock.now()),
             script: Script::new(&options.actions, options.type_interval),
             mirror,
+            overlay: options.overlay.then(Overlay::default),
             capture,
             stop,
             milestones: Milestones::default(),
             exact_since: None,
             progress: Progress::new(options.quiet, socket.server()),
             input_undone: 0,
+            ended_at: clock.now(),
             socket,
         })
     }
 
     pub(crate) const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The picture as it is to be written: with the overlay that was asked for, as it was when the session ended.
+    pub(crate) fn picture(&mut self) -> Option<Picture<'_>> {
+        match &mut self.overlay {
+            Some(overlay) => overlay.draw(&self.client, self.ended_at),
+            None => self.client.picture(),
+        }
     }
 
     pub(crate) const fn milestones(&self) -> &Milestones {
@@ -122,6 +136,7 @@ impl<'a> Run<'a> {
         let result = self.run_session();
         self.input_undone = self.script.left() + self.client.input_waiting();
         self.milestones.ended_exact = self.client.exact();
+        self.ended_at = self.clock.now();
         self.close();
         let captured = self.capture.as_mut().map_or(Ok(()), Capture::finish);
         let finished = {
@@ -139,7 +154,7 @@ impl<'a> Run<'a> {
         loop {
             let now = self.turn()?;
             if let Some(mirror) = &mut self.mirror {
-                mirror.update(now, &mut self.client)?;
+                mirror.update(now, &mut self.client, self.overlay.as_mut())?;
             }
             if let Some(capture) = &mut self.capture {
                 capture.flush(now)?;

@@ -95,6 +95,29 @@ fn the_screen_is_settled_written_mirrored_and_reported() {
 }
 
 #[test]
+fn an_overlay_is_drawn_over_what_is_written() {
+    let (address, server) = start(Manner::Serve, size(64, 32));
+    let png_file = TempFile::new("overlay.png");
+    let output = client(address, &format!("--plain --png {} --overlay --settle 100", png_file.path()));
+    assert!(output.status.success(), "{}", stderr(&output));
+    server.join().expect("the server's view");
+    let file = std::io::BufReader::new(std::fs::File::open(&png_file.0).expect("a PNG file"));
+    let mut reader = png::Decoder::new(file).read_info().expect("a PNG header");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    reader.next_frame(&mut pixels).expect("a PNG picture");
+    let at = |x: usize, y: usize| [0, 1, 2].map(|channel| pixels[(y * 64 + x) * 3 + channel]);
+    // The server says of no region what it is: one grey region, a quarter of each pixel, with a line at its top and left.
+    assert_eq!((at(5, 0), at(0, 20)), ([0x80; 3], [0x80; 3]));
+    let [blue, green, red, _] = pixel(40, 24).to_le_bytes();
+    assert_eq!(
+        at(40, 24),
+        [red, green, blue].map(|channel| ((u16::from(channel) * 12 + 0x80 * 4) / 16) as u8)
+    );
+    // It came less than a second ago: a mark in each cell.
+    assert_eq!(at(2, 2), [0xff, 0x20, 0x20]);
+}
+
+#[test]
 fn memory_is_the_picture_and_a_little() {
     const LITTLE: u64 = 8 * 1024 * 1024;
     for (manner, size) in [(Manner::Serve, size(64, 64)), (Manner::Large, size(1280, 800))] {

@@ -1,6 +1,7 @@
 //! Records, refusals, acks, epochs.
 
 use client_lfp::limits::{ACK_DELAY, ACK_PACKETS, LOSS_PACKETS};
+use client_lfp::{CellNote, Config};
 use lfp_proto::frame::{AckRange, Digest, DigestReply, Frame, Refusal, SurfaceState, Verdict};
 use lfp_proto::record::{Base, Context, Record};
 use lfp_proto::technique::{Technique, bitmap, raw};
@@ -45,6 +46,29 @@ fn larger_content_wins_per_cell_whatever_the_order() {
     assert_eq!((session.pixel(0, 0), session.pixel(16, 0)), (0xff_0000, 0xff));
     let stats = session.client.stats();
     assert_eq!((stats.records_applied, stats.records_superseded, stats.refused()), (2, 1, 0));
+}
+
+#[test]
+fn notes_say_where_each_cell_came_from() {
+    let mut session = Session::established_as(&Config { notes: true, ..Config::default() });
+    session.say(&[live(1, 48, 16)]);
+    let notes = |session: &Session| [0, 1, 2].map(|index| session.client.note(index));
+    assert_eq!(notes(&session), [None; 3]);
+    let late = session.packet(&[pixels(1, &records(&[colour(rect(0, 0, 3, 1), &RED)]))]);
+    let text = Record { context: Context::Text as u8, ..colour(rect(1, 0, 1, 1), &BLUE) };
+    session.say(&[pixels(1, &records(&[text]))]);
+    let first = session.now;
+    session.now = first + ms(40);
+    session.deliver(&late);
+    let note = |context, at, suspect| Some(CellNote { context, technique: Technique::Colour, at, suspect });
+    let around = note(Context::Flat, session.now, false);
+    assert_eq!(notes(&session), [around, note(Context::Text, first, false), around]);
+    let refused = Record { technique: 31, ..colour(rect(2, 0, 1, 1), &RED) };
+    session.say(&[pixels(1, &records(&[refused]))]);
+    assert_eq!(notes(&session)[2].map(|note| note.suspect), Some(true));
+    session.say(&[live(2, 48, 16)]);
+    assert_eq!(notes(&session), [None; 3]);
+    assert_eq!(Session::live(16, 16).client.note(0), None);
 }
 
 #[test]

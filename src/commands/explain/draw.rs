@@ -13,23 +13,6 @@ use lfp_proto::record::Context;
 
 const LEGEND_HEIGHT: u16 = 24;
 
-/// The colour that stands for a context.
-const fn colour(context: Context) -> u32 {
-    match context {
-        Context::Unknown => 0x80_80_80,
-        Context::Flat => 0xc8_c8_c8,
-        Context::Text => 0x20_70_ff,
-        Context::Interface => 0x00_c0_c0,
-        Context::Photo => 0xff_90_00,
-        Context::Gradient => 0xe0_d0_00,
-        Context::Video => 0xff_00_30,
-        Context::Scroll => 0x20_b0_20,
-        Context::Drag => 0x80_ff_20,
-        Context::Blink => 0xff_40_ff,
-        Context::Noise => 0x70_30_a0,
-    }
-}
-
 const fn heat_colour(class: Class) -> u32 {
     match class {
         Class::Cold => 0x10_20_60,
@@ -45,15 +28,15 @@ pub(super) fn draw(folder: &Path, at_ms: u64, tick: &Tick, frame: &Frame) -> Res
     let mut canvas = tinted(frame, |index| {
         let cell = contexts.cell(index);
         let share = if cell.context == cell.look { 3 } else { 6 };
-        (colour(cell.context), share)
+        (cell.context.colour(), share)
     });
     for region in contexts.regions() {
         let vector =
             region.vector.map_or(String::new(), |vector| format!(" {:+} {:+}", vector.dx, vector.dy));
         let label = format!("{} {}{vector}", region.context.name(), region.rate_hz);
-        outline(&mut canvas, frame.size, region.cells, colour(region.context), &label);
+        outline(&mut canvas, frame.size, region.cells, region.context.colour(), &label);
     }
-    let legend: Vec<_> = Context::ALL.iter().map(|one| (colour(*one), one.name())).collect();
+    let legend: Vec<_> = Context::ALL.iter().map(|one| (one.colour(), one.name())).collect();
     save(&folder.join(format!("{at_ms:06}-contexts.png")), canvas, frame.size, &legend)?;
     let heat = tinted(frame, |index| {
         let class = contexts.cell(index).class;
