@@ -8,8 +8,8 @@ use crate::geometry::CellRect;
 use crate::hypervisor::SourceId;
 use crate::units::Epoch;
 
-/// Bytes that an entry counts for beside its payload: key, pointers, and the table's share.
-const ENTRY_OVERHEAD_BYTES: usize = 128;
+/// Bytes that a payload's allocation takes beside it: its counts, and what the allocator keeps and rounds up to.
+const ALLOCATION_BYTES: usize = 32;
 
 /// Names a rectangle's pixels: no cell of it has changed since tick `changed_at`, and one did in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -60,6 +60,9 @@ struct Held<V> {
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> BoundedCache<K, V> {
+    /// Bytes that an entry counts for beside its payload. A table has between 8/7 and 16/7 places for each entry.
+    const ENTRY_BYTES: usize = 2 * size_of::<(K, Held<V>)>() + ALLOCATION_BYTES;
+
     /// An empty cache.
     pub(super) fn new(bytes_max: usize) -> Self {
         let generations = Generations {
@@ -95,7 +98,7 @@ impl<K: Copy + Eq + Hash, V: Clone> BoundedCache<K, V> {
 
     /// Keeps `value`, whose payload has `payload_bytes`, under `key`.
     pub(super) fn keep(&self, key: K, value: V, payload_bytes: usize) {
-        let entry = Held { value, bytes: payload_bytes + ENTRY_OVERHEAD_BYTES };
+        let entry = Held { value, bytes: payload_bytes + Self::ENTRY_BYTES };
         let mut held = self.lock();
         let dropped = held.insert(key, entry, self.bytes_max);
         // Thousands of entries may go at once; other threads need not wait for that.
@@ -141,12 +144,13 @@ mod tests {
 
     #[test]
     fn stays_within_its_bound_and_keeps_what_is_used() {
-        let cache = BoundedCache::new(10_000);
+        const ENTRY: usize = BoundedCache::<u32, u32>::ENTRY_BYTES;
+        let cache = BoundedCache::new(50 * (ENTRY + 72));
         for key in 0..1_000_u32 {
             cache.keep(key, key, 72);
             assert_eq!(cache.find(&0), Some(0), "used after every one");
             let counters = cache.counters();
-            assert!(counters.bytes <= 10_000 && counters.entries <= 50, "{counters:?}");
+            assert!(counters.bytes <= 50 * (ENTRY as u64 + 72) && counters.entries <= 50, "{counters:?}");
         }
         let counters = cache.counters();
         assert_eq!(counters.evictions + counters.entries, 1_000);
@@ -157,10 +161,11 @@ mod tests {
 
     #[test]
     fn replaces_without_counting_twice_and_refuses_giants() {
+        const ENTRY: usize = BoundedCache::<i32, char>::ENTRY_BYTES;
         let cache = BoundedCache::new(1_000);
         cache.keep(1, 'a', 100);
         cache.keep(1, 'b', 100);
-        assert_eq!((cache.find(&1), cache.counters().bytes), (Some('b'), 228));
+        assert_eq!((cache.find(&1), cache.counters().bytes), (Some('b'), 100 + ENTRY as u64));
         cache.keep(2, 'c', 1_000);
         assert_eq!(cache.find(&2), None);
         assert!(cache.counters().bytes <= 1_000);
