@@ -88,7 +88,7 @@ mod tests {
             let colours = 1 + below(300);
             let tile = std::array::from_fn(|at| match round % 3 {
                 0 => (below(colours) as u32).wrapping_mul(0x9e37_79b1) >> 8,
-                1 => at as u32 / 7 % colours as u32 * 0x01_01_01 & 0xff_ff_ff,
+                1 => (at as u32 / 7 % colours as u32 * 0x01_01_01) & 0xff_ff_ff,
                 _ => below(1 << 24) as u32,
             });
             let (width, height) = (1 + below(16) as usize, 1 + below(16) as usize);

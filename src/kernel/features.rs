@@ -83,10 +83,10 @@ const _: () = assert!(SIDE < 1 << 8);
 /// Counts the pairs of two rows, of each the pixels and their brightness, column by column.
 #[inline(always)]
 fn count(counts: &mut [u32; SIDE], a: (&[u32; SIDE], &[i32; SIDE]), b: (&[u32; SIDE], &[i32; SIDE])) {
-    for x in 0..SIDE {
+    for (x, counts) in counts.iter_mut().enumerate() {
         let step = (a.1[x] - b.1[x]).abs();
         let same = a.0[x] == b.0[x];
-        counts[x] += u32::from(same) << SAME
+        *counts += u32::from(same) << SAME
             | u32::from(!same & (step <= SOFT_MAX)) << SOFT
             | u32::from(step >= HARD_MIN) << HARD;
     }

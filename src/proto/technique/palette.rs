@@ -25,7 +25,7 @@ impl Default for Palette {
 
 impl Palette {
     /// How many colours there are.
-    pub(super) const fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.colours.len()
     }
 

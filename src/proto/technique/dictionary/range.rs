@@ -50,7 +50,7 @@ impl Chance {
         let seen = usize::from(self.seen).min(SEEN_MAX);
         let now = i32::from(self.of_one);
         let aim = if bit { ONE } else { ZERO };
-        self.of_one = (now + ((aim - now) * STEPS[seen] >> 16)) as u16;
+        self.of_one = (now + (((aim - now) * STEPS[seen]) >> 16)) as u16;
         self.seen = (seen as u16 + 1).min(SEEN_MAX as u16);
     }
 }
