@@ -68,6 +68,7 @@ impl First {
             motion: false,
             kept: CellSet::default(),
             lossy: Lossy::default(),
+            slots: None,
             ways: Vec::new(),
         }
     }

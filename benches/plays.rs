@@ -76,6 +76,7 @@ impl Kind {
             base,
             kept: CellSet::new(grid),
             lossy: lfp::logic::Lossy::default(),
+            slots: None,
             ways: Vec::new(),
         };
         let begun = clock::now();

@@ -13,6 +13,8 @@ pub enum Part {
     Technique(Technique),
     /// Everything that does not give the exact pixels.
     Lossy,
+    /// The bitmap cache: cache store and cache use.
+    Cache,
     /// Regions of one colour are cut out before the rest is divided.
     FlatRegions,
     /// The boundary of a video is sought beyond what moves.
@@ -24,7 +26,9 @@ pub enum Part {
 }
 
 /// Parts that are no technique.
-const OTHERS: [Part; 4] = [Part::Lossy, Part::FlatRegions, Part::Boundary, Part::Persistence];
+const OTHERS: [Part; 5] = [Part::Lossy, Part::Cache, Part::FlatRegions, Part::Boundary, Part::Persistence];
+/// Techniques that are left out only together with others, or not at all.
+const KEPT: [Technique; 3] = [Technique::Raw, Technique::Store, Technique::Use];
 /// Bits of [`Without`] that techniques have, and behind those what is neither technique nor rule.
 const TECHNIQUE_BITS: usize = 32;
 const OTHER_BITS: usize = 8;
@@ -46,7 +50,7 @@ pub const RULES: [&str; 11] = [
 impl Part {
     /// Every part. Raw pixels are not among the techniques: they are what is left when nothing else serves.
     pub fn all() -> impl Iterator<Item = Self> {
-        let techniques = Technique::ALL.into_iter().filter(|technique| *technique != Technique::Raw);
+        let techniques = Technique::ALL.into_iter().filter(|technique| !KEPT.contains(technique));
         techniques.map(Self::Technique).chain(OTHERS).chain((0..RULES.len()).map(Self::Rule))
     }
 
@@ -56,6 +60,7 @@ impl Part {
         match self {
             Self::Technique(technique) => technique.name(),
             Self::Lossy => "lossy",
+            Self::Cache => "cache",
             Self::FlatRegions => "flat-regions",
             Self::Boundary => "boundary",
             Self::Persistence => "persistence",
@@ -107,10 +112,13 @@ impl Without {
     /// Of `decoders`, as a Hello states them, those that may be used.
     #[must_use]
     pub fn decoders(self, decoders: u32) -> u32 {
-        let lossy = Technique::ALL.into_iter().filter(|technique| !technique.is_exact());
-        let lossy =
-            lossy.filter(|_| self.contains(Part::Lossy)).fold(0, |bits, technique| bits | technique.bit());
-        decoders & !(self.0 as u32 | lossy)
+        let is_out = |technique: &Technique| match technique {
+            Technique::Store | Technique::Use => self.contains(Part::Cache),
+            other => !other.is_exact() && self.contains(Part::Lossy),
+        };
+        let out = Technique::ALL.into_iter().filter(is_out);
+        let out = out.fold(self.0 as u32, |bits, technique| bits | technique.bit());
+        decoders & !out
     }
 }
 
@@ -148,6 +156,11 @@ mod tests {
         let left = decoders() & !(Technique::Bitmap.bit() | Technique::Lossy.bit());
         assert_eq!(without.decoders(decoders()), left);
         assert!(without.contains(Part::Lossy) && !without.contains(Part::FlatRegions));
+        let without: Without = [Part::Cache].into_iter().collect();
+        assert_eq!(
+            without.decoders(decoders()),
+            decoders() & !(Technique::Store.bit() | Technique::Use.bit())
+        );
         assert_eq!(Without::NOTHING.decoders(u32::MAX), u32::MAX);
     }
 }

@@ -1,13 +1,15 @@
 //! Records onto the picture: what applies, what is done already, what is refused.
 
 use lfp_proto::frame::{Pixels, Refusal};
-use lfp_proto::geometry::{CellRect, PixelRect};
+use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::limits::RECORD_CELLS_MAX;
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::base::{BaseView, base_cells};
+use lfp_proto::technique::cache::{Store, Use};
 use lfp_proto::technique::{self, BaseUse, Technique};
 use lfp_proto::units::PacketNumber;
 
+use crate::cache::Cache;
 use crate::framebuffer::{Framebuffer, Painted};
 use crate::limits::SCRATCH_PIXELS_KEPT;
 use crate::surface::Surface;
@@ -17,7 +19,9 @@ use crate::surface::Surface;
 pub(crate) enum Outcome {
     /// It changed these cells.
     Applied(CellRect, Painted),
-    /// Every cell of the picture had the same or newer content.
+    /// What it builds on is in the cache now; it changed no cell.
+    Stored,
+    /// Every cell of the picture, or the slot of the cache, had the same or newer content.
     Superseded,
     /// A reason held against it.
     Refused(Refusal),
@@ -67,17 +71,45 @@ impl Applier {
         let content = record.content(number).ok_or(Refusal::Content)?;
         let technique = Technique::from_wire(record.technique).ok_or(Refusal::Technique)?;
         let slot = base_of(technique, record.base)?;
+        if technique == Technique::Store {
+            return self.store(record, slot, framebuffer);
+        }
         if !framebuffer.takes(cells, content) {
             return Ok(Outcome::Superseded);
         }
         self.decode(technique, record, slot, framebuffer)?;
         let painted = framebuffer.paint(cells, content, &self.pixels);
+        self.trim();
+        // If none was painted, a reference alone took it.
+        Ok(if painted.cells > 0 { Outcome::Applied(cells, painted) } else { Outcome::Superseded })
+    }
+
+    /// Keeps what a store names in the cache.
+    fn store(
+        &mut self,
+        record: &Record<'_>,
+        base: Option<(u8, u32)>,
+        framebuffer: &mut Framebuffer,
+    ) -> Result<Outcome, Refusal> {
+        let known = Store::parse(record.payload).map(|store| framebuffer.cache().takes(store.stored));
+        if known == Ok(false) {
+            return Ok(Outcome::Superseded);
+        }
+        self.decode(Technique::Store, record, base, framebuffer)?;
+        let stored = Store::parse(record.payload)?.stored;
+        Cache::check(stored, record.cells.cells())?;
+        let PixelRect { width, height, .. } = framebuffer.size().clip(record.cells);
+        framebuffer.cache_mut().keep(stored, Size { width, height }, &self.pixels);
+        self.trim();
+        Ok(Outcome::Stored)
+    }
+
+    /// Lets go of what one large record took.
+    fn trim(&mut self) {
         if self.pixels.capacity() > SCRATCH_PIXELS_KEPT {
             self.pixels = Vec::new();
             self.scratch = technique::Scratch::default();
         }
-        // If none was painted, a reference alone took it.
-        Ok(if painted.cells > 0 { Outcome::Applied(cells, painted) } else { Outcome::Superseded })
     }
 
     /// Decodes into `self.pixels`: the whole clipped rectangle, or one pixel if all have its colour.
@@ -98,10 +130,17 @@ impl Applier {
             | Technique::PixelScan
             | Technique::Trixel
             | Technique::Lossy
+            | Technique::Store
+            | Technique::Use
             | Technique::Copy
             | Technique::Dictionary => size.clip(record.cells),
         };
         let base = match base {
+            None if technique == Technique::Use => {
+                let Use { stored, .. } = Use::parse(record.payload)?;
+                let (pixels, size) = framebuffer.cache().picture(stored).ok_or(Refusal::Cache)?;
+                Some(BaseView { pixels, stride: size.width.into(), size, area })
+            }
             None => None,
             Some((slot, check)) => {
                 let cells = base_cells(technique, record.payload, area, size)?;

@@ -5,6 +5,7 @@ use core::time::Duration;
 use lfp_proto::frame::{Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict};
 use lfp_proto::geometry::CellSet;
 use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::technique::Technique;
 use lfp_proto::time::{Instant, micros};
 use lfp_proto::units::{ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::window::{Arrival, ReceiveWindow};
@@ -377,6 +378,10 @@ impl Client {
             }
             Frame::Surface(frame) => self.on_surface(now, frame),
             Frame::Hold(hold) => self.on_hold(number, hold),
+            Frame::Prove(prove) => {
+                let surface = self.surface.as_ref().filter(|surface| surface.id() == prove.surface);
+                self.stats.proofs_asked += u64::from(self.digests.on_prove(prove, surface));
+            }
             Frame::Mark(mark) => {
                 let current = self.surface.as_ref().map(|surface| (surface.id(), surface.epoch()));
                 if current == Some((mark.surface, mark.epoch)) {
@@ -443,11 +448,14 @@ impl Client {
                         }
                     }
                 }
+                Outcome::Stored => self.stats.stores += 1,
                 Outcome::Superseded => self.stats.records_superseded += 1,
                 Outcome::Refused(reason) => {
                     self.stats.on_refusal(reason);
                     refused.push((*index, reason));
-                    if let Some(framebuffer) = self.surface.as_mut().and_then(Surface::live_mut) {
+                    let paints = record.technique != Technique::Store as u8;
+                    let live = self.surface.as_mut().and_then(Surface::live_mut);
+                    if let Some(framebuffer) = live.filter(|_| paints) {
                         framebuffer.suspect(record.cells);
                     }
                 }

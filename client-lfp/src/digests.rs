@@ -2,12 +2,14 @@
 
 use core::time::Duration;
 
-use lfp_proto::frame::{Digest, DigestReply, Verdict};
+use lfp_proto::frame::{Digest, DigestReply, Prove, Verdict};
 use lfp_proto::geometry::CellRect;
 use lfp_proto::time::Instant;
 
 use crate::framebuffer::{Framebuffer, band_rows};
-use crate::limits::{DIGEST_INTERVAL_MAX, DIGEST_QUIET, DIGEST_QUIET_BLANK, DIGESTS_PENDING_MAX};
+use crate::limits::{
+    DIGEST_INTERVAL_MAX, DIGEST_QUIET, DIGEST_QUIET_BLANK, DIGESTS_PENDING_MAX, RECORD_CELLS_MAX,
+};
 use crate::surface::Surface;
 
 /// What is known of a band.
@@ -39,6 +41,8 @@ pub(crate) struct Digests {
     bands: Vec<Band>,
     rows: u16,
     next_id: u32,
+    /// What the server has asked for.
+    asked_for: Option<CellRect>,
 }
 
 impl Digests {
@@ -46,11 +50,25 @@ impl Digests {
     pub(crate) fn on_epoch(&mut self, framebuffer: Option<&Framebuffer>, now: Instant) {
         let unproven = Proof::Unproven { ask_at: now + DIGEST_QUIET_BLANK, backoff: DIGEST_QUIET };
         self.bands.clear();
+        self.asked_for = None;
         if let Some(framebuffer) = framebuffer {
             self.rows = band_rows(framebuffer.grid());
             let band = |cells| Band { cells, proof: unproven, lossy: false };
             self.bands.extend(framebuffer.bands().map(band));
         }
+    }
+
+    /// The server asks for a digest, which is sent next; says whether there is such a picture.
+    // SPEC [LFP-11.5]: A client MUST answer PROVE, if the epoch is that of the live surface and the cells, at most 4,096, lie
+    // inside its grid, with a DIGEST of just these cells, as they are when it is sent.
+    pub(crate) fn on_prove(&mut self, prove: &Prove, surface: Option<&Surface>) -> bool {
+        let surface = surface.filter(|surface| surface.epoch() == prove.epoch);
+        let live = surface.and_then(Surface::live).filter(|live| live.grid().contains(prove.cells));
+        let known = live.is_some() && prove.cells.cells() <= RECORD_CELLS_MAX;
+        if known {
+            self.asked_for = Some(prove.cells);
+        }
+        known
     }
 
     /// Packets were lost: what comes now may repair.
@@ -97,6 +115,9 @@ impl Digests {
 
     /// When [`Digests::take`] next has something.
     pub(crate) fn due(&self) -> Option<Instant> {
+        if self.asked_for.is_some() {
+            return Some(Instant::ZERO);
+        }
         let full = self.asked() >= DIGESTS_PENDING_MAX;
         self.bands
             .iter()
@@ -110,7 +131,22 @@ impl Digests {
 
     /// A digest that is due at `now`, to be sent; expects its answer within `answer_time`.
     pub(crate) fn take(&mut self, now: Instant, surface: &Surface, answer_time: Duration) -> Option<Digest> {
-        let framebuffer = surface.live()?;
+        let Some(framebuffer) = surface.live() else {
+            self.asked_for = None;
+            return None;
+        };
+        let digest = |id, cells, (contents, pixels)| Digest {
+            id,
+            surface: surface.id(),
+            epoch: surface.epoch(),
+            cells,
+            contents,
+            pixels,
+        };
+        if let Some(cells) = self.asked_for.take() {
+            self.next_id = self.next_id.wrapping_add(1);
+            return Some(digest(self.next_id, cells, framebuffer.checksums(cells)));
+        }
         let full = self.asked() >= DIGESTS_PENDING_MAX;
         let band = self.bands.iter_mut().find(|band| match band.proof {
             Proof::Unproven { ask_at, .. } => !full && ask_at <= now,
@@ -129,8 +165,7 @@ impl Digests {
             Proof::Proven => return None,
         };
         band.proof = Proof::Asked { id, again_at: now + answer_time.max(backoff), backoff, checksums };
-        let (contents, pixels) = checksums;
-        Some(Digest { id, surface: surface.id(), epoch: surface.epoch(), cells, contents, pixels })
+        Some(digest(id, cells, checksums))
     }
 
     /// The path is there again after a silence: what was asked meanwhile is lost, and asked again at once.

@@ -5,6 +5,7 @@ use lfp_proto::geometry::{CellRect, CellSet, Grid, PixelRect, Size};
 use lfp_proto::limits::CELL;
 use lfp_proto::units::{ContentNumber, Epoch};
 
+use crate::cache::Cache;
 use crate::reference::{References, Shown};
 
 /// A look at the picture of a surface.
@@ -39,7 +40,7 @@ pub(crate) struct Painted {
     pub(crate) repaired: usize,
 }
 
-/// Pixels and contents of one epoch, and the references made of them. There is no other copy of the picture.
+/// Pixels and contents of one epoch, and the references and the cache made of them. There is no other copy of the picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Framebuffer {
     size: Size,
@@ -54,6 +55,7 @@ pub(crate) struct Framebuffer {
     /// Cells that the server has been told are missing or wrong here.
     suspect: CellSet,
     references: References,
+    cache: Cache,
 }
 
 impl Framebuffer {
@@ -70,6 +72,7 @@ impl Framebuffer {
             damage: CellSet::new(grid),
             suspect: CellSet::new(grid),
             references: References::new(references),
+            cache: Cache::default(),
         }
     }
 
@@ -116,6 +119,16 @@ impl Framebuffer {
     /// `check` says.
     pub(crate) fn base(&self, slot: u8, cells: CellRect, check: u32) -> Option<&[u32]> {
         self.references.base(slot, cells, check, self.grid)
+    }
+
+    /// The bitmap cache.
+    pub(crate) const fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The bitmap cache.
+    pub(crate) const fn cache_mut(&mut self) -> &mut Cache {
+        &mut self.cache
     }
 
     /// Whether a record of `content` would change any of `cells`, which lie inside the grid, in the picture or in a

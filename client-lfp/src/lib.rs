@@ -16,6 +16,7 @@ pub mod oracle;
 
 mod apply;
 mod arrivals;
+mod cache;
 mod client;
 mod config;
 mod digests;

@@ -29,7 +29,7 @@ pub struct Stats {
     pub packets_lost: u64,
     /// Records of which at least one cell was applied.
     pub records_applied: u64,
-    /// Records that changed nothing on the screen since every cell had the same or newer content.
+    /// Records that changed nothing since every cell of the screen, or the slot of the cache, had the same or newer content.
     pub records_superseded: u64,
     /// Records refused, by reason, in the order of [`Refusal::ALL`].
     pub records_refused: [u64; Refusal::ALL.len()],
@@ -43,12 +43,16 @@ pub struct Stats {
     pub cells_repaired: u64,
     /// Digests sent, repetitions included.
     pub digests_sent: u64,
+    /// Digests that the server asked for.
+    pub proofs_asked: u64,
     /// Digests that the server found exact.
     pub digests_exact: u64,
     /// Digests that the server found different.
     pub digests_differed: u64,
     /// References made, or made anew.
     pub holds: u64,
+    /// Pictures put into the cache.
+    pub stores: u64,
     /// Surface epochs begun.
     pub epochs: u64,
     /// Input events given to the client.

@@ -59,7 +59,7 @@ impl Surface {
         self.state = frame.state;
         self.text = frame.text.into();
         // SPEC [LFP-7.3]: On a larger epoch a client MUST forget the contents of all cells of the surface: each shows
-        // content 0, and none is a base. Its references are gone.
+        // content 0, and none is a base. Its references and its cache are gone.
         if let Some(size) = frame.size {
             // The old picture goes first, so that there are never two.
             self.framebuffer = None;

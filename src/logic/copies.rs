@@ -171,7 +171,7 @@ fn rectangles(cells: &CellSet, area: CellRect, picture: &Picture, mut take: impl
 }
 
 /// The largest rectangle of `cells` that begins at column `x`, row `y`, inside `area`.
-fn largest(cells: &CellSet, x: u16, y: u16, area: CellRect) -> CellRect {
+pub(super) fn largest(cells: &CellSet, x: u16, y: u16, area: CellRect) -> CellRect {
     let grid = cells.grid();
     let mut best = CellRect { x, y, width: 1, height: 1 };
     let (mut width, bottom) = (area.x + area.width - x, area.y + area.height);

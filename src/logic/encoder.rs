@@ -10,10 +10,11 @@ use crate::limits::{
     CELL_PIXELS, DIGEST_CACHE_BYTES, ENCODE_BYTES_MAX, ENCODE_CACHE_BYTES, ENCODE_CELLS_MAX,
     MOTION_CACHE_BYTES,
 };
-use crate::logic::base::Base;
+use crate::logic::base::{Base, BaseUse};
 use crate::logic::cache::{BoundedCache, CacheCounters, Content};
 use crate::logic::copies::{self, Copied, Question, Searches};
 use crate::logic::record::{self, Coded, Scratch};
+use crate::logic::slots;
 use crate::logic::ways::{self, Class};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, Profile, region};
 use crate::scan::{Contexts, Picture, Tick, TickState};
@@ -142,6 +143,7 @@ impl Encoder {
             ways: &mut encoded.ways,
             same: &mut encoded.same,
             records: &mut encoded.records,
+            stores: &mut encoded.stores,
             scratch,
             pressed,
             bytes: 0,
@@ -150,7 +152,10 @@ impl Encoder {
         if let Some(base) = request.base.as_deref().filter(|base| base.picture.size == picture.size) {
             if request.motion {
                 job.keep(base);
-                job.cover_copies(base, tick.number);
+                let copied = job.cover_copies(base, tick.number);
+                // What moved as a whole is better not cut to pieces.
+                job.cover_stored();
+                job.store(base, &copied);
             }
         }
         job.cover_rest();
@@ -256,6 +261,8 @@ struct Job<'a> {
     /// What the client has already.
     same: &'a mut CellSet,
     records: &'a mut Vec<EncodedRecord>,
+    /// What the client is to store first.
+    stores: &'a mut Vec<BaseUse>,
     scratch: Scratch,
     pressed: &'a dyn Fn() -> bool,
     /// Of the records made.
@@ -282,9 +289,9 @@ impl Job<'_> {
     }
 
     /// Makes records of what the client can copy from its base.
-    fn cover_copies(&mut self, base: &Base, tick: u64) {
+    fn cover_copies(&mut self, base: &Base, tick: u64) -> Arc<[Copied]> {
         if self.request.profile.decoders & Technique::Copy.bit() == 0 || self.wanted.is_empty() {
-            return;
+            return Arc::default();
         }
         let (source, epoch) = (self.request.source, self.request.epoch);
         let question = Question::new(source, epoch, tick, base, self.wanted);
@@ -307,6 +314,24 @@ impl Job<'_> {
                 base: used,
             });
         }
+        found
+    }
+
+    /// Makes records of what the client has in its cache.
+    fn cover_stored(&mut self) {
+        let Some(slots) = self.request.slots.as_deref() else { return };
+        for slots::Found { cells, used } in slots::find(slots, self.picture, self.wanted) {
+            let (technique, context, payload) = (Technique::Use, self.context(cells), used.payload().into());
+            self.push(EncodedRecord { technique, context, cells, payload, base: None });
+        }
+    }
+
+    /// Has the client store what is worth it of what it is about to paint over.
+    fn store(&mut self, base: &Base, copied: &[Copied]) {
+        let Some(slots) = self.request.slots.as_deref() else { return };
+        let (going, contexts) = (&self.request.cells, self.contexts);
+        let proposed = slots::propose(slots, base, self.picture, going, contexts, copied);
+        self.stores.extend(proposed.into_iter().map(|cells| base.using(cells)));
     }
 
     /// What `cells` hold. Not kept with the bytes: what a region is taken for depends on the tick, its bytes on its

@@ -7,6 +7,7 @@ mod encoder;
 mod record;
 mod region;
 mod request;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod ways;
@@ -17,3 +18,4 @@ pub use encoder::{Encoder, EncoderCounters};
 pub use request::{
     DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, Profile, SessionKey,
 };
+pub use slots::{Entry, Slots};

@@ -6,6 +6,7 @@ use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::logic::base::{Base, BaseUse};
+use crate::logic::slots::Slots;
 use crate::scan::Picture;
 use crate::time::Instant;
 use crate::units::Epoch;
@@ -54,6 +55,8 @@ pub struct EncodeRequest {
     pub kept: CellSet,
     /// What may be sent so that it is not exact, and how well.
     pub lossy: Lossy,
+    /// What the client's cache holds, if it has one: looked through when it is looked for motion.
+    pub slots: Option<Arc<Slots>>,
 }
 
 /// Cells that move too fast to be worth their exact pixels; the default is none.
@@ -112,6 +115,8 @@ pub struct Encoded {
     pub picture: Option<Arc<Picture>>,
     /// Records for some or all of the cells asked for. A record may bring others with it, as they are in the picture.
     pub records: Vec<EncodedRecord>,
+    /// What of the base is worth a slot of the cache before it is painted over.
+    pub stores: Vec<BaseUse>,
     /// The request's [`EncodeRequest::ways`], and those found.
     pub ways: Vec<Vector>,
     /// The cells asked for that are kept, and have the pixels of the base: there is nothing to send.
@@ -158,6 +163,7 @@ impl Encoded {
             captured: Instant::ZERO,
             picture: None,
             records: Vec::new(),
+            stores: Vec::new(),
             ways: request.ways.clone(),
             same: CellSet::new(request.cells.grid()),
             left: request.cells.clone(),

@@ -92,6 +92,7 @@ fn request(cells: CellSet) -> EncodeRequest {
         motion: false,
         kept: CellSet::default(),
         lossy: Lossy::default(),
+        slots: None,
         ways: Vec::new(),
     }
 }

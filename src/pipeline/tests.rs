@@ -90,6 +90,7 @@ fn request(session: u64, tick: &Tick) -> EncodeRequest {
         motion: false,
         kept: CellSet::default(),
         lossy: Lossy::default(),
+        slots: None,
         ways: Vec::new(),
     }
 }

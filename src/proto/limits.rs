@@ -39,6 +39,10 @@ pub const COOKIE_MAX: usize = 64;
 pub const DISPLAYS_MAX: usize = 8;
 /// References that a client can keep.
 pub const REFERENCES_MAX: u8 = 2;
+/// Slots of the bitmap cache of one surface.
+pub const CACHE_SLOTS: usize = 128;
+/// Cells of the picture that a slot keeps: with all slots full the cache takes 16 MiB.
+pub const CACHE_SLOT_CELLS: usize = 128;
 
 /// Ranges in one ack.
 pub const ACK_RANGES_MAX: usize = 32;
@@ -95,6 +99,9 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(10);
 
 const _: () = {
+    assert!(
+        CACHE_SLOTS * CACHE_SLOT_CELLS * CELL_PIXELS * 4 <= 16 << 20 && CACHE_SLOT_CELLS <= RECORD_CELLS_MAX
+    );
     assert!(DATAGRAM_MIN <= DATAGRAM_DEFAULT && DATAGRAM_DEFAULT <= DATAGRAM_MAX);
     // One cell without compression, with all headers, fits the smallest datagram.
     assert!(CELL_PIXELS * 3 + 128 <= DATAGRAM_MIN);

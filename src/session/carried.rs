@@ -3,12 +3,13 @@
 use crate::geometry::CellRect;
 use crate::units::{ContentNumber, Epoch, SurfaceId};
 use lfp_proto::frame::DigestReply;
+use lfp_proto::technique::cache::Stored;
 
 // SPEC [LFP-10.1]: A server MUST remember which cells at which content each packet in flight carried,
 /// One thing that a packet carried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Item {
-    /// A record; the n-th of a packet's is the one with index n.
+    /// A record that paints. The n-th record of a packet, of both kinds, is the one with index n.
     Pixels {
         /// Of which surface.
         surface: SurfaceId,
@@ -20,6 +21,17 @@ pub(super) enum Item {
         content: ContentNumber,
         /// It builds on a reference.
         based: bool,
+        /// It paints what a slot of the cache holds.
+        used: Option<Stored>,
+    },
+    /// A record that stores something in the cache.
+    Store {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// As what.
+        stored: Stored,
     },
     /// HOLD.
     Hold {
@@ -48,6 +60,8 @@ pub(super) enum Item {
         /// Of which tick.
         tick: u64,
     },
+    /// PROVE.
+    Prove,
     /// DIGEST_REPLY.
     Verdict(DigestReply),
     /// INPUT_ACK.

@@ -386,6 +386,11 @@ impl Cells {
         refined
     }
 
+    /// How many cells are known to have changed after `at`.
+    pub(super) fn changed_since(&self, at: Instant) -> usize {
+        self.changed.iter().filter(|changed| **changed > at).count()
+    }
+
     /// Whether the client is known to show the newest known pixels of every cell in `cells`.
     pub(super) fn settled(&self, cells: CellRect) -> bool {
         cells.indices(self.grid).all(|index| {

@@ -106,6 +106,7 @@ impl Digests {
         if steady && pixels == digest.pixels {
             // SPEC [LFP-11.1]: A server MUST answer *exact* only if the epoch is the surface's, contents and pixels of
             // all cells are those which it has itself, and it knows of nothing newer for them.
+            live.stale_mut().on_proven(digest.cells);
             self.reply(digest.id, Verdict::Exact, stats);
         } else if steady && summed_what_was_sent(live, digest.cells, digested.tick) {
             self.differs(&digest, live, stats);

@@ -9,20 +9,24 @@ use crate::limits::{
     ENCODE_CELLS_MAX, ENCODE_PATIENCE, ENCODE_RETRY, ENCODES_PENDING_MAX, FILL_WAIT, RECORD_AGE_MAX,
     RECORDS_MAX, REFINE_CELLS_MAX, REFINE_PATIENCE, REFUSED_INTERVAL,
 };
-use crate::logic::{Base, Encoded, EncodedRecord, Lossy};
+use crate::logic::{self, Base, Encoded, EncodedRecord, Lossy};
 use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
 use crate::session::quality::{Allowance, Quality};
 use crate::session::reference::References;
 use crate::session::refusals::Credit;
+use crate::session::slots::{Slots, drop_unsent, stored_of, used_of};
+use crate::session::stale::Stale;
 use crate::session::stats::SessionStats;
+use crate::session::surface::Keeps;
 use crate::time::{Instant, micros};
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Frame, Mark, Pixels};
 use lfp_proto::packet::Builder;
 use lfp_proto::record;
 use lfp_proto::technique::base::Vector;
+use lfp_proto::technique::cache::Store;
 use lfp_proto::technique::{Technique, lossy};
 use lfp_proto::wire::varint_len;
 
@@ -42,6 +46,8 @@ pub(super) struct Live {
     tick: Arc<Tick>,
     cells: Cells,
     references: References,
+    slots: Slots,
+    stale: Stale,
     /// Encoded, in the order in which it goes out.
     queue: VecDeque<Queued>,
     queued_bytes: usize,
@@ -74,6 +80,7 @@ pub(super) struct Wanted {
     pub(super) motion: bool,
     pub(super) kept: CellSet,
     pub(super) lossy: Lossy,
+    pub(super) slots: Option<Arc<logic::Slots>>,
     pub(super) ways: Vec<Vector>,
 }
 
@@ -99,12 +106,14 @@ struct Pass {
 }
 
 impl Live {
-    /// Everything is wanted. The client keeps so many references.
-    pub(super) fn new(surface: SurfaceId, tick: Arc<Tick>, size: Size, references: u8) -> Self {
+    /// Everything is wanted, and the client has nothing of what it `keeps`.
+    pub(super) fn new(surface: SurfaceId, tick: Arc<Tick>, size: Size, keeps: Keeps) -> Self {
         Self {
             surface,
             epoch: tick.epoch,
-            references: References::new(surface, tick.epoch, references, size),
+            references: References::new(surface, tick.epoch, keeps.references, size),
+            slots: Slots::new(keeps.cache),
+            stale: Stale::new(surface, tick.epoch, size.grid()),
             tick,
             cells: Cells::new(size.grid()),
             queue: VecDeque::new(),
@@ -135,6 +144,18 @@ impl Live {
         &mut self.references
     }
 
+    pub(super) const fn stale(&self) -> &Stale {
+        &self.stale
+    }
+
+    pub(super) const fn stale_mut(&mut self) -> &mut Stale {
+        &mut self.stale
+    }
+
+    pub(super) const fn slots_mut(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+
     /// A record of `cells` at `content` was lost or refused. Returns how many cells are wanted for that.
     pub(super) fn on_missing(&mut self, cells: CellRect, content: ContentNumber) -> u64 {
         self.references.on_missing(cells, content);
@@ -144,6 +165,7 @@ impl Live {
     /// Everything in `cells` is wanted, whatever the client is believed to have. Returns how many cells were not.
     pub(super) fn distrust(&mut self, cells: CellRect) -> u64 {
         self.references.distrust(cells);
+        self.slots.forget_all();
         self.cells.distrust(cells)
     }
 
@@ -200,7 +222,8 @@ impl Live {
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let patience = self.requests.front().map(|(_, at)| *at + ENCODE_PATIENCE);
         let rests_at = self.cells.rests_at().filter(|_| self.refine_since.is_none());
-        [self.retry_at, self.trickle_at, patience, rests_at].into_iter().flatten().min()
+        let stale = self.stale.look_at();
+        [self.retry_at, self.trickle_at, patience, rests_at, stale].into_iter().flatten().min()
     }
 
     /// Cells to have encoded into about `budget_bytes` bytes, if there are any and nothing speaks against it. What moves
@@ -264,24 +287,26 @@ impl Live {
     /// Cells of this pass, which has some, to have encoded: those that go without a base, then all of them, so that it
     /// can be seen what of them the client has already, then what is left.
     fn take(&mut self, now: Instant, budget_bytes: usize) -> Wanted {
-        let (kept, lossy, ways) = (CellSet::default(), Lossy::default(), Vec::new());
+        let (kept, lossy, slots, ways) = (CellSet::default(), Lossy::default(), None, Vec::new());
         if self.credit.is_spent() {
             self.trickle_at = Some(now + REFUSED_INTERVAL);
-            return Wanted { cells: self.cells.take(1, 1), base: None, motion: false, kept, lossy, ways };
+            let cells = self.cells.take(1, 1);
+            return Wanted { cells, base: None, motion: false, kept, lossy, slots, ways };
         }
         if let Some(cells) = self.cells.take_plain() {
-            return Wanted { cells, base: None, motion: false, kept, lossy, ways };
+            return Wanted { cells, base: None, motion: false, kept, lossy, slots, ways };
         }
         let base = self.references.base();
         let searched = self.pass.as_mut().is_none_or(|pass| std::mem::replace(&mut pass.searched, true));
         if base.is_some() && !searched {
             let kept = self.references.kept(&self.cells);
             let cells = self.cells.take(usize::MAX, usize::MAX);
-            return Wanted { cells, base, motion: true, kept, lossy, ways };
+            let slots = self.slots.known();
+            return Wanted { cells, base, motion: true, kept, lossy, slots, ways };
         }
         let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
         let (cells, ways) = (self.cells.take(least, ENCODE_CELLS_MAX), self.ways.clone());
-        Wanted { cells, base, motion: false, kept, lossy, ways }
+        Wanted { cells, base, motion: false, kept, lossy, slots, ways }
     }
 
     /// A request is answered. Returns how long that took, in microseconds.
@@ -293,6 +318,7 @@ impl Live {
         self.cells.give_back(&encoded.left);
         self.ways.clone_from(&encoded.ways);
         self.keep(&encoded, stats);
+        self.store(now, &encoded);
         let (mut bytes, mut cells) = (0, 0);
         for record in encoded.records {
             // The request had been given up, and its cells have gone another way.
@@ -306,7 +332,7 @@ impl Live {
             }
             let len = record.wire_len();
             self.queued_bytes += len;
-            if record.technique != Technique::Copy {
+            if !matches!(record.technique, Technique::Copy | Technique::Use) {
                 bytes += len;
                 cells += record.cells.cells();
             }
@@ -323,6 +349,21 @@ impl Live {
             self.cell_bytes_16 = (self.cell_bytes_16 * 7 + now_16) / 8;
         }
         micros(now.saturating_since(asked_at))
+    }
+
+    /// Queues the stores of what is worth a slot, ahead of what paints over it.
+    fn store(&mut self, now: Instant, encoded: &Encoded) {
+        for used in &encoded.stores {
+            let Some(picture) = self.references.picture(*used) else { continue };
+            let Some(stored) = self.slots.store(used.cells, picture) else { continue };
+            let store = Store { vector: Vector::default(), stored };
+            let (technique, cells, payload) = (Technique::Store, used.cells, store.payload().into());
+            let context = self.tick.contexts.most_but_flat(cells);
+            let record = EncodedRecord { technique, context, cells, payload, base: Some(*used) };
+            let len = record.wire_len();
+            self.queued_bytes += len;
+            self.queue.push_back(Queued { record, tick: encoded.tick, picture: None, since: now, len });
+        }
     }
 
     /// Takes note of the cells that an encoder found to be as the client has them.
@@ -345,6 +386,7 @@ impl Live {
         stats.base_turns += self.references.take_turns();
         self.drop_unbased(stats);
         self.note_rest(now);
+        self.stale.on_time(now, &self.cells, !self.queue.is_empty());
         self.trickle_at = self.trickle_at.filter(|at| *at > now);
         if self.requests.front().is_some_and(|(_, at)| *at + ENCODE_PATIENCE <= now) {
             self.give_up_requests(stats);
@@ -353,8 +395,8 @@ impl Live {
             if now.saturating_since(front.since) <= RECORD_AGE_MAX {
                 return;
             }
-            self.cells.give_back_rect(front.record.cells);
             self.queued_bytes -= front.len;
+            drop_unsent(&front.record, &mut self.cells, &mut self.slots);
             self.queue.pop_front();
             stats.records_expired += 1;
         }
@@ -376,7 +418,8 @@ impl Live {
         }
         let head = 1 + varint_len(u64::from(self.surface.0)) + varint_len(u64::from(self.epoch.0));
         let room = builder.room().saturating_sub(head + varint_len(builder.room() as u64));
-        let before = items.iter().filter(|item| matches!(item, Item::Pixels { .. })).count();
+        let before =
+            items.iter().filter(|item| matches!(item, Item::Pixels { .. } | Item::Store { .. })).count();
         // SPEC [LFP-6.2]: A server MUST give pixels a content number once, when they are chosen, as the number of the
         // packet that first carries them; the same pixels sent again MUST keep it.
         let content = ContentNumber(number.0);
@@ -396,8 +439,11 @@ impl Live {
                 let Some(queued) = self.queue.remove(at - gone) else { break };
                 let Queued { record, tick, picture: encoded, len, .. } = queued;
                 self.queued_bytes -= len;
-                if self.cells.is_overtaken(record.cells, tick, content) {
-                    // A packet gives each cell one content, and no cell goes back in time.
+                let used = used_of(&record);
+                let may_go = |cells: &Cells| !cells.is_overtaken(record.cells, tick, content);
+                let paints = record.technique != Technique::Store;
+                // A packet gives each cell one content, and no cell goes back in time.
+                if paints && !(may_go(&self.cells) && used.is_none_or(|used| self.slots.use_now(used))) {
                     self.cells.give_back_rect(record.cells);
                     // What is left of it is asked for at once.
                     self.retry_at = Some(Instant::ZERO);
@@ -406,15 +452,18 @@ impl Live {
                 let base = record.base.map_or(Some(record::Base::None), |used| self.references.wire(used));
                 let base = base.expect("what has lost its base is not in the queue");
                 record.wire(base).emit(scratch);
-                let exact = record.technique.is_exact();
-                self.cells.on_sent(record.cells, tick, content, exact, picture);
-                self.references.on_sent(record.cells, content, encoded.as_deref());
-                let based = record.base.is_some();
-                stats.records_sent += 1;
-                stats.records_based += u64::from(based);
-                stats.sent.add(record.technique as u8, record.context as u8, record.cells.cells(), len);
+                let (based, exact) = (record.base.is_some(), record.technique.is_exact());
+                stats.on_record(&record, len);
                 let (surface, epoch, cells) = (self.surface, self.epoch, record.cells);
-                items.push(Item::Pixels { surface, epoch, cells, content, based });
+                items.push(match stored_of(&record) {
+                    Some(stored) => Item::Store { surface, epoch, stored },
+                    None => {
+                        self.cells.on_sent(cells, tick, content, exact, picture);
+                        self.references.on_sent(cells, content, encoded.as_deref());
+                        self.stale.on_sent(cells);
+                        Item::Pixels { surface, epoch, cells, content, based, used }
+                    }
+                });
                 sent += 1;
             }
         }
@@ -434,14 +483,14 @@ impl Live {
 
     /// Drops the records that build on what has moved on or is not to be trusted any more: they are encoded anew.
     fn drop_unbased(&mut self, stats: &mut SessionStats) {
-        let Self { queue, references, cells, queued_bytes, .. } = self;
+        let Self { queue, references, slots, cells, queued_bytes, .. } = self;
         if !references.take_doubt() {
             return;
         }
         queue.retain(|queued| {
             let sound = queued.record.base.is_none_or(|used| references.holds(used));
             if !sound {
-                cells.give_back_rect(queued.record.cells);
+                drop_unsent(&queued.record, cells, slots);
                 *queued_bytes -= queued.len;
                 stats.records_unbased += 1;
             }
@@ -498,7 +547,12 @@ impl Live {
     /// Bytes that this takes.
     pub(super) fn memory_bytes(&self) -> usize {
         let queue = self.queue.capacity() * size_of::<Queued>() + self.queued_bytes;
-        size_of::<Self>() + self.cells.memory_bytes() + self.references.memory_bytes() + queue
+        size_of::<Self>()
+            + self.cells.memory_bytes()
+            + self.references.memory_bytes()
+            + self.slots.memory_bytes()
+            + self.stale.memory_bytes()
+            + queue
     }
 
     /// No answer is waited for any more: what was asked for is asked for again.
@@ -507,7 +561,7 @@ impl Live {
         tracing::warn!(surface = self.surface.0, requests = self.requests.len(), "encoders do not answer");
         self.requests.clear();
         let mut queued = CellSet::new(self.cells.grid());
-        for waiting in &self.queue {
+        for waiting in self.queue.iter().filter(|waiting| stored_of(&waiting.record).is_none()) {
             for index in waiting.record.cells.indices(self.cells.grid()) {
                 queued.insert(index);
             }

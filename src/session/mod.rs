@@ -13,6 +13,8 @@ mod path;
 mod quality;
 mod reference;
 mod refusals;
+mod slots;
+mod stale;
 mod stats;
 mod surface;
 mod timers;
@@ -46,7 +48,7 @@ use self::input::{Fresh, InputState};
 use self::live::Wanted;
 pub use self::packets::Brought;
 pub use self::stats::SessionStats;
-use self::surface::Surface;
+use self::surface::{Keeps, Surface};
 use self::timers::Timer;
 
 /// What a session was agreed to be.
@@ -91,6 +93,12 @@ impl Terms {
             refresh_hz: hello.displays.iter().map(|display| u32::from(display.refresh_hz)).max().unwrap_or(1),
             idle_timeout,
         }
+    }
+
+    /// Whether the client keeps pictures in slots; what is stored there is taken from references.
+    const fn has_cache(&self) -> bool {
+        let cache = Technique::Store.bit() | Technique::Use.bit();
+        self.decoders & cache == cache && self.references > 0
     }
 }
 
@@ -173,6 +181,7 @@ impl Session {
         let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
         let rate = RateController::new(now, terms.datagram as u64, terms.receive_buffer, rtt_guess);
         // SPEC [LFP-7.8]: A server MUST NOT give a session more surfaces than the HELLO has displays.
+        let keeps = Keeps { references: terms.references, cache: terms.has_cache() };
         let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().take(terms.displays));
         Self {
             key,
@@ -182,7 +191,7 @@ impl Session {
             window: SendWindow::new(rtt_guess),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
             rate,
-            surfaces: surfaces.map(|(id, source)| Surface::new(id, *source, terms.references)).collect(),
+            surfaces: surfaces.map(|(id, source)| Surface::new(id, *source, keeps)).collect(),
             turn: 0,
             digests: Digests::default(),
             input: InputState::default(),
@@ -439,7 +448,7 @@ impl Session {
             let (source, epoch) = (surface.watched().source, surface.epoch());
             let Some(live) = surface.live_mut() else { continue };
             let Some(wanted) = live.request(now, budget_bytes, lossy, &mut self.stats) else { continue };
-            let Wanted { cells, base, motion, kept, lossy, ways } = wanted;
+            let Wanted { cells, base, motion, kept, lossy, slots, ways } = wanted;
             self.turn = (index + 1) % self.surfaces.len();
             let profile = Profile {
                 decoders: self.terms.decoders,
@@ -458,6 +467,7 @@ impl Session {
                 motion,
                 kept,
                 lossy,
+                slots,
                 ways,
             });
         }

@@ -74,7 +74,8 @@ impl Session {
             | Frame::Mark(_)
             | Frame::DigestReply(_)
             | Frame::InputAck(_)
-            | Frame::Hold(_) => {}
+            | Frame::Hold(_)
+            | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
         }
     }
@@ -221,6 +222,7 @@ impl Session {
                     let before = items.len();
                     live.put_mark(builder, items, &mut self.stats);
                     self.stats.marks_sent += (items.len() - before) as u64;
+                    self.stats.proofs_asked += u64::from(live.stale_mut().put(builder, items));
                 }
             }
         }
@@ -280,7 +282,7 @@ impl Knowledge<'_> {
         let mut index = 0;
         for item in items {
             match *item {
-                Item::Pixels { surface, epoch, cells, content, based } => {
+                Item::Pixels { surface, epoch, cells, content, based, used } => {
                     let refusal = refused.iter().find(|(record, _)| *record == index);
                     index += 1;
                     if let Some((_, reason)) = refusal {
@@ -288,11 +290,26 @@ impl Knowledge<'_> {
                         // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again
                         let unbased = based && *reason == Refusal::Base;
                         let live = self.live(surface, epoch);
-                        let wanted = live.map_or(0, |live| live.on_refused(cells, content, unbased));
+                        let wanted = live.map_or(0, |live| {
+                            used.into_iter().for_each(|used| live.slots_mut().forget(used));
+                            live.on_refused(cells, content, unbased)
+                        });
                         self.stats.cells_repaired += wanted;
                     } else if let Some(live) = self.live(surface, epoch) {
                         live.on_confirmed(cells, content, based);
                         self.digests.on_confirmed(by);
+                    }
+                }
+                Item::Store { surface, epoch, stored } => {
+                    let refusal = refused.iter().find(|(record, _)| *record == index);
+                    index += 1;
+                    if let Some((_, reason)) = refusal {
+                        self.stats.records_refused[*reason as usize - 1] += 1;
+                    }
+                    let Some(live) = self.live(surface, epoch) else { continue };
+                    match refusal {
+                        Some(_) => live.slots_mut().forget(stored),
+                        None => live.slots_mut().on_confirmed(stored),
                     }
                 }
                 Item::Hold { surface, epoch, slot, through } => {
@@ -305,7 +322,7 @@ impl Knowledge<'_> {
                         surface.on_announced(epoch);
                     }
                 }
-                Item::Mark { .. } | Item::Verdict(_) | Item::InputAck => {}
+                Item::Mark { .. } | Item::Prove | Item::Verdict(_) | Item::InputAck => {}
             }
         }
     }
@@ -320,6 +337,14 @@ impl Knowledge<'_> {
                         live.references_mut().on_lost();
                     }
                 }
+                // What it would have kept is sent anew if it comes back.
+                Item::Store { surface, epoch, stored } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.slots_mut().forget(stored);
+                    }
+                }
+                // It is asked again when its turn comes.
+                Item::Prove => {}
                 // Every packet with pixels repeats it.
                 Item::Hold { .. } => {}
                 Item::Surface { surface, epoch } => {

@@ -262,6 +262,12 @@ impl References {
         Some(record::Base::Reference { slot: used.slot, check: check::contents(contents) })
     }
 
+    /// The picture that `used` is of, as [`References::holds`] has it.
+    pub(super) fn picture(&self, used: BaseUse) -> Option<&Picture> {
+        let held = self.held[usize::from(used.slot)].as_ref();
+        held.filter(|held| self.is_sound(held, used)).map(|held| &held.picture)
+    }
+
     /// Whether a record can still be sent that uses `used`.
     pub(super) fn holds(&self, used: BaseUse) -> bool {
         self.held[usize::from(used.slot)].as_ref().is_some_and(|held| self.is_sound(held, used))

@@ -1,7 +1,9 @@
 //! What a session has done so far.
 
+use crate::logic::EncodedRecord;
 use lfp_proto::frame::Refusal;
 use lfp_proto::tally::Tallies;
+use lfp_proto::technique::Technique;
 
 /// Counters of one session. Each name ends in its unit where it is not a plain number of what it names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -38,6 +40,10 @@ pub struct SessionStats {
     pub cells_kept: u64,
     /// Cells that were not exact, came to rest, and were wanted again for that.
     pub cells_refined: u64,
+    /// Pictures sent to the client's cache, by name.
+    pub stores: u64,
+    /// Records sent that use one.
+    pub uses: u64,
     /// References made, or made anew.
     pub holds: u64,
     /// Times that records began to build on what is still on its way, or ceased to.
@@ -56,6 +62,8 @@ pub struct SessionStats {
     pub epochs: u64,
     /// Marks sent.
     pub marks_sent: u64,
+    /// Digests that the client was asked for.
+    pub proofs_asked: u64,
     /// Digests answered with exact.
     pub digests_exact: u64,
     /// Digests answered with unsettled.
@@ -75,6 +83,15 @@ pub struct SessionStats {
 }
 
 impl SessionStats {
+    /// A record of so many bytes was sent.
+    pub(super) fn on_record(&mut self, record: &EncodedRecord, len: usize) {
+        self.records_sent += 1;
+        self.records_based += u64::from(record.base.is_some());
+        self.stores += u64::from(record.technique == Technique::Store);
+        self.uses += u64::from(record.technique == Technique::Use);
+        self.sent.add(record.technique as u8, record.context as u8, record.cells.cells(), len);
+    }
+
     /// Records refused, whatever the reason.
     #[must_use]
     pub fn refused(&self) -> u64 {

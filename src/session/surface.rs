@@ -22,6 +22,15 @@ enum Announcement {
     Confirmed,
 }
 
+/// What a client keeps of each surface beside the picture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Keeps {
+    /// References.
+    pub(super) references: u8,
+    /// A bitmap cache.
+    pub(super) cache: bool,
+}
+
 /// One surface of a session.
 #[derive(Debug)]
 pub(super) struct Surface {
@@ -35,13 +44,12 @@ pub(super) struct Surface {
     /// The size that the surface had last.
     size: Option<Size>,
     live: Option<Live>,
-    /// References that the client keeps.
-    references: u8,
+    keeps: Keeps,
 }
 
 impl Surface {
-    /// Of a source that nothing is known of yet; the client keeps so many references.
-    pub(super) const fn new(id: SurfaceId, watched: ServiceSource, references: u8) -> Self {
+    /// Of a source that nothing is known of yet.
+    pub(super) const fn new(id: SurfaceId, watched: ServiceSource, keeps: Keeps) -> Self {
         Self {
             id,
             watched,
@@ -51,7 +59,7 @@ impl Surface {
             text: String::new(),
             size: None,
             live: None,
-            references,
+            keeps,
         }
     }
 
@@ -96,7 +104,8 @@ impl Surface {
 
     /// Whether a packet must go out though no pixels are ready.
     pub(super) fn has_news(&self) -> bool {
-        self.announcement == Announcement::Due || self.live.as_ref().is_some_and(Live::mark_due)
+        self.announcement == Announcement::Due
+            || self.live.as_ref().is_some_and(|live| live.mark_due() || live.stale().due().is_some())
     }
 
     /// Whether the client knows the epoch, or will from a packet that holds `items`.
@@ -156,7 +165,7 @@ impl Surface {
                 self.state = SurfaceState::Live;
                 self.text.clear();
                 self.size = Some(picture.size);
-                self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size, self.references));
+                self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size, self.keeps));
             }
             TickState::Dark { state, text } => {
                 self.state = *state;

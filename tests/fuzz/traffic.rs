@@ -4,7 +4,7 @@
 use lfp_proto::check;
 use lfp_proto::frame::{
     Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
-    InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
+    InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
@@ -176,9 +176,14 @@ fn from_either(rng: &mut Rng) -> Frame<'static> {
 fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
     let (surface, epoch) = (surface_id(rng), epoch(rng));
     let mut records = Vec::new();
-    let frame = match rng.below(13) {
+    let frame = match rng.below(14) {
         0 | 1 => from_either(rng),
         12 => Frame::Hold(hold(rng)),
+        13 => {
+            let mut side = || rng.below(12) as u16;
+            let cells = CellRect { x: side(), y: side(), width: 1 + side(), height: 1 + side() };
+            Frame::Prove(Prove { surface, epoch, cells })
+        }
         2 => {
             let mut side = || 1 + rng.below(150) as u16;
             let size = Size::new(side(), side()).filter(|_| rng.below(4) > 0);

@@ -136,6 +136,8 @@ fn the_table_of_limits_is_the_code_s() {
         COOKIE_MAX,
         DISPLAYS_MAX,
         REFERENCES_MAX,
+        CACHE_SLOTS,
+        CACHE_SLOT_CELLS,
         ACK_RANGES_MAX,
         ACK_REFUSALS_MAX,
         ACK_LEN_MAX,

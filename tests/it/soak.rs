@@ -43,7 +43,7 @@ fn soak() {
             client.kill();
         } else {
             // Long enough for keys to be confirmed over the bad network, also on a machine that is busy.
-            let args = ["--service", service, "--seconds", "4", "--type", "soak"];
+            let args = ["--service", service, "--seconds", "10", "--type", "soak"];
             let report = Client::run(&bench, &name, link.address(), &args);
             assert!(report.number("bytes_down") > 0, "{}", report.json);
         }

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lfp::geometry::{CellRect, Size};
+use lfp::geometry::{CellRect, PixelRect, Size};
 use lfp::units::{ContentNumber, Epoch, PacketNumber};
+use lfp_proto::frame::Refusal;
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::base::{BaseView, Vector};
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::wire::Reader;
 
 use crate::held::{Came, Holds, Throughs, checksum, held, source_cells};
+use crate::kept::{Expected, Kept, name_of};
 use crate::totals::Totals;
 use crate::truth::{Truth, put_cell};
 
@@ -37,6 +39,7 @@ pub(crate) struct EpochLedger {
     pub(crate) blurred: BTreeMap<(usize, u64), Vec<u32>>,
     pub(crate) holds: Holds,
     pub(crate) came: Came,
+    pub(crate) kept: Kept,
 }
 
 impl EpochLedger {
@@ -80,15 +83,22 @@ impl EpochLedger {
             assert_eq!(record.base, Base::None);
         }
         let base = BaseView { pixels: &known, stride: size.width.into(), size, area };
-        let base = (record.base != Base::None).then_some(base);
+        let base = match name_of(record).filter(|_| technique == Technique::Use) {
+            Some(name) => {
+                let (size, pixels) = self.kept.for_use(name);
+                Some(BaseView { pixels, stride: size.width.into(), size, area })
+            }
+            None => (record.base != Base::None).then_some(base),
+        };
         let (mut scratch, mut pixels) = (technique::Scratch::default(), Vec::new());
         technique::decode(technique, record.payload, area, base, &mut scratch, &mut pixels)
             .expect("the server's records decode");
         pixels
     }
 
-    /// The client has taken a record of the epoch; says whether it had to refuse it for its base.
-    pub(crate) fn on_taken(&mut self, record: &Record<'_>, number: PacketNumber) -> Option<bool> {
+    /// The client has taken a record of the epoch; says whether it had to refuse it, and why: for its base, or for what the
+    /// cache has.
+    pub(crate) fn on_taken(&mut self, record: &Record<'_>, number: PacketNumber) -> Expected {
         let (grid, content) = (self.size.grid(), record.content(number)?);
         let cells: Vec<_> = record.cells.indices(grid).collect();
         let base = self.base_of(record);
@@ -97,21 +107,39 @@ impl EpochLedger {
             (Some((_, slot)), Some(from), Base::Reference { check, .. }) => Some((&from[..], slot, check)),
             _ => None,
         };
-        self.came.on_record(&cells, content.0, base)
+        match name_of(record) {
+            Some(name) if record.technique == Technique::Store as u8 => {
+                let sound = base.is_some_and(|(from, slot, check)| self.came.is_sound(from, slot, check));
+                self.came.slots.on_store(name, sound)
+            }
+            Some(name) if !self.came.slots.holds(name) => {
+                self.came.has_news(&cells, content.0).then_some((Refusal::Cache, true))
+            }
+            Some(_) => self.came.on_record(&cells, content.0, None).map(|_| (Refusal::Cache, false)),
+            None => self.came.on_record(&cells, content.0, base).map(|refused| (Refusal::Base, refused)),
+        }
     }
 
     /// Takes note that a record of the epoch comes: what builds on wrong pixels is wrong.
     pub(crate) fn on_delivered(&mut self, record: &Record<'_>, number: PacketNumber, throughs: &Throughs) {
-        let Some((cells, slot)) = self.base_of(record) else { return };
         let (grid, Some(content)) = (self.size.grid(), record.content(number)) else { return };
         if !grid.contains(record.cells) {
             return;
         }
+        let name = name_of(record);
+        if record.technique == Technique::Use as u8
+            && name.is_some_and(|name| self.kept.poisoned.contains(&name))
+        {
+            self.poisoned.extend(record.cells.indices(grid).map(|index| (index, content.0)));
+        }
+        let Some((cells, slot)) = self.base_of(record) else { return };
         let poisoned = cells.indices(grid).any(|index| {
             held(&self.cells[index], throughs[slot])
                 .is_some_and(|(content, _)| self.poisoned.contains(&(index, content)))
         });
-        if poisoned {
+        if poisoned && record.technique == Technique::Store as u8 {
+            self.kept.poisoned.extend(name);
+        } else if poisoned {
             self.poisoned.extend(record.cells.indices(grid).map(|index| (index, content.0)));
         }
     }
@@ -131,6 +159,10 @@ impl EpochLedger {
         let technique = Technique::from_wire(record.technique).expect("a technique that the client knows");
         totals.one(&format!("records: {}", technique.name()));
         let pixels = self.decode(technique, record, truth);
+        if let Some(name) = name_of(record).filter(|_| technique == Technique::Store) {
+            let PixelRect { width, height, .. } = self.size.clip(record.cells);
+            return self.kept.on_store(name, Size { width, height }, record.cells.cells(), pixels);
+        }
         let tick = if technique.is_exact() {
             truth.newest_match(epoch, record.cells, &pixels)
         } else {

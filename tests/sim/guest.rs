@@ -25,13 +25,15 @@ pub(crate) enum Stroke {
     Scroll,
     /// Noise everywhere.
     All,
+    /// A window opens over what is there, the same each time, and closes the next: what was there comes back.
+    Window,
     /// The next picture of a film: soft colours on the move, in a window that stays.
     Film,
 }
 
 impl Stroke {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Type, Self::Blink, Self::Fill, Self::Noise, Self::Scroll, Self::All, Self::Film];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Type, Self::Blink, Self::Fill, Self::Noise, Self::Scroll, Self::All, Self::Window, Self::Film];
 }
 
 /// What the guest's memory holds, and what its adapter says of it.
@@ -48,18 +50,32 @@ pub(crate) struct Screen {
     typed: u32,
     filmed: u32,
     blinking: bool,
+    /// What lies behind the window that is open.
+    behind: Option<Vec<u8>>,
     random: Random,
 }
 
 impl Screen {
     fn new(size: Size, format: PixelFormat, random: Random) -> Self {
         let (surface, bytes) = blank(size, format);
-        Self { surface, bytes, dark: None, torn: 0, lost: 0, typed: 0, filmed: 0, blinking: false, random }
+        Self {
+            surface,
+            bytes,
+            dark: None,
+            torn: 0,
+            lost: 0,
+            typed: 0,
+            filmed: 0,
+            blinking: false,
+            behind: None,
+            random,
+        }
     }
 
     /// A new mode, black.
     pub(crate) fn set_mode(&mut self, size: Size, format: PixelFormat) {
         (self.surface, self.bytes) = blank(size, format);
+        self.behind = None;
     }
 
     /// Nothing to show, or (`None`) pixels again.
@@ -130,6 +146,16 @@ impl Screen {
                 self.bytes.copy_within(rows * stride.., 0);
             }
             Stroke::All => self.noise(0, 0, width, height, 4),
+            Stroke::Window => match self.behind.take() {
+                Some(behind) => self.bytes = behind,
+                None => {
+                    self.behind = Some(self.bytes.clone());
+                    let mut same = Random::new(7);
+                    std::mem::swap(&mut self.random, &mut same);
+                    self.noise(width / 5, height / 5, (width / 2).min(80), (height / 2).min(64), 4);
+                    self.random = same;
+                }
+            },
             Stroke::Film => {
                 self.filmed += 1;
                 self.film(width / 6, height / 6, (width / 2).min(112), (height / 2).min(80));

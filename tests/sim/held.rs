@@ -7,6 +7,8 @@ use lfp::units::{ContentNumber, PacketNumber};
 use lfp_proto::frame::Hold;
 use lfp_proto::limits::REFERENCES_MAX;
 
+use crate::kept::Slots;
+
 /// What each slot holds: contents up to a number; 0: nothing.
 pub(crate) type Throughs = [u64; REFERENCES_MAX as usize];
 
@@ -101,12 +103,13 @@ pub(crate) struct Came {
     throughs: Throughs,
     /// Of each cell: the contents that it has been given, ascending.
     cells: Vec<Vec<u64>>,
+    pub(crate) slots: Slots,
 }
 
 impl Came {
     /// An epoch of so many cells.
     pub(crate) fn new(cells: usize) -> Self {
-        Self { throughs: Throughs::default(), cells: vec![Vec::new(); cells] }
+        Self { throughs: Throughs::default(), cells: vec![Vec::new(); cells], slots: Slots::default() }
     }
 
     /// HOLD came.
@@ -126,15 +129,8 @@ impl Came {
         let news = |index: &usize| self.cells[*index].binary_search(&content).is_err();
         let superseded = !cells.iter().any(news);
         if let Some((from, slot, check)) = base {
-            let through = self.throughs[slot];
-            let held = |index: &usize| {
-                let contents = &self.cells[*index];
-                contents[..contents.partition_point(|content| *content <= through)].last().copied()
-            };
-            let contents: Option<Vec<_>> = from.iter().map(held).collect();
-            let sound = contents.is_some_and(|held| checksum(held.into_iter().map(ContentNumber)) == check);
-            if !sound {
-                return (!superseded && self.is_newest(cells, content)).then_some(true);
+            if !self.is_sound(from, slot, check) {
+                return self.has_news(cells, content).then_some(true);
             }
         }
         for index in cells {
@@ -143,6 +139,23 @@ impl Came {
             }
         }
         (!superseded).then_some(false)
+    }
+
+    /// Whether base cells are what `check` says.
+    pub(crate) fn is_sound(&self, from: &[usize], slot: usize, check: u32) -> bool {
+        let through = self.throughs[slot];
+        let held = |index: &usize| {
+            let contents = &self.cells[*index];
+            contents[..contents.partition_point(|content| *content <= through)].last().copied()
+        };
+        let contents: Option<Vec<_>> = from.iter().map(held).collect();
+        contents.is_some_and(|held| checksum(held.into_iter().map(ContentNumber)) == check)
+    }
+
+    /// Whether a record of `content` for these cells is not superseded for sure.
+    pub(crate) fn has_news(&self, cells: &[usize], content: u64) -> bool {
+        let new = |index: &usize| self.cells[*index].binary_search(&content).is_err();
+        cells.iter().any(new) && self.is_newest(cells, content)
     }
 
     /// Whether some of the cells show less than `content`.

@@ -17,9 +17,11 @@ use lfp_proto::frame::{
 };
 use lfp_proto::packet::{Kind, View};
 use lfp_proto::record::{Base, Record};
+use lfp_proto::technique::Technique;
 
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
+use crate::kept::{Kept, Name, name_of};
 use crate::totals::Totals;
 use crate::truth::{Truth, cell_equals, cell_is, checksum};
 
@@ -66,8 +68,8 @@ pub(crate) struct Ledger {
     tampered: bool,
     /// The epoch that the client has heard of.
     heard: Epoch,
-    /// Of the records with a base that came, by packet and index: whether they had to be refused for it.
-    unbased: BTreeMap<(u64, u16), bool>,
+    /// Of the records that came, by packet and index: for what they could be refused, base or cache, and whether they had to.
+    unbased: BTreeMap<(u64, u16), (Refusal, bool)>,
     /// When each side last said something.
     down_at: Instant,
     up_at: Instant,
@@ -93,6 +95,9 @@ struct Sent {
     surfaces: Vec<Epoch>,
     /// The HOLDs that it carries, as slot and through, with their epoch.
     holds: Vec<(u8, u64)>,
+    /// How many records it carries, and the indices and names of stores.
+    records: u16,
+    stores: Vec<(u16, Name)>,
     epoch: Epoch,
     /// What the references of that epoch were when it was sent.
     throughs: Throughs,
@@ -112,6 +117,9 @@ struct Part {
     content: Option<ContentNumber>,
     /// It builds on a reference.
     based: bool,
+    /// It is no store.
+    paints: bool,
+    used: bool,
 }
 
 impl Ledger {
@@ -202,9 +210,13 @@ impl Ledger {
             match frame {
                 Frame::Surface(surface) => self.on_surface(surface, &mut sent, totals),
                 Frame::Hold(hold) => self.on_hold(number, hold, &mut sent, totals),
-                Frame::Pixels(pixels) => self.on_pixels(number, pixels, &sent, truth, totals),
+                Frame::Pixels(pixels) => self.on_pixels(number, pixels, &mut sent, truth, totals),
                 Frame::Mark(mark) => self.on_mark(mark, truth, totals),
                 Frame::DigestReply(reply) => self.on_reply(*reply, truth, totals),
+                Frame::Prove(prove) => {
+                    assert_eq!(prove.epoch, self.epoch, "proofs are asked for of the newest epoch");
+                    totals.one("proofs asked for");
+                }
                 Frame::Ping => totals.one("pings of the server"),
                 Frame::Floor(_) => totals.one("floors of the server"),
                 Frame::Close(close) => {
@@ -245,7 +257,8 @@ impl Ledger {
         let cells = vec![Vec::new(); size.grid().cells()];
         let (poisoned, blurred) = (BTreeSet::new(), BTreeMap::new());
         let (holds, came) = (Holds::new(self.references), Came::new(cells.len()));
-        let ledger = EpochLedger { size, cells, confirmed: false, poisoned, blurred, holds, came };
+        let kept = Kept::default();
+        let ledger = EpochLedger { size, cells, confirmed: false, poisoned, blurred, holds, came, kept };
         self.epochs.insert(surface.epoch.0, ledger);
     }
 
@@ -253,7 +266,7 @@ impl Ledger {
         &mut self,
         number: PacketNumber,
         pixels: &Pixels<'_>,
-        sent: &Sent,
+        sent: &mut Sent,
         truth: &mut Truth,
         totals: &mut Totals,
     ) {
@@ -266,6 +279,10 @@ impl Ledger {
         epoch.holds.assert_told(&sent.holds);
         for record in pixels.records() {
             epoch.on_record(pixels.epoch, number, &record, truth, totals);
+            if record.technique == Technique::Store as u8 {
+                sent.stores.extend(name_of(&record).map(|name| (sent.records, name)));
+            }
+            sent.records += 1;
         }
     }
 
@@ -365,6 +382,8 @@ impl Ledger {
                     cells: record.cells,
                     content: record.content(PacketNumber(number)),
                     based: matches!(record.base, Base::Reference { .. }),
+                    paints: record.technique != Technique::Store as u8,
+                    used: record.technique == Technique::Use as u8,
                 };
                 records.extend(pixels.records().map(part));
             }
@@ -443,6 +462,9 @@ impl Ledger {
                         .and_then(|came| came.records.get(usize::from(*index)));
                     let based = part.is_some_and(|part| part.based);
                     totals.many("bases refused", u64::from(based && *reason == Refusal::Base));
+                    totals.many("stores refused", u64::from(part.is_some_and(|part| !part.paints)));
+                    let stale = part.is_some_and(|part| part.used) && *reason == Refusal::Cache;
+                    totals.many("uses refused", u64::from(stale));
                     if *reason == Refusal::Epoch && part.is_some_and(|part| part.epoch < self.epoch) {
                         totals.one("records that an epoch overtook");
                     }
@@ -490,9 +512,10 @@ impl Ledger {
             let Frame::Ack(ack) = frame else { continue };
             self.on_refusals_delivered(ack);
             for range in &ack.ranges {
-                for (_, sent) in self.sent.range(range.first.0..=range.last.0) {
+                for (number, sent) in self.sent.range_mut(range.first.0..=range.last.0) {
                     if let Some(epoch) = self.epochs.get_mut(&sent.epoch.0) {
                         epoch.holds.on_acked(&sent.holds);
+                        sent.tell(*number, ack, &mut epoch.kept);
                     }
                     for epoch in &sent.surfaces {
                         if let Some(epoch) = self.epochs.get_mut(&epoch.0) {
@@ -580,6 +603,9 @@ fn is_applied(part: &Part, shown: Option<&Shown<'_>>) -> bool {
     if shown.epoch > part.epoch || !shown.live {
         return true;
     }
+    if !part.paints {
+        return true;
+    }
     let (grid, Some(content)) = (shown.size.grid(), part.content) else { return false };
     shown.epoch == part.epoch
         && grid.contains(part.cells)
@@ -609,5 +635,6 @@ fn refusal_name(reason: Refusal) -> &'static str {
         Refusal::Technique => "technique",
         Refusal::Base => "base",
         Refusal::Payload => "payload",
+        Refusal::Cache => "cache",
     }
 }

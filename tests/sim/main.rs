@@ -8,6 +8,7 @@ mod epoch;
 mod gate;
 mod guest;
 mod held;
+mod kept;
 mod ledger;
 mod named;
 mod peer;
@@ -58,6 +59,10 @@ const REQUIRED: &[&str] = &[
     "records: pixel scan",
     "records: copy",
     "records: lossy bitmap",
+    "records: cache store",
+    "records: cache use",
+    "stores refused",
+    "uses refused",
     "holds",
     "holds repeated",
     "bases refused",
@@ -66,6 +71,7 @@ const REQUIRED: &[&str] = &[
     "server: cells refined",
     "server: turns of bases",
     "client: holds",
+    "client: stores",
     "records tampered with",
     "refused: surface",
     "refused: epoch",
@@ -74,6 +80,7 @@ const REQUIRED: &[&str] = &[
     "refused: technique",
     "refused: base",
     "refused: payload",
+    "refused: cache",
     "cells sent again",
     "pings of the server",
     "floors of the server",

@@ -21,8 +21,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One source per item of `sources`: the clients that watch it, each with its configuration and link.
 fn world(sources: &[&[(Config, &str)]]) -> World {
+    sized(200, 150, sources)
+}
+
+/// The same, with screens of a size of their own.
+fn sized(width: u16, height: u16, sources: &[&[(Config, &str)]]) -> World {
     let random = Random::new(7);
-    let size = Size::new(200, 150).expect("a legal size");
+    let size = Size::new(width, height).expect("a legal size");
     let watched = (0..sources.len() as u64)
         .map(|source| Watched::new(Guest::new(size, PixelFormat::Xrgb8888, random.fork(source))))
         .collect();
@@ -179,6 +184,23 @@ fn wrong_pixels_are_found_and_repaired() {
     Deed::Heal(0).happen(&mut world);
     assert_settles(&mut world);
     assert!(world.totals.count("digests that differ") > 0, "{}", world.totals);
+}
+
+#[test]
+fn wrong_pixels_beside_what_always_moves_are_found_and_repaired() {
+    let mut world = sized(400, 300, &[&[(Config::default(), "rtt=20ms")]]);
+    assert_settles(&mut world);
+    // The two bands that hold the film never stand still for long enough to be proven.
+    paint(&mut world, 0, Stroke::Film, 16, 20_000);
+    paint(&mut world, 0, Stroke::Noise, 100, 700);
+    Deed::Tamper(0, Share::percent(100)).happen(&mut world);
+    world.run(ms(700));
+    Deed::Heal(0).happen(&mut world);
+    world.run(ms(1_000));
+    let before = world.totals.count("digests that differ");
+    world.run(ms(16_000));
+    let (asked, found) = (world.totals.count("proofs asked for"), world.totals.count("digests that differ"));
+    assert!(asked > 0 && found > before, "{before} before, {found} after: {}", world.totals);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use lfp_proto::limits::DATAGRAM_MAX;
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
+use lfp_proto::technique::cache::{Store, Stored, Use};
 
 /// What is changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,11 +21,13 @@ enum Change {
     Technique,
     Base,
     Payload,
+    /// To a use of what no slot holds, or the store of another generation than the server thinks.
+    Cache,
     /// To one colour that is not the right one: nothing to refuse, and wrong.
     Pixels,
 }
 
-const CHANGES: [Change; 10] = [
+const CHANGES: [Change; 11] = [
     Change::Surface,
     Change::Epoch,
     Change::Cells,
@@ -32,6 +35,7 @@ const CHANGES: [Change; 10] = [
     Change::Technique,
     Change::Base,
     Change::Payload,
+    Change::Cache,
     Change::Pixels,
     Change::Pixels,
     Change::Pixels,
@@ -96,7 +100,10 @@ fn changed<'a>(record: &Record<'a>, change: Change, number: PacketNumber) -> Rec
         Change::Technique => record.technique = 31,
         Change::Base => record.base = Base::Current { check: 1 },
         Change::Pixels => (record.technique, record.base) = (Technique::Colour as u8, Base::None),
-        Change::Surface | Change::Epoch | Change::Payload => {}
+        Change::Cache if record.technique != Technique::Store as u8 => {
+            (record.technique, record.base) = (Technique::Use as u8, Base::None);
+        }
+        Change::Surface | Change::Epoch | Change::Payload | Change::Cache => {}
     }
     record
 }
@@ -104,6 +111,13 @@ fn changed<'a>(record: &Record<'a>, change: Change, number: PacketNumber) -> Rec
 fn changed_payload(record: &Record<'_>, change: Change, random: &mut Random) -> Vec<u8> {
     match change {
         Change::Payload => [record.payload, &[1; 8]].concat(),
+        Change::Cache => match Store::parse(record.payload) {
+            Ok(store) if record.technique == Technique::Store as u8 => {
+                let generation = store.stored.generation + 1;
+                Store { stored: Stored { generation, ..store.stored }, ..store }.payload()
+            }
+            _ => Use { stored: Stored { slot: 127, generation: u32::MAX }, x: 0, y: 0 }.payload(),
+        },
         Change::Pixels => random.next().to_le_bytes()[..3].to_vec(),
         _ => record.payload.to_vec(),
     }

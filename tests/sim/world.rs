@@ -331,6 +331,7 @@ impl World {
             ("client: records superseded", stats.records_superseded),
             ("client: cells repaired", stats.cells_repaired),
             ("client: holds", stats.holds),
+            ("client: stores", stats.stores),
             ("client: marks incomplete", stats.marks_incomplete),
             ("client: input dropped", stats.input_dropped),
             ("client: input dropped by the server", stats.input_dropped_by_server),

@@ -37,6 +37,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "records_applied": stats.records_applied,
         "records_superseded": stats.records_superseded,
         "holds": stats.holds,
+        "stores": stats.stores,
         "records_refused": refused(stats),
         "techniques": tallies(stats.came.by_technique().map(|(technique, tally)| (technique.name(), tally))),
         "contexts": tallies(stats.came.by_context().map(|(context, tally)| (context.name(), tally))),

@@ -1,6 +1,7 @@
 //! The client's core against a server of a few lines, in virtual time.
 
 mod apply;
+mod cache;
 mod digests;
 mod hostile;
 mod input;

@@ -130,6 +130,7 @@ impl Report {
             motion: false,
             kept: CellSet::default(),
             lossy: Lossy::default(),
+            slots: None,
             ways: Vec::new(),
         };
         let mut records = Vec::new();

@@ -51,6 +51,7 @@ fn request(base: Option<Base>, kept: CellSet) -> EncodeRequest {
         motion: true,
         kept,
         lossy: crate::logic::Lossy::default(),
+        slots: None,
         ways: Vec::new(),
     }
 }

@@ -24,12 +24,22 @@ pub enum Refusal {
     Base = 6,
     /// The payload does not decode to exactly the record's pixels.
     Payload = 7,
+    /// The cache has no such slot, or not what is to be used of it.
+    Cache = 8,
 }
 
 impl Refusal {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 7] =
-        [Self::Surface, Self::Epoch, Self::Cells, Self::Content, Self::Technique, Self::Base, Self::Payload];
+    pub const ALL: [Self; 8] = [
+        Self::Surface,
+        Self::Epoch,
+        Self::Cells,
+        Self::Content,
+        Self::Technique,
+        Self::Base,
+        Self::Payload,
+        Self::Cache,
+    ];
 
     fn from_wire(value: u8) -> Result<Self, Malformed> {
         let index = usize::from(value).wrapping_sub(1);

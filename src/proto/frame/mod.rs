@@ -7,6 +7,7 @@ mod hold;
 mod input;
 mod mark;
 mod pixels;
+mod prove;
 mod surface;
 
 use alloc::vec::Vec;
@@ -18,6 +19,7 @@ pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
 pub use pixels::Pixels;
+pub use prove::Prove;
 pub use surface::{Surface, SurfaceState};
 
 use crate::units::PacketNumber;
@@ -38,6 +40,7 @@ mod kind {
     pub(super) const INPUT_ACK: u8 = 10;
     pub(super) const CLOSE: u8 = 11;
     pub(super) const HOLD: u8 = 12;
+    pub(super) const PROVE: u8 = 13;
 }
 
 /// One frame.
@@ -69,6 +72,8 @@ pub enum Frame<'a> {
     Close(Close<'a>),
     /// A picture to keep as a reference.
     Hold(Hold),
+    /// The server asks for a digest.
+    Prove(Prove),
 }
 
 impl<'a> Frame<'a> {
@@ -88,6 +93,7 @@ impl<'a> Frame<'a> {
             kind::INPUT_ACK => Self::InputAck(InputAck::parse(reader)?),
             kind::CLOSE => Self::Close(Close::parse(reader)?),
             kind::HOLD => Self::Hold(Hold::parse(reader)?),
+            kind::PROVE => Self::Prove(Prove::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -140,6 +146,10 @@ impl<'a> Frame<'a> {
             Self::Hold(hold) => {
                 out.put_u8(kind::HOLD);
                 hold.emit(out);
+            }
+            Self::Prove(prove) => {
+                out.put_u8(kind::PROVE);
+                prove.emit(out);
             }
         }
     }

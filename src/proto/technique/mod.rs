@@ -7,6 +7,7 @@
 pub mod base;
 pub mod bitmap;
 mod bits;
+pub mod cache;
 pub mod colour;
 pub mod copy;
 pub mod dictionary;
@@ -38,6 +39,10 @@ pub enum Technique {
     Trixel = 5,
     /// Lossy bitmap, a JPEG's scan: [`lossy`].
     Lossy = 6,
+    /// Pixels of the base into a slot of the cache: [`cache`].
+    Store = 7,
+    /// Pixels out of a slot of the cache: [`cache`].
+    Use = 8,
     /// Pixels of the base, moved: [`copy`].
     Copy = 9,
     /// Lossless, with the base for a dictionary: [`dictionary`].
@@ -57,13 +62,15 @@ pub enum BaseUse {
 
 impl Technique {
     /// Every technique, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Colour,
         Self::Raw,
         Self::Bitmap,
         Self::PixelScan,
         Self::Trixel,
         Self::Lossy,
+        Self::Store,
+        Self::Use,
         Self::Copy,
         Self::Dictionary,
     ];
@@ -90,6 +97,8 @@ impl Technique {
             Self::PixelScan => "pixel scan",
             Self::Trixel => "trixel",
             Self::Lossy => "lossy bitmap",
+            Self::Store => "cache store",
+            Self::Use => "cache use",
             Self::Copy => "copy",
             Self::Dictionary => "dictionary",
         }
@@ -105,8 +114,10 @@ impl Technique {
     #[must_use]
     pub const fn base_use(self) -> BaseUse {
         match self {
-            Self::Colour | Self::Raw | Self::Bitmap | Self::Trixel | Self::Lossy => BaseUse::Never,
-            Self::PixelScan | Self::Copy => BaseUse::Must,
+            Self::Colour | Self::Raw | Self::Bitmap | Self::Trixel | Self::Lossy | Self::Use => {
+                BaseUse::Never
+            }
+            Self::PixelScan | Self::Store | Self::Copy => BaseUse::Must,
             Self::Dictionary => BaseUse::May,
         }
     }
@@ -141,11 +152,11 @@ pub fn based() -> u32 {
 }
 
 /// Decodes `payload` into exactly the pixels of `area`, written to `out` (cleared first). `base` is what the record
-/// names, if its technique [takes one](Technique::base_use).
+/// names, if its technique [takes one](Technique::base_use), or with [`Technique::Use`] the stored picture.
 ///
 /// # Errors
 /// [`Refusal::Payload`] if the payload does not give exactly those pixels, or there are none to give;
-/// [`Refusal::Base`] if the base is missing.
+/// [`Refusal::Base`] if the base is missing, [`Refusal::Cache`] if the stored picture is or has not those pixels.
 pub fn decode(
     technique: Technique,
     payload: &[u8],
@@ -167,6 +178,8 @@ pub fn decode(
         Technique::PixelScan => scan::decode(payload, area, base, out),
         Technique::Trixel => trixel::decode(payload, area, out),
         Technique::Lossy => lossy::decode(payload, area, out),
+        Technique::Store => cache::decode_store(payload, area, base, out),
+        Technique::Use => cache::decode_use(payload, area, base, out),
         Technique::Copy => copy::decode(payload, area, base, out),
         Technique::Dictionary => dictionary::decode(payload, area, base, &mut scratch.dictionary, out),
     }

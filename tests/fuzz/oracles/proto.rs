@@ -138,7 +138,8 @@ fn decode(technique: Technique, width: u8, height: u8, payload: &[u8]) -> Outcom
     let size = Size { width: 40 + width, height: 60 + height };
     let pixels = vec![0x0012_3456; size.pixels()];
     let base = BaseView { pixels: &pixels, stride: size.width.into(), size, area };
-    let base = (technique.base_use() != BaseUse::Never && payload.len() % 8 > 0).then_some(base);
+    let reads = technique.base_use() != BaseUse::Never || technique == Technique::Use;
+    let base = (reads && payload.len() % 8 > 0).then_some(base);
     if let Ok(cells) = base_cells(technique, payload, area, size) {
         assert!(
             technique.base_use() != BaseUse::Never && size.grid().contains(cells),

@@ -119,6 +119,9 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             json!({"frame": "input ack", "through": ack.through, "dropped": ack.dropped})
         }
         Frame::Close(close) => json!({"frame": "close", "reason": word(close.reason), "text": close.text}),
+        Frame::Prove(prove) => json!({
+            "frame": "prove", "surface": prove.surface.0, "epoch": prove.epoch.0, "cells": cells(prove.cells),
+        }),
         Frame::Hold(hold) => json!({
             "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,
             "age": hold.age,

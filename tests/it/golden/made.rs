@@ -3,13 +3,14 @@
 use lfp_proto::check;
 use lfp_proto::frame::{
     Ack, AckRange, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input, InputAck, InputEvent,
-    InputKind, Mark, Pixels, Refusal, Refused, Surface, SurfaceState, Verdict,
+    InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::{Base, Context, Record};
 use lfp_proto::technique::base::{Vector as Way, base_cells};
+use lfp_proto::technique::cache::{Store, Stored, Use};
 use lfp_proto::technique::{
     Scratch, Technique, bitmap, colour, copy, decode, dictionary, lossy, raw, scan, trixel,
 };
@@ -145,6 +146,7 @@ fn ack_frames() -> [Vector; 3] {
                     (3, Refusal::Technique),
                     (5, Refusal::Base),
                     (8, Refusal::Payload),
+                    (13, Refusal::Cache),
                 ],
             },
         ],
@@ -220,6 +222,14 @@ pub(super) fn frames() -> Vec<Vector> {
         frame("input ack", &Frame::InputAck(InputAck { through: 129, dropped: 2 })),
         frame("close", &Frame::Close(Close { reason: CloseReason::ShuttingDown, text: "back at noon" })),
         frame("hold", &Frame::Hold(Hold { surface: SURFACE, epoch: EPOCH, slot: 1, age: 130 })),
+        frame(
+            "prove",
+            &Frame::Prove(Prove {
+                surface: SURFACE,
+                epoch: EPOCH,
+                cells: CellRect { x: 3, y: 130, width: 64, height: 64 },
+            }),
+        ),
     ]);
     all
 }
@@ -312,6 +322,7 @@ pub(super) fn techniques() -> Vec<Vector> {
     all.extend(trixels());
     all.extend(scans());
     all.extend(copies());
+    all.extend(caches());
     all.extend(dictionaries());
     all.extend(lossies());
     all
@@ -426,6 +437,55 @@ fn copies() -> [Vector; 4] {
     ]
 }
 
+/// Stores on a base of 3 x 2 cells, clipped to 40 x 20 pixels, and uses of such a picture.
+fn caches() -> [Vector; 6] {
+    let size = Size::new(40, 20).expect("a legal size");
+    let base = picture(size.width, size.height, 0);
+    let stored = |slot, generation| Stored { slot, generation };
+    let vector = |name: &str, kind, cells: CellRect, (x, y): (u16, u16), bytes: Vec<u8>| {
+        let area = size.clip(cells);
+        let row = |y: u16| &base[usize::from(y) * 40 + usize::from(x)..][..area.width.into()];
+        let pixels: Vec<_> = (y..y + area.height).flat_map(row).copied().collect();
+        let refused = name.ends_with("refused");
+        let pixels = if refused { &[][..] } else { &pixels };
+        let base_cells = base_cells(kind, &bytes, area, size).map_or(json!(null), describe::cells);
+        let mut vector = technique(name, kind, (area.width, area.height), pixels, bytes);
+        vector.fields["x"] = json!(area.x);
+        vector.fields["y"] = json!(area.y);
+        vector.fields["base"] = describe::pixels(&base, size.width);
+        vector.fields["base_cells"] = base_cells;
+        vector
+    };
+    let store = |dx, dy, stored| Store { vector: Way { dx, dy }, stored }.payload();
+    let used = |stored, x, y| Use { stored, x, y }.payload();
+    let rect = |x, y, width, height| CellRect { x, y, width, height };
+    let behind = |mut payload: Vec<u8>| {
+        payload.push(0);
+        payload
+    };
+    let (kept, use_) = (Technique::Store, Technique::Use);
+    [
+        vector("cache store, where it is", kept, rect(1, 0, 1, 1), (16, 0), store(0, 0, stored(0, 1))),
+        vector("cache store, from aside", kept, rect(1, 0, 2, 1), (13, 2), store(-3, 2, stored(127, 300))),
+        vector(
+            "cache store, a byte more: refused",
+            kept,
+            rect(0, 0, 1, 1),
+            (0, 0),
+            behind(store(0, 0, stored(0, 1))),
+        ),
+        vector("cache use, all of the top left", use_, rect(0, 0, 1, 1), (0, 0), used(stored(0, 1), 0, 0)),
+        vector("cache use, clipped", use_, rect(2, 1, 1, 1), (32, 16), used(stored(127, 70_000), 32, 16)),
+        vector(
+            "cache use, a byte more: refused",
+            use_,
+            rect(0, 0, 1, 1),
+            (0, 0),
+            behind(used(stored(5, 2), 0, 0)),
+        ),
+    ]
+}
+
 /// What a client shows is part of the vector: it is the same for all.
 fn lossies() -> Vec<Vector> {
     use lossy::Sampling::{Full, Quarter};
@@ -530,7 +590,7 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x16)),
         wrong("sealed, which this version does not speak", "datagram", "field: protection", changed(1, 1)),
         wrong("more than 128 frames", "data", "field: frame count", many.finish()),
-        wrong("an unknown frame type", "data", "field: frame type", changed(14, 13)),
+        wrong("an unknown frame type", "data", "field: frame type", changed(14, 14)),
         wrong("hello: a datagram size below the least", "hello", "field: datagram size", small),
         wrong("floor: a varint that could be shorter", "frame", "varint", vec![3, 0x81, 0x00]),
         wrong(

@@ -5,6 +5,7 @@ use lfp_proto::frame::{Ack, Frame, Hold, Refusal};
 use lfp_proto::packet::View;
 
 use super::{Ledger, Sent};
+use crate::kept::Kept;
 use crate::totals::Totals;
 
 impl Ledger {
@@ -48,14 +49,15 @@ impl Ledger {
         }
     }
 
-    /// LFP-8.1 to LFP-8.3: exactly those records are refused for their base whose base is not there.
+    /// LFP-8.1 to LFP-8.3, LFP-8.6 and LFP-8.8: exactly those records are refused for their base whose base is not there, and
+    /// for the cache whose slot has another generation.
     pub(super) fn assert_bases(&self, number: u64, index: u16, refused: Option<Refusal>) {
         let expected = self.unbased.get(&(number, index)).filter(|_| !self.tampered);
-        let Some(expected) = expected else { return };
+        let Some((reason, expected)) = expected else { return };
         assert_eq!(
             *expected,
-            refused == Some(Refusal::Base),
-            "LFP-8.1: record {index} of packet {number} is refused for its base if that is missing: {refused:?}"
+            refused == Some(*reason),
+            "LFP-8.1, LFP-8.8: record {index} of packet {number} is refused for {reason:?} if that is missing: {refused:?}"
         );
     }
 
@@ -66,12 +68,26 @@ impl Ledger {
             for (index, _) in &refused.records {
                 let Some(part) = came.records.get(usize::from(*index)) else { continue };
                 let epoch = self.epochs.get_mut(&part.epoch.0);
-                let Some((epoch, content)) = epoch.zip(part.content) else { continue };
+                let Some((epoch, content)) = epoch.zip(part.content.filter(|_| part.paints)) else {
+                    continue;
+                };
                 let grid = epoch.size.grid();
                 if grid.contains(part.cells) {
                     epoch.holds.refused.extend(part.cells.indices(grid).map(|cell| (cell, content.0)));
                 }
             }
+        }
+    }
+}
+
+impl Sent {
+    /// The server is told that packet `number`, which this is, came: what became of its stores.
+    pub(super) fn tell(&mut self, number: u64, ack: &Ack, kept: &mut Kept) {
+        // What is refused is said with the first ack that comes.
+        let refused = ack.refused.iter().find(|refused| refused.packet.0 == number);
+        let refused = refused.map_or(&[][..], |refused| &refused.records);
+        for (store, name) in std::mem::take(&mut self.stores) {
+            kept.on_told(name, refused.iter().any(|(index, _)| *index == store));
         }
     }
 }
