@@ -2,7 +2,7 @@
 //! for a second session, a small change, and a digest of everything. For techniques, elements are pixels: `thrpt` of
 //! 0.5 Gelem/s is 2 ns a pixel.
 //!
-//! `cargo bench --bench encode` prints bytes and records of first pictures, then measures. `LFP_TRACES=DIR` adds the
+//! `cargo bench --bench encode` prints bytes and records of first pictures and what a pixel costs, then measures. `LFP_TRACES=DIR` adds the
 //! first picture of each `*.lfptrace` in a directory to the synthetic one.
 //!
 //! Baseline: `cargo bench --bench encode -- --save-baseline before`, then, on the same machine with nothing else
@@ -13,27 +13,35 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::ablation::Without;
 use lfp::geometry::{CellRect, CellSet};
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
-use lfp::logic::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
+use lfp::logic::{
+    Base, DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey,
+};
 use lfp::pixel::Fit;
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
 use lfp_proto::technique::base::{BaseView, Vector};
 use lfp_proto::technique::{self, Technique, decoders, scan};
+use nix::time::{ClockId, clock_gettime};
 
 /// Datagram payloads, and what of each a record may take.
 const DATAGRAMS: [(usize, usize); 2] = [(1_200, 1_120), (8_900, 8_820)];
 
 /// Of what is lossy.
 const QUALITY: u8 = 76;
+/// How often something is done whose cost is printed.
+const COST_RUNS: usize = 7;
 
 struct First {
     name: String,
     tick: Arc<Tick>,
+    /// What the source shows a second later.
+    later: Option<Arc<Tick>>,
 }
 
 impl First {
@@ -41,14 +49,12 @@ impl First {
         let source = open_local(spec).expect("a source of this process");
         let mut scanner = Scanner::new(SourceId(0), source);
         let tick = scanner.tick(Instant::from_micros(1)).expect("a first tick");
-        Self { name, tick }
+        let later = scanner.tick(Instant::from_micros(1_000_001));
+        Self { name, tick, later }
     }
 
     fn picture(&self) -> &Picture {
-        match &self.tick.state {
-            TickState::Live { picture, .. } => picture,
-            TickState::Dark { text, .. } => panic!("{} shows nothing: {text}", self.name),
-        }
+        picture(&self.tick)
     }
 
     fn request(&self, cells: CellSet, record_max: usize) -> EncodeRequest {
@@ -105,6 +111,30 @@ impl First {
             );
         }
     }
+}
+
+fn picture(tick: &Tick) -> &Picture {
+    match &tick.state {
+        TickState::Live { picture, .. } => picture,
+        TickState::Dark { text, .. } => panic!("a source shows nothing: {text}"),
+    }
+}
+
+/// Prints what `work` costs for each of `pixels` pixels: the best of some times that this thread computed, so that it
+/// holds on a busy machine too.
+fn print_cost(what: &str, pixels: usize, mut work: impl FnMut()) {
+    let now = || {
+        Duration::from(
+            clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a thread has a clock of its own"),
+        )
+    };
+    let time = || {
+        let begun = now();
+        work();
+        now().saturating_sub(begun)
+    };
+    let best = std::iter::repeat_with(time).take(COST_RUNS).min().unwrap_or_default();
+    println!("{what}: {:.2} ns/pixel", best.as_nanos() as f64 / pixels.max(1) as f64);
 }
 
 /// The pictures to encode.
@@ -182,6 +212,9 @@ fn techniques(criterion: &mut Criterion) {
             };
             let mut records = encode();
             let all = first.picture().size.pixels() as u64;
+            print_cost(&format!("encode {} of {}", technique.name(), first.name), all as usize, || {
+                black_box(encode());
+            });
             let mut group = criterion.benchmark_group("technique/encode");
             group.throughput(Throughput::Elements(all));
             group.bench_function(BenchmarkId::new(technique.name(), &first.name), |b| b.iter(encode));
@@ -189,6 +222,48 @@ fn techniques(criterion: &mut Criterion) {
             records.retain(|record| record.technique == technique);
             decode(criterion, first, technique, &records);
         }
+    }
+}
+
+/// The dictionary on a base: what a second changes, on the picture before.
+fn on_a_base(_: &mut Criterion) {
+    for first in &firsts() {
+        let Some(later) = &first.later else { continue };
+        let TickState::Live { picture: new, delta } = &later.state else { continue };
+        let size = new.size;
+        if size != first.picture().size {
+            continue;
+        }
+        let all = CellSet::full(size.grid());
+        let base = Arc::new(Base::new(0, 1, first.picture().clone(), all));
+        let mut request = first.request(delta.cells.clone(), DATAGRAMS[0].1);
+        (request.base, request.epoch) = (Some(base), later.epoch);
+        request.profile.decoders = Technique::Dictionary.bit() | Technique::Raw.bit();
+        let encoder = Encoder::new(0);
+        let records = encoder.encode(&request, later).records;
+        let pixels: usize = records.iter().map(|record| size.clip(record.cells).pixels()).sum();
+        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+        println!(
+            "dictionary on a base, a second of {}: {} records, {pixels} pixels, {bytes} bytes of payload",
+            first.name,
+            records.len()
+        );
+        print_cost(&format!("encode dictionary on a base of {}", first.name), pixels, || {
+            black_box(encoder.encode(&request, later));
+        });
+        let mut screen = Vec::new();
+        first.picture().read(size.grid().rect(), &mut screen);
+        let (mut scratch, mut out) = (technique::Scratch::default(), Vec::new());
+        print_cost(&format!("decode dictionary on a base of {}", first.name), pixels, || {
+            for record in &records {
+                let area = size.clip(record.cells);
+                let view = BaseView { pixels: &screen, stride: size.width.into(), size, area };
+                let view = record.base.map(|_| view);
+                technique::decode(record.technique, &record.payload, area, view, &mut scratch, &mut out)
+                    .expect("what was encoded is decoded");
+                black_box(&out);
+            }
+        });
     }
 }
 
@@ -208,17 +283,16 @@ fn decode(criterion: &mut Criterion, first: &First, technique: Technique, record
     let mut group = criterion.benchmark_group("technique/decode");
     group.throughput(Throughput::Elements(pixels as u64));
     let (mut scratch, mut out) = (technique::Scratch::default(), Vec::new());
-    group.bench_function(BenchmarkId::new(technique.name(), &first.name), |b| {
-        b.iter(|| {
-            for record in records {
-                let area = size.clip(record.cells);
-                let decoded =
-                    technique::decode(technique, &record.payload, area, None, &mut scratch, &mut out);
-                decoded.expect("what was encoded is decoded");
-                black_box(&out);
-            }
-        });
-    });
+    let mut decode = || {
+        for record in records {
+            let area = size.clip(record.cells);
+            technique::decode(technique, &record.payload, area, None, &mut scratch, &mut out)
+                .expect("what was encoded is decoded");
+            black_box(&out);
+        }
+    };
+    print_cost(&format!("decode {} of {}", technique.name(), first.name), pixels, &mut decode);
+    group.bench_function(BenchmarkId::new(technique.name(), &first.name), |b| b.iter(&mut decode));
     group.finish();
 }
 
@@ -306,7 +380,7 @@ fn digest(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, techniques, pixel_scan, first_picture, small_change, digest);
+criterion_group!(benches, techniques, on_a_base, pixel_scan, first_picture, small_change, digest);
 
 fn main() {
     benches();

@@ -12,7 +12,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use lfp::geometry::CellSet;
 use lfp::heat::Heat;
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
-use lfp::kernel::features::features;
+use lfp::kernel::dispatch::features;
 use lfp::scan::{Delta, Picture, Scanner, TickState};
 use lfp::time::Instant;
 

@@ -116,6 +116,7 @@ impl Reference {
     fn catch_up(&mut self, shown: &Shown<'_>) {
         let changed = std::mem::replace(&mut self.dirty, CellSet::new(shown.grid));
         let columns = usize::from(shown.grid.columns);
+        let mut run: Option<CellRect> = None;
         for index in changed.iter() {
             let content = shown.contents[index];
             if content > self.through {
@@ -125,9 +126,21 @@ impl Reference {
             }
             self.contents[index] = content;
             let (x, y) = ((index % columns) as u16, (index / columns) as u16);
-            let area = shown.size.clip(CellRect { x, y, width: 1, height: 1 });
-            copy_rows(area, usize::from(shown.size.width), shown.pixels, &mut self.pixels);
+            // Cells side by side are copied together: most of what a row of 16 pixels costs is the call.
+            match &mut run {
+                Some(run) if run.y == y && run.x + run.width == x => run.width += 1,
+                _ => {
+                    let whole = run.replace(CellRect { x, y, width: 1, height: 1 });
+                    whole.into_iter().for_each(|run| self.copy(run, shown));
+                }
+            }
         }
+        run.into_iter().for_each(|run| self.copy(run, shown));
+    }
+
+    /// Takes over the pixels of `cells`.
+    fn copy(&mut self, cells: CellRect, shown: &Shown<'_>) {
+        copy_rows(shown.size.clip(cells), usize::from(shown.size.width), shown.pixels, &mut self.pixels);
     }
 }
 

@@ -4,7 +4,8 @@ use super::beat::{BUCKETS, Beat, bucket};
 use super::spots::Spots;
 use super::{Changes, Hint, Pyramid, around};
 use crate::geometry::{CellRect, Grid, Size};
-use crate::kernel::features::{Features, features};
+use crate::kernel::dispatch::features;
+use crate::kernel::features::Features;
 use crate::kernel::join::Joiner;
 use crate::limits::{CELL, HEAT_RECTS_MAX};
 use crate::scan::{Class, Delta, Picture, Trend};
@@ -81,17 +82,18 @@ impl Heat {
         }
     }
 
-    /// Measures a cell, unless it changes so often that it was measured just now and has hardly become another.
+    /// Measures a cell, unless it was measured just now and has hardly become another: in this bucket, or lately if it
+    /// changes all the time.
     fn measure(&mut self, index: usize, picture: &Picture, now: u32) {
         let columns = usize::from(self.grid.columns);
         let (x, y) = ((index % columns) as u16, (index / columns) as u16);
         let detail = picture.detail(x, y);
         let known = &mut self.features[index];
-        let is_fresh = now.saturating_sub(known.bucket) < MEASURE_BUCKETS
+        let age = now.saturating_sub(known.bucket);
+        let is_alike = known.features.colours > 0
             && detail.abs_diff(known.detail) <= 8 + known.detail / 8
-            && (detail == 0) == (known.detail == 0)
-            && self.beats[index].rate(now) >= HOT;
-        if is_fresh {
+            && (detail == 0) == (known.detail == 0);
+        if is_alike && (age == 0 || age < MEASURE_BUCKETS && self.beats[index].rate(now) >= HOT) {
             return;
         }
         let measured = if detail == 0 {

@@ -25,6 +25,7 @@ const CORNERS_MANY: u32 = 64;
 /// The anchors of one cell, one for each class: the hash in the high 24 bits, row and column of the window's first
 /// pixel in four bits each; [`NONE`] where there is none.
 #[must_use]
+#[inline(always)]
 pub fn anchors(tile: &[u32; CELL_PIXELS]) -> [u32; ANCHORS] {
     let keys = keys(tile);
     let corners: u32 = keys.iter().map(|key| u32::from(*key != NONE)).sum();
@@ -51,6 +52,7 @@ const COLUMNS: u128 = (1 << ((SIDE - WIDTH + 1) * 8)) - 1;
 /// The cell is taken as one run of pixels, so that each step is a loop over vectors; windows that begin too far right
 /// or down reach into the next row, or beyond the cell, and are never looked at. Each pixel of a window is rotated by
 /// another number of bits (1, 2, 4 across, 8, 16 down), so that the same two colours in another order make another sum.
+#[inline(always)]
 fn keys(tile: &[u32; CELL_PIXELS]) -> [u32; CELL_PIXELS] {
     let mut one = [0; CELL_PIXELS + SIDE];
     for (sum, pixel) in one.iter_mut().zip(tile) {
@@ -74,7 +76,7 @@ fn keys(tile: &[u32; CELL_PIXELS]) -> [u32; CELL_PIXELS] {
 }
 
 /// To each sum the one `step` places on, its bits rotated; the last `step` sums stay what they were.
-#[inline]
+#[inline(always)]
 fn add_rotated(from: &[u32; CELL_PIXELS + SIDE], to: &mut [u32; CELL_PIXELS + SIDE], step: usize, bits: u32) {
     for ((to, first), second) in to.iter_mut().zip(from).zip(&from[step..]) {
         *to = first.wrapping_add(second.rotate_left(bits));

@@ -10,6 +10,7 @@ const SIDE: usize = CELL as usize;
 /// # Panics
 /// If the corner is empty or larger than a cell.
 #[must_use]
+#[inline(always)]
 pub fn detail(tile: &[u32; CELL_PIXELS], width: usize, height: usize) -> u8 {
     assert!((1..=SIDE).contains(&width) && (1..=SIDE).contains(&height), "{width}x{height} in a cell");
     // One counter a column, over whole rows: their length is known, so the loop becomes vector code.

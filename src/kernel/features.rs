@@ -30,75 +30,70 @@ pub struct Features {
 /// # Panics
 /// If the corner is empty or larger than a cell.
 #[must_use]
+#[inline(always)]
 pub fn features(tile: &[u32; CELL_PIXELS], width: usize, height: usize) -> Features {
     assert!((1..=SIDE).contains(&width) && (1..=SIDE).contains(&height), "{width}x{height} in a cell");
-    let mut steps = Steps::default();
-    let (mut dark, mut bright, mut colours) = (i32::MAX, 0, 0_u64);
+    // Nearly all cells are whole: loops of a known length become vector code.
+    if (width, height) == (SIDE, SIDE) { measure(tile, SIDE, SIDE) } else { measure(tile, width, height) }
+}
+
+#[inline(always)]
+fn measure(tile: &[u32; CELL_PIXELS], width: usize, height: usize) -> Features {
+    let (mut across, mut down) = ([0; SIDE], [0; SIDE]);
+    let (mut dark, mut bright, mut colours) = ([i32::MAX; SIDE], [0; SIDE], 0_u64);
     let mut above: Option<(&[u32; SIDE], [i32; SIDE])> = None;
     for row in tile.chunks_exact(SIDE).take(height) {
         let row: &[u32; SIDE] = row.try_into().expect("a row of a cell");
         let light = brightness(row);
-        for light in &light[..width] {
-            (dark, bright) = (dark.min(*light), bright.max(*light));
+        for x in 0..SIDE {
+            (dark[x], bright[x]) = (dark[x].min(light[x]), bright[x].max(light[x]));
         }
-        // The last column has no right neighbour: beside itself it counts as the same, which is taken off below.
+        // The last column has no right neighbour; what it is counted beside is left out below.
         let beside: [u32; SIDE] = std::array::from_fn(|x| row[(x + 1).min(SIDE - 1)]);
         let light_beside = std::array::from_fn(|x| light[(x + 1).min(SIDE - 1)]);
-        steps.count(&beside, &light_beside, row, &light, width - 1);
+        count(&mut across, (&beside, &light_beside), (row, &light));
         if let Some((above, light_above)) = &above {
-            steps.count(above, light_above, row, &light, width);
+            count(&mut down, (above, light_above), (row, &light));
         }
-        colours |= row[..width]
-            .iter()
-            .zip(&beside)
-            .fold(0, |set, (pixel, beside)| if pixel == beside { set } else { set | bin(*pixel) });
-        colours |= bin(row[width - 1]);
+        colours |= row[..width].iter().fold(0, |set, pixel| set | bin(*pixel));
         above = Some((row, light));
     }
+    let dark = dark[..width].iter().fold(i32::MAX, |dark, light| dark.min(*light));
+    let bright = bright[..width].iter().fold(0, |bright, light| bright.max(*light));
     let pairs = (((width - 1) * height + width * (height - 1)) as u32).max(1);
-    let part = |count: u32| (count * PAIRS / pairs) as u8;
+    let part = |place: u32| {
+        let counts = across[..width - 1].iter().chain(&down[..width]);
+        (counts.map(|counts| counts >> place & 0xff).sum::<u32>() * PAIRS / pairs) as u8
+    };
     Features {
         colours: colours.count_ones() as u8,
         contrast: (bright - dark) as u8,
-        same: part(steps.same),
-        soft: part(steps.soft),
-        hard: part(steps.hard),
+        same: part(SAME),
+        soft: part(SOFT),
+        hard: part(HARD),
     }
 }
 
-#[derive(Default)]
-struct Steps {
-    same: u32,
-    soft: u32,
-    hard: u32,
-}
+/// Where in a column's word the counters of pairs stand: of at most 16 each.
+const SAME: u32 = 0;
+const SOFT: u32 = 8;
+const HARD: u32 = 16;
+const _: () = assert!(SIDE < 1 << 8);
 
-impl Steps {
-    fn count(
-        &mut self,
-        a: &[u32; SIDE],
-        light_a: &[i32; SIDE],
-        b: &[u32; SIDE],
-        light_b: &[i32; SIDE],
-        width: usize,
-    ) {
-        let mut counts = [0_u32; SIDE];
-        for x in 0..SIDE {
-            let step = (light_a[x] - light_b[x]).abs();
-            let same = a[x] == b[x];
-            // Three counters of at most 16 in one word.
-            counts[x] = u32::from(same)
-                | u32::from(!same & (step <= SOFT_MAX)) << 8
-                | u32::from(step >= HARD_MIN) << 16;
-        }
-        let sum: u32 = counts[..width].iter().sum();
-        self.same += sum & 0xff;
-        self.soft += sum >> 8 & 0xff;
-        self.hard += sum >> 16;
+/// Counts the pairs of two rows, of each the pixels and their brightness, column by column.
+#[inline(always)]
+fn count(counts: &mut [u32; SIDE], a: (&[u32; SIDE], &[i32; SIDE]), b: (&[u32; SIDE], &[i32; SIDE])) {
+    for (x, counts) in counts.iter_mut().enumerate() {
+        let step = (a.1[x] - b.1[x]).abs();
+        let same = a.0[x] == b.0[x];
+        *counts += u32::from(same) << SAME
+            | u32::from(!same & (step <= SOFT_MAX)) << SOFT
+            | u32::from(step >= HARD_MIN) << HARD;
     }
 }
 
 /// Two parts red, five green, one blue.
+#[inline(always)]
 fn brightness(row: &[u32; SIDE]) -> [i32; SIDE] {
     std::array::from_fn(|x| {
         let (red, green, blue) = (row[x] >> 16 & 0xff, row[x] >> 8 & 0xff, row[x] & 0xff);
@@ -107,6 +102,7 @@ fn brightness(row: &[u32; SIDE]) -> [i32; SIDE] {
 }
 
 /// One of 64 bits for a colour.
+#[inline(always)]
 fn bin(pixel: u32) -> u64 {
     1 << (pixel.wrapping_mul(0x9e37_79b1) >> 26)
 }

@@ -22,7 +22,6 @@ use crate::scan::{Contexts, Picture, Tick, TickState};
 use lfp_proto::check;
 use lfp_proto::record::Context;
 use lfp_proto::technique::base::Vector;
-use lfp_proto::technique::dictionary::Place;
 use lfp_proto::technique::{Technique, copy};
 
 /// Side, in cells, of the aligned blocks that no rectangle crosses, so that sessions that want overlapping
@@ -54,7 +53,7 @@ type Key = (Content, Profile, KeyManner);
 #[derive(Clone, Copy)]
 enum Manner<'a> {
     /// Exactly, on a base that lies there, if there is one.
-    Exact(Option<(&'a Base, Place)>),
+    Exact(Option<(&'a Base, Vector)>),
     /// Nearly, at a quality.
     Lossy(u8),
 }
@@ -62,7 +61,7 @@ enum Manner<'a> {
 /// A [`Manner`] whose base has an identity.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum KeyManner {
-    Exact(Option<(Place, u64)>),
+    Exact(Option<(Vector, u64)>),
     Lossy(u8),
 }
 
@@ -203,9 +202,9 @@ impl Encoder {
         let key = |content: Content| {
             let area = picture.size.clip(content.cells);
             let manner = match manner {
-                Manner::Exact(base) => KeyManner::Exact(base.and_then(|(base, place)| {
-                    let source = place.source(area, picture.size)?;
-                    Some((place, base.identity(source.cells_touched())))
+                Manner::Exact(base) => KeyManner::Exact(base.and_then(|(base, vector)| {
+                    let source = vector.inside(area, picture.size)?;
+                    Some((vector, base.identity(source.cells_touched())))
                 })),
                 Manner::Lossy(quality) => KeyManner::Lossy(quality),
             };
@@ -445,9 +444,7 @@ impl Job<'_> {
         }
         class.intersect(self.wanted);
         let Some(bounds) = region::bounds(class, area) else { return };
-        let base = way.and_then(|(base, vector)| {
-            Some((base, ways::place(base, self.picture, bounds, vector, self.learns())?))
-        });
+        let base = way.filter(|(base, vector)| ways::leads(base, self.picture, bounds, *vector));
         let dense = match base {
             // What lies between costs next to nothing, but for what moves.
             Some(_) => region::holds_half(class, bounds) && !self.brings_lossy(bounds, class),
@@ -500,14 +497,14 @@ impl Job<'_> {
         let EncodeRequest { source, epoch, profile, .. } = *request;
         let content = Content { source, fit: profile.fit, epoch, cells, changed_at };
         let coded = self.encoder.obtain(content, profile, self.picture, manner, &mut self.scratch);
-        let Some(Coded { technique, place, rows, payload }) = coded else { return false };
+        let Some(Coded { technique, vector, rows, payload }) = coded else { return false };
         let cells = CellRect { height: rows, ..cells };
         let base = match manner {
             Manner::Exact(base) => base,
             Manner::Lossy(_) => None,
         };
-        let used = base.zip(place).and_then(|((base, _), place)| {
-            let source = place.source(self.picture.size.clip(cells), self.picture.size)?;
+        let used = base.zip(vector).and_then(|((base, _), vector)| {
+            let source = vector.inside(self.picture.size.clip(cells), self.picture.size)?;
             Some(base.using(source.cells_touched()))
         });
         let context = self.context(cells);

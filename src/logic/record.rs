@@ -11,7 +11,7 @@ use crate::logic::base::Base;
 use crate::scan::Picture;
 use lfp_proto::depth::Depth;
 use lfp_proto::record::RECORD_HEADER_MAX;
-use lfp_proto::technique::dictionary::Place;
+use lfp_proto::technique::base::Vector;
 use lfp_proto::technique::{BaseUse, Technique, bitmap, colour, dictionary, lossy, raw, scan, trixel};
 
 /// One pixel in so many may differ from a base for a pixel scan to be tried: where more did, in recorded desktops, the
@@ -26,7 +26,7 @@ const TRIXEL_BITS_SURE: usize = 2;
 pub(super) struct Coded {
     pub(super) technique: Technique,
     /// Where its base lies, if it has one.
-    pub(super) place: Option<Place>,
+    pub(super) vector: Option<Vector>,
     /// Rows of cells that it holds: of what was to be encoded, those from the top that fit.
     pub(super) rows: u16,
     pub(super) payload: Arc<[u8]>,
@@ -76,7 +76,7 @@ pub(super) fn encode_lossy(
     let rows =
         lossy::encode(pixels, width, form, payload_max(profile), bytes).div_ceil(usize::from(CELL)) as u16;
     let payload = Arc::from(bytes.as_slice());
-    (rows > 0).then_some(Coded { technique: Technique::Lossy, place: None, rows, payload })
+    (rows > 0).then_some(Coded { technique: Technique::Lossy, vector: None, rows, payload })
 }
 
 /// Puts `cells`, or as many rows of them as fit, into bytes with the technique of `profile` that takes the fewest; `None`
@@ -86,12 +86,12 @@ pub(super) fn encode(
     picture: &Picture,
     cells: CellRect,
     profile: Profile,
-    base: Option<(&Base, Place)>,
+    base: Option<(&Base, Vector)>,
     scratch: &mut Scratch,
 ) -> Option<Coded> {
     if context::is_flat(picture, cells) && decodes(profile, Technique::Colour) {
         let payload = Arc::from(colour::encode(profile.fit.depth, &[picture.tile(cells.x, cells.y)[0]])?);
-        return Some(Coded { technique: Technique::Colour, place: None, rows: cells.height, payload });
+        return Some(Coded { technique: Technique::Colour, vector: None, rows: cells.height, payload });
     }
     picture.read(cells, &mut scratch.pixels);
     scratch.bytes.clear();
@@ -100,11 +100,11 @@ pub(super) fn encode(
     let task = Task { picture, cells, area, width: area.width.into(), profile, max: payload_max(profile) };
     let (technique, rows) = match base {
         _ if decodes(profile, Technique::Dictionary) => task.with_dictionary(base, scratch),
-        Some((base, place)) => task.with_scan(base, place, scratch),
+        Some((base, vector)) => task.with_scan(base, vector, scratch),
         None => task.with_itself(scratch),
     }?;
-    let place = base.map(|(_, place)| place).filter(|_| technique.base_use() != BaseUse::Never);
-    Some(Coded { technique, place, rows, payload: Arc::from(&*scratch.bytes) })
+    let vector = base.map(|(_, vector)| vector).filter(|_| technique.base_use() != BaseUse::Never);
+    Some(Coded { technique, vector, rows, payload: Arc::from(&*scratch.bytes) })
 }
 
 /// Bytes that a bitmap of `cells` will take, roughly: of recorded desktops half take between 1.3 and 3 bytes for
@@ -138,14 +138,14 @@ impl Task<'_> {
     /// By the dictionary, or raw.
     fn with_dictionary(
         &self,
-        base: Option<(&Base, Place)>,
+        base: Option<(&Base, Vector)>,
         scratch: &mut Scratch,
     ) -> Option<(Technique, u16)> {
         let Scratch { pixels, dictionary, base: base_pixels, bytes, .. } = scratch;
-        let known = base.and_then(|(base, place)| {
-            let source = self.read_base(base, place, base_pixels)?;
-            place.emit(bytes);
-            Some(place.base(self.area, source, base_pixels, self.width))
+        let known = base.and_then(|(base, vector)| {
+            self.read_base(base, vector, base_pixels)?;
+            vector.emit(bytes);
+            Some(dictionary::Base { pixels: base_pixels, stride: self.width })
         });
         // It is told of no smaller bound, so that the rows which fit give the same bytes when they are asked for alone.
         let pixel_rows = dictionary.encode(pixels, self.width, known, self.max - bytes.len(), bytes);
@@ -162,12 +162,12 @@ impl Task<'_> {
     }
 
     /// As what is not as in `base`, or by trixel where that is smaller yet.
-    fn with_scan(&self, base: &Base, place: Place, scratch: &mut Scratch) -> Option<(Technique, u16)> {
+    fn with_scan(&self, base: &Base, vector: Vector, scratch: &mut Scratch) -> Option<(Technique, u16)> {
         let Scratch { pixels, scan, trixel, base: base_pixels, bytes, other, .. } = scratch;
-        self.read_base(base, place, base_pixels)?;
+        self.read_base(base, vector, base_pixels)?;
         let most = pixels.len() / CHANGED_ONE_IN;
         if scan::changed(pixels, base_pixels, most) > most
-            || !scan.encode(pixels, base_pixels, place.vector, self.max, bytes)
+            || !scan.encode(pixels, base_pixels, vector, self.max, bytes)
         {
             return None;
         }
@@ -223,14 +223,14 @@ impl Task<'_> {
         Some((Technique::Raw, self.cells.height))
     }
 
-    /// Reads the base's pixels; says where they lie, if all of them do on the surface.
-    fn read_base(&self, base: &Base, place: Place, pixels: &mut Vec<u32>) -> Option<PixelRect> {
-        let source = place.source(self.area, self.picture.size)?;
+    /// Reads the base's pixels, if all of them lie on the surface.
+    fn read_base(&self, base: &Base, vector: Vector, pixels: &mut Vec<u32>) -> Option<()> {
+        let source = vector.inside(self.area, self.picture.size)?;
         pixels.clear();
         for y in source.y..source.y + source.height {
             base.picture.read_row(PixelRect { y, height: 1, ..source }, pixels);
         }
-        Some(source)
+        Some(())
     }
 }
 

@@ -4,7 +4,6 @@ use crate::geometry::{CellRect, CellSet, PixelRect};
 use crate::logic::base::Base;
 use crate::scan::Picture;
 use lfp_proto::technique::base::Vector;
-use lfp_proto::technique::dictionary::Place;
 
 /// Of how many rows one is compared.
 const SAMPLE_STEP: u16 = 4;
@@ -59,19 +58,8 @@ pub(super) fn divide(base: &Base, picture: &Picture, wanted: &CellSet, vectors: 
     classes
 }
 
-/// Where the base of a record of `cells` lies, if all of it is trusted; for one that `learns`, with the rows around it
-/// that can be learnt from.
-pub(super) fn place(
-    base: &Base,
-    picture: &Picture,
-    cells: CellRect,
-    vector: Vector,
-    learns: bool,
-) -> Option<Place> {
-    let area = picture.size.clip(cells);
-    let trusted = |place: &Place| {
-        place.source(area, picture.size).is_some_and(|source| base.trusts(source.cells_touched()))
-    };
-    let around = if learns { &[1, 0][..] } else { &[0] };
-    around.iter().map(|&rows| Place { vector, above: rows, below: rows }).find(trusted)
+/// Whether all of the base that lies at `vector` from `cells` is trusted.
+pub(super) fn leads(base: &Base, picture: &Picture, cells: CellRect, vector: Vector) -> bool {
+    let source = vector.inside(picture.size.clip(cells), picture.size);
+    source.is_some_and(|source| base.trusts(source.cells_touched()))
 }

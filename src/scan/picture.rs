@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::geometry::{CellRect, PixelRect, Size};
-use crate::kernel::detail::detail;
+use crate::kernel::dispatch::detail;
 use crate::limits::{CELL, CELL_PIXELS};
 
 const SIDE: usize = CELL as usize;

@@ -49,16 +49,7 @@ impl EpochLedger {
         let mut reader = Reader::new(record.payload);
         let vector = Vector::parse(&mut reader).ok()?;
         let (dx, dy) = (i64::from(vector.dx), i64::from(vector.dy));
-        let mut cells = source_cells(record.cells, dx, dy, self.size.width, self.size.height)?;
-        if record.technique == Technique::Dictionary as u8 {
-            // As many more rows of pixels above and below as the apron says, where the surface has them.
-            let apron = reader.u8().ok()?;
-            let source = self.size.clip(record.cells);
-            let first = (i64::from(source.y) + dy - 16 * i64::from(apron & 15)).max(0);
-            let end = i64::from(source.y + source.height) + dy + 16 * i64::from(apron >> 4);
-            let end = end.min(i64::from(self.size.height));
-            (cells.y, cells.height) = ((first / 16) as u16, ((end + 15) / 16 - first / 16) as u16);
-        }
+        let cells = source_cells(record.cells, dx, dy, self.size.width, self.size.height)?;
         Some((cells, usize::from(slot)))
     }
 

@@ -97,13 +97,14 @@ fn changed<'a>(record: &Record<'a>, change: Change, number: PacketNumber) -> Rec
     match change {
         Change::Cells => record.cells.x = 1_000,
         Change::Content => record.age = number.0,
-        Change::Technique => record.technique = 31,
+        // Of a store the ledger would no longer know that it paints nothing, so that its refusal says nothing of a base.
+        Change::Technique if record.technique != Technique::Store as u8 => record.technique = 31,
         Change::Base => record.base = Base::Current { check: 1 },
         Change::Pixels => (record.technique, record.base) = (Technique::Colour as u8, Base::None),
         Change::Cache if record.technique != Technique::Store as u8 => {
             (record.technique, record.base) = (Technique::Use as u8, Base::None);
         }
-        Change::Surface | Change::Epoch | Change::Payload | Change::Cache => {}
+        Change::Surface | Change::Epoch | Change::Payload | Change::Technique | Change::Cache => {}
     }
     record
 }

@@ -1,10 +1,11 @@
 //! The search for what moved between two pictures.
 
-use super::verify::{came_from, source};
+use super::verify::{MIDDLE, came_from, source, telling};
 use super::votes::{Votes, WEIGHT};
 use super::{Move, Vector};
 use crate::geometry::{CellRect, CellSet, Grid, Size};
-use crate::kernel::anchors::{ANCHORS, NONE, anchors};
+use crate::kernel::anchors::{ANCHORS, NONE};
+use crate::kernel::dispatch::anchors;
 use crate::limits::{CELL, MOTION_MOVES_MAX, MOTION_SAMPLE_CELLS, MOTION_VECTORS_MAX};
 use crate::scan::Picture;
 
@@ -39,6 +40,8 @@ pub struct Search {
     /// Per cell: what was learned about it under the vector tried last, see [`Search::holds`].
     tried: Vec<u32>,
     trial: u32,
+    /// Per changed cell: the place of the pixel that is compared first.
+    places: Vec<u8>,
     /// Per cell: searches in a row in which it changed and had not moved, up to [`BARREN`].
     barren: Vec<u8>,
     round: u32,
@@ -74,6 +77,7 @@ impl Search {
             vectors: Vec::with_capacity(2 * MOTION_VECTORS_MAX),
             tried: vec![0; cells],
             trial: 0,
+            places: vec![MIDDLE; cells],
             barren: vec![0; cells],
             round: 0,
             changed: Vec::with_capacity(cells),
@@ -154,8 +158,9 @@ impl Search {
     /// Has the anchors of both pictures vote.
     fn poll(&mut self, old: &Picture, new: &Picture) {
         self.votes.restart();
-        // Of many cells some are enough; which ones, depends on nothing that moves with the picture.
-        let step = self.changed.len().div_ceil(MOTION_SAMPLE_CELLS) as u32;
+        // Of many cells some are enough; which ones, depends on nothing that moves with the picture. It is always the same
+        // ones, so that what was read of them as the new picture is there when they are the old one.
+        let step = self.changed.len().div_ceil(MOTION_SAMPLE_CELLS).next_power_of_two() as u32;
         for at in 0..self.changed.len() {
             let index = self.changed[at];
             if spread(index) % step == 0 {
@@ -166,7 +171,7 @@ impl Search {
         }
         for at in 0..self.changed.len() {
             let index = self.changed[at];
-            if spread(!index) % step == 0 {
+            if spread(index) % step == 0 {
                 let (x, y) = self.place(index);
                 let anchors = self.sketch(new, x, y);
                 anchors.into_iter().for_each(|anchor| self.votes.vote(anchor, x * CELL, y * CELL));
@@ -199,6 +204,13 @@ impl Search {
             self.recent.iter().copied().filter(|vector| self.best.iter().all(|best| best.1 != *vector));
         self.vectors.extend(elected.chain(known));
         self.recent.clear();
+        if self.vectors.is_empty() {
+            return;
+        }
+        for index in self.changed.iter().chain(&self.resting) {
+            let (x, y) = self.place(*index);
+            self.places[*index as usize] = telling(new.tile(x, y));
+        }
         for at in 0..self.vectors.len() {
             self.trial += 1;
             if self.trial > u32::MAX / 2 {
@@ -225,7 +237,7 @@ impl Search {
             position += 1;
             if self.explained[index as usize] == 0 {
                 let (x, y) = self.place(index);
-                let moved = came_from(old, new, x, y, vector);
+                let moved = came_from(old, new, x, y, vector, self.places[index as usize]);
                 self.tried[index as usize] = self.trial << 1 | u32::from(moved);
                 if moved {
                     self.explained[index as usize] = at as u8 + 1;
@@ -252,7 +264,7 @@ impl Search {
             return false;
         }
         if self.tried[index] >> 1 != self.trial {
-            let moved = came_from(old, new, x, y, self.vectors[at]);
+            let moved = came_from(old, new, x, y, self.vectors[at], MIDDLE);
             self.tried[index] = self.trial << 1 | u32::from(moved);
         }
         self.tried[index] & 1 == 1
@@ -348,5 +360,6 @@ impl Search {
 
 /// Scatters cell indices, so that samples of old and new meet at any distance.
 fn spread(index: u32) -> u32 {
-    index.wrapping_mul(0x9e37_79b1) >> 16
+    let spread = index.wrapping_mul(0x9e37_79b1);
+    (spread ^ spread >> 15).wrapping_mul(0x85eb_ca6b) >> 16
 }

@@ -21,11 +21,31 @@ pub(super) fn source(picture: &Picture, cells: CellRect, vector: Vector) -> Opti
     Some(PixelRect { x, y, ..area })
 }
 
+/// The place in a cell of a pixel that tells it from most others: the first, from a quarter down on, that equals neither
+/// the one on its left nor the one above; the middle if there is none.
+pub(super) fn telling(tile: &Tile) -> u8 {
+    const START: usize = SIDE * SIDE / 4;
+    let ahead = tile[START..].iter().zip(&tile[START - 1..]).zip(&tile[START - SIDE..]);
+    let found = ahead.enumerate().find(|(_, ((pixel, left), above))| pixel != left && pixel != above);
+    found.map_or(MIDDLE, |(at, _)| (START + at) as u8)
+}
+
+/// The place of the pixel in the middle of a cell.
+pub(super) const MIDDLE: u8 = (SIDE * SIDE / 2 + SIDE / 2) as u8;
+
 /// Whether the cell at column `x`, row `y` of `new` holds exactly what lay in `old` where `vector` says that it came
-/// from.
-pub(super) fn came_from(old: &Picture, new: &Picture, x: u16, y: u16, vector: Vector) -> bool {
+/// from. The pixel at `place` is looked at first.
+pub(super) fn came_from(old: &Picture, new: &Picture, x: u16, y: u16, vector: Vector, place: u8) -> bool {
     let Some(from) = source(old, CellRect { x, y, width: 1, height: 1 }, vector) else { return false };
     let tile = new.tile(x, y);
+    let (at_x, at_y) = (u16::from(place) % CELL, u16::from(place) / CELL);
+    if at_x < from.width && at_y < from.height {
+        let (x, y) = (from.x + at_x, from.y + at_y);
+        let there = old.tile(x / CELL, y / CELL)[usize::from(y % CELL * CELL + x % CELL)];
+        if there != tile[usize::from(place)] {
+            return false;
+        }
+    }
     let (column, line) = (from.x / CELL, from.y / CELL);
     let (right, down) = (usize::from(from.x % CELL), usize::from(from.y % CELL));
     let (width, height) = (usize::from(from.width), usize::from(from.height));

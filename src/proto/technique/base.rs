@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::frame::Refusal;
 use crate::geometry::{CellRect, PixelRect, Size};
 use crate::limits::SURFACE_SIDE_MAX;
-use crate::technique::{BaseUse, Technique, dictionary};
+use crate::technique::{BaseUse, Technique};
 use crate::wire::{Put, Reader};
 
 /// From pixels that a record is to paint to those of its base, in pixels: right and down are positive.
@@ -88,11 +88,7 @@ pub fn base_cells(
     if technique.base_use() == BaseUse::Never {
         return Err(Refusal::Base);
     }
-    let mut reader = Reader::new(payload);
-    let source = match technique {
-        Technique::Dictionary => dictionary::Place::parse(&mut reader)?.source(area, size),
-        _ => Vector::parse(&mut reader)?.inside(area, size),
-    };
+    let source = Vector::parse(&mut Reader::new(payload))?.inside(area, size);
     source.map(PixelRect::cells_touched).ok_or(Refusal::Payload)
 }
 

@@ -12,6 +12,7 @@ pub mod colour;
 pub mod copy;
 pub mod dictionary;
 pub mod lossy;
+mod palette;
 pub mod raw;
 pub mod scan;
 pub mod trixel;

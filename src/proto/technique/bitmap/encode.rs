@@ -10,6 +10,7 @@ use miniz_oxide::deflate::core::{
 
 use super::filter::Filter;
 use super::{PIXEL_LEN, coding};
+use crate::technique::palette::Palette;
 
 /// How hard deflate looks for repetitions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -23,15 +24,10 @@ pub enum Effort {
     Thorough,
 }
 
-/// Most colours that a palette holds.
-const COLOURS_MAX: usize = 256;
 /// As many colours always make a palette the better choice.
 const COLOURS_SURE: usize = 16;
 /// So many pixels to a colour make a palette the better choice on recorded desktops.
 const COLOUR_WORTH: usize = 8;
-/// Slots of the table that finds a colour's index: a power of two, at most a quarter full.
-const SLOTS: usize = 4 * COLOURS_MAX;
-const FREE: u16 = u16::MAX;
 
 /// Encodes bitmaps. Keeps the compressor and all scratch, so that a call allocates nothing once the largest
 /// picture has been seen.
@@ -68,7 +64,7 @@ impl Encoder {
         let flags = create_comp_flags_from_zip_params(level, -15, 0);
         Self {
             compressor: Box::new(CompressorOxide::new(flags)),
-            palette: Palette::new(),
+            palette: Palette::default(),
             rows: Rows::default(),
             plain: Vec::new(),
         }
@@ -82,8 +78,8 @@ impl Encoder {
     pub fn encode(&mut self, pixels: &[u32], width: usize, limit: usize, out: &mut Vec<u8>) -> bool {
         assert!(width > 0 && !pixels.is_empty() && pixels.len() % width == 0, "not whole rows of {width}");
         let start = out.len();
-        let few = self.palette.fill(pixels);
-        let colours = self.palette.colours.len();
+        let few = collect(&mut self.palette, pixels);
+        let colours = self.palette.len();
         if few && (colours <= COLOURS_SURE || colours * COLOUR_WORTH <= pixels.len()) {
             return self.encode_palette(pixels, width, limit, out);
         }
@@ -102,7 +98,7 @@ impl Encoder {
     }
 
     fn encode_palette(&mut self, pixels: &[u32], width: usize, limit: usize, out: &mut Vec<u8>) -> bool {
-        let bits = self.palette.bits();
+        let bits = index_bits(self.palette.len());
         let coding = match bits {
             1 => coding::PALETTE_1,
             2 => coding::PALETTE_2,
@@ -110,8 +106,8 @@ impl Encoder {
             _ => coding::PALETTE_8,
         };
         self.plain.clear();
-        self.palette.pack(pixels, width, bits, &mut self.plain);
-        self.deflate(&[coding, (self.palette.colours.len() - 1) as u8], limit, out)
+        pack(&self.palette, pixels, width, bits, &mut self.plain);
+        self.deflate(&[coding, (self.palette.len() - 1) as u8], limit, out)
     }
 
     fn encode_filtered(&mut self, pixels: &[u32], width: usize, limit: usize, out: &mut Vec<u8>) -> bool {
@@ -137,78 +133,44 @@ impl Encoder {
     }
 }
 
-/// The colours of a picture, in the order in which they first occur.
-struct Palette {
-    colours: Vec<u32>,
-    /// Index of the colour that hashes here or shortly before.
-    slots: Box<[u16; SLOTS]>,
+/// Collects the colours of `pixels` in the order in which they first occur; false if there are too many.
+fn collect(palette: &mut Palette, pixels: &[u32]) -> bool {
+    palette.clear();
+    let mut previous = None;
+    pixels.iter().all(|&pixel| {
+        let is_known = previous == Some(pixel) || palette.add(pixel).is_some();
+        previous = Some(pixel);
+        is_known
+    })
 }
 
-impl Palette {
-    fn new() -> Self {
-        Self { colours: Vec::with_capacity(COLOURS_MAX), slots: Box::new([FREE; SLOTS]) }
+/// Bits that an index of one of so many colours takes.
+const fn index_bits(colours: usize) -> usize {
+    match colours {
+        0..=2 => 1,
+        3..=4 => 2,
+        5..=16 => 4,
+        _ => 8,
     }
+}
 
-    /// Collects the colours of `pixels`; false if there are too many.
-    fn fill(&mut self, pixels: &[u32]) -> bool {
-        self.colours.clear();
-        self.slots.fill(FREE);
-        let mut previous = None;
-        for &pixel in pixels {
-            if previous == Some(pixel) {
-                continue;
-            }
-            previous = Some(pixel);
-            let slot = self.slot(pixel);
-            if self.slots[slot] == FREE {
-                if self.colours.len() == COLOURS_MAX {
-                    return false;
+/// Appends the colours and the packed indices of `pixels`, which has no others.
+fn pack(palette: &Palette, pixels: &[u32], width: usize, bits: usize, plain: &mut Vec<u8>) {
+    for colour in (0..palette.len()).filter_map(|index| palette.at(index)) {
+        plain.extend_from_slice(&colour.to_le_bytes()[..PIXEL_LEN]);
+    }
+    let (mut previous, mut index) = (None, 0);
+    for row in pixels.chunks_exact(width) {
+        for group in row.chunks(8 / bits) {
+            let mut byte = 0;
+            for (at, &pixel) in group.iter().enumerate() {
+                if previous != Some(pixel) {
+                    previous = Some(pixel);
+                    index = palette.find(pixel).unwrap_or_default() as u8;
                 }
-                self.slots[slot] = self.colours.len() as u16;
-                self.colours.push(pixel);
+                byte |= index << (8 - bits * (at + 1));
             }
-        }
-        true
-    }
-
-    /// The slot that holds `colour`, or the free one where it belongs.
-    fn slot(&self, colour: u32) -> usize {
-        let mut slot = (colour.wrapping_mul(0x9e37_79b1) >> 16) as usize % SLOTS;
-        loop {
-            match self.colours.get(usize::from(self.slots[slot])) {
-                Some(held) if *held != colour => slot = (slot + 1) % SLOTS,
-                _ => return slot,
-            }
-        }
-    }
-
-    fn bits(&self) -> usize {
-        match self.colours.len() {
-            0..=2 => 1,
-            3..=4 => 2,
-            5..=16 => 4,
-            _ => 8,
-        }
-    }
-
-    /// Appends the colours and the packed indices of `pixels`.
-    fn pack(&self, pixels: &[u32], width: usize, bits: usize, plain: &mut Vec<u8>) {
-        for colour in &self.colours {
-            plain.extend_from_slice(&colour.to_le_bytes()[..PIXEL_LEN]);
-        }
-        let (mut previous, mut index) = (self.colours[0], 0);
-        for row in pixels.chunks_exact(width) {
-            for group in row.chunks(8 / bits) {
-                let mut byte = 0;
-                for (at, &pixel) in group.iter().enumerate() {
-                    if pixel != previous {
-                        previous = pixel;
-                        index = self.slots[self.slot(pixel)] as u8;
-                    }
-                    byte |= index << (8 - bits * (at + 1));
-                }
-                plain.push(byte);
-            }
+            plain.push(byte);
         }
     }
 }
@@ -273,7 +235,3 @@ fn magnitude(bytes: &[u8], enough: usize) -> usize {
     }
     sum
 }
-
-const _: () = {
-    assert!(SLOTS.is_power_of_two() && COLOURS_MAX <= 256 && FREE as usize >= COLOURS_MAX);
-};

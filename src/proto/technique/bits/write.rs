@@ -1,14 +1,10 @@
 //! The server's half.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{COLOURS_MAX, Index};
+use super::Index;
 use crate::depth::Depth;
-
-/// Slots of the table that finds a colour's index: a power of two, at most a quarter full.
-const SLOTS: usize = 4 * COLOURS_MAX;
-const FREE: u16 = u16::MAX;
+use crate::technique::palette::Palette;
 
 /// Appends bits to bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,46 +45,29 @@ impl Writer {
     }
 }
 
-/// The colours that were named so far, with their indices.
-#[derive(Debug)]
+/// The colours that were named so far.
+#[derive(Debug, Default)]
 pub(in crate::technique) struct Colours {
-    colours: Vec<u32>,
-    /// Index of the colour that hashes here or shortly before.
-    slots: Box<[u16; SLOTS]>,
+    palette: Palette,
     depth: Depth,
-}
-
-impl Default for Colours {
-    fn default() -> Self {
-        Self {
-            colours: Vec::with_capacity(COLOURS_MAX),
-            slots: Box::new([FREE; SLOTS]),
-            depth: Depth::default(),
-        }
-    }
 }
 
 impl Colours {
     /// Begins a payload of pixels of `depth`.
     pub(in crate::technique) fn clear(&mut self, depth: Depth) {
         self.depth = depth;
-        self.colours.clear();
-        self.slots.fill(FREE);
+        self.palette.clear();
     }
 
     /// Bits that the longest index takes now.
     pub(in crate::technique) fn bits(&self) -> usize {
-        Index::among(self.colours.len()).count as usize + 1
+        Index::among(self.palette.len()).count as usize + 1
     }
 
     /// Puts a colour; false if it is one too many.
     pub(in crate::technique) fn put(&mut self, colour: u32, bits: &mut Writer, out: &mut Vec<u8>) -> bool {
-        let slot = self.slot(colour);
-        let len = self.colours.len();
-        let index = if self.slots[slot] == FREE { len } else { usize::from(self.slots[slot]) };
-        if index == COLOURS_MAX {
-            return false;
-        }
+        let len = self.palette.len();
+        let Some(index) = self.palette.add(colour) else { return false };
         let Index { count, short } = Index::among(len);
         match (index as u32).checked_sub(short) {
             None => bits.put(index as u32, count, out),
@@ -96,22 +75,7 @@ impl Colours {
         }
         if index == len {
             bits.put(self.depth.pack(colour), self.depth.bits(), out);
-            self.slots[slot] = len as u16;
-            self.colours.push(colour);
         }
         true
     }
-
-    /// The slot that holds `colour`, or the free one where it belongs.
-    fn slot(&self, colour: u32) -> usize {
-        let mut slot = (colour.wrapping_mul(0x9e37_79b1) >> 16) as usize % SLOTS;
-        loop {
-            match self.colours.get(usize::from(self.slots[slot])) {
-                Some(held) if *held != colour => slot = (slot + 1) % SLOTS,
-                _ => return slot,
-            }
-        }
-    }
 }
-
-const _: () = assert!(SLOTS.is_power_of_two() && FREE as usize >= COLOURS_MAX);

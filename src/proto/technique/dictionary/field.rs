@@ -38,13 +38,16 @@ impl Field {
         }
     }
 
-    /// Becomes `height` rows high, with the margins left and above that row `first` of `other` and those below it have;
-    /// its own pixels are undefined.
-    pub(super) fn take_margin(&mut self, height: usize, other: &Self, first: usize) {
-        (self.width, self.height, self.stride) = (other.width, height, other.stride);
-        let start = first * other.stride;
-        self.pixels.clear();
-        self.pixels.extend_from_slice(&other.pixels[start..start + (height + MARGIN) * other.stride]);
+    /// Takes the size of `other`, and its margins left and above; its own pixels are undefined.
+    pub(super) fn take_margin(&mut self, other: &Self) {
+        (self.width, self.height, self.stride) = (other.width, other.height, other.stride);
+        self.pixels.resize(other.pixels.len(), 0);
+        let top = MARGIN * self.stride;
+        self.pixels[..top].copy_from_slice(&other.pixels[..top]);
+        let rows = self.pixels[top..].chunks_exact_mut(self.stride);
+        for (row, other) in rows.zip(other.pixels[top..].chunks_exact(other.stride)) {
+            row[..MARGIN].copy_from_slice(&other[..MARGIN]);
+        }
     }
 
     /// Where the pixel at column `x`, row `y` of the rectangle lies.
@@ -56,6 +59,14 @@ impl Field {
     pub(super) fn row(&self, y: usize) -> &[u32] {
         let at = self.at(0, y);
         &self.pixels[at..at + self.width]
+    }
+
+    /// Row `y` and the one above it, each from two pixels ahead of its first to one behind its last, and the row above
+    /// that from its first.
+    pub(super) fn three_rows(&self, y: usize) -> [&[u32]; 3] {
+        let start = (y + MARGIN) * self.stride;
+        let row = |start: usize| &self.pixels[start..start + MARGIN + self.width + 1];
+        [row(start), row(start - self.stride), &row(start - 2 * self.stride)[MARGIN..]]
     }
 
     /// What lies to the right of row `y` repeats its last pixel.

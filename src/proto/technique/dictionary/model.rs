@@ -1,19 +1,16 @@
 //! What both halves know of the pixels so far: guesses by neighbourhood, colours seen, chances of everything coded.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use super::range::Chance;
+use crate::technique::palette::{COLOURS_MAX, Palette};
 
 /// Entries of a table of guesses; a power of two.
 const GUESSES: usize = 2048;
-/// Colours that are remembered.
-const COLOURS_MAX: usize = 256;
+/// Guesses that are looked at when the first is wrong.
+pub(super) const LATER: usize = 5;
 /// Colours that are learnt from the base, at most: the rest of the room is for new ones.
 const COLOURS_OF_BASE: usize = 64;
-/// Slots of the table that finds a colour's index: a power of two, at most a quarter full.
-const SLOTS: usize = 4 * COLOURS_MAX;
-const FREE: u16 = u16::MAX;
 
 /// The colours around a pixel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,14 +25,18 @@ pub(super) struct Around {
 
 impl Around {
     /// Of the pixel at `at` in rows `stride` apart.
+    #[inline(always)]
     pub(super) fn of(pixels: &[u32], at: usize, stride: usize) -> Self {
+        let above = at - stride;
+        let north: &[u32; 3] = pixels[above - 1..above + 2].try_into().expect("three pixels");
+        let west: &[u32; 2] = pixels[at - 2..at].try_into().expect("two pixels");
         Self {
-            west: pixels[at - 1],
-            north: pixels[at - stride],
-            north_west: pixels[at - stride - 1],
-            north_east: pixels[at - stride + 1],
-            west_west: pixels[at - 2],
-            north_north: pixels[at - 2 * stride],
+            west: west[1],
+            north: north[1],
+            north_west: north[0],
+            north_east: north[2],
+            west_west: west[0],
+            north_north: pixels[above - stride],
         }
     }
 
@@ -44,7 +45,8 @@ impl Around {
         self.west == self.north && self.west == self.north_west && self.west == self.north_east
     }
 
-    /// Where the two tables keep their guesses for such a place: of all six colours, and of the nearest four.
+    /// Where the tables keep their guesses for such a place: far's of all six colours, near's of the nearest four.
+    #[inline(always)]
     fn entries(&self) -> (usize, usize) {
         const FACTORS: [u64; 6] = [
             0x9e37_79b9_7f4a_7c15,
@@ -81,23 +83,30 @@ pub(super) struct Guess {
 const COLOUR: u32 = 0x00ff_ffff;
 const TRUST_MAX: u32 = 7;
 
+/// No colour: what stands for one that is not there.
+pub(super) const NONE: u32 = u32::MAX;
+
 impl Guess {
-    /// The likelier colour, if there is one.
-    pub(super) fn first(self) -> Option<u32> {
-        (self.count() > 0).then_some(self.first & COLOUR)
+    /// The likelier colour; [`NONE`] if there is none.
+    #[inline(always)]
+    pub(super) const fn first(self) -> u32 {
+        if self.count() > 0 { self.first & COLOUR } else { NONE }
     }
 
-    /// The other one, if there is one.
-    pub(super) fn second(self) -> Option<u32> {
-        (self.count() > 1).then_some(self.second & COLOUR)
+    /// The other one; [`NONE`] if there is none.
+    #[inline(always)]
+    pub(super) const fn second(self) -> u32 {
+        if self.count() > 1 { self.second & COLOUR } else { NONE }
     }
 
     /// How many colours there are.
+    #[inline(always)]
     pub(super) const fn count(self) -> u32 {
         self.second >> 24
     }
 
     /// How often in a row the first was right, up to 7.
+    #[inline(always)]
     pub(super) const fn trust(self) -> u32 {
         self.first >> 24
     }
@@ -106,15 +115,25 @@ impl Guess {
         Self { first: first | trust << 24, second: second | count << 24 }
     }
 
-    fn learn(&mut self, colour: u32) {
+    /// Takes a colour in; says whether it was the likelier one.
+    #[inline(always)]
+    fn learn(&mut self, colour: u32) -> bool {
+        let is_right = self.first() == colour;
+        if is_right {
+            self.first += u32::from(self.trust() < TRUST_MAX) << 24;
+        } else {
+            self.correct(colour);
+        }
+        is_right
+    }
+
+    /// Takes in a colour that is not the first.
+    #[inline]
+    fn correct(&mut self, colour: u32) {
         let (first, second) = (self.first & COLOUR, self.second & COLOUR);
         let (count, trust) = (self.count(), self.trust());
-        *self = if count == 0 {
-            Self::new(colour, 0, 0, 1)
-        } else if first == colour {
-            Self::new(first, (trust + 1).min(TRUST_MAX), second, count)
-        } else if trust <= 1 || (count > 1 && second == colour) {
-            Self::new(colour, 0, first, 2)
+        *self = if trust <= 1 || (count > 1 && second == colour) {
+            Self::new(colour, 0, first, (count + 1).min(2))
         } else {
             Self::new(first, trust / 2, colour, 2)
         };
@@ -145,13 +164,13 @@ pub(super) struct Chances {
     /// No other guess is right either.
     pub(super) unguessed: [Chance; 12],
     /// A later guess is right.
-    pub(super) later: [Chance; 32],
+    pub(super) later: [Chance; 4 * LATER],
     /// The colour is a remembered one.
     pub(super) remembered: [Chance; 3],
     /// The bits of its index, as a tree.
     pub(super) index: [Chance; COLOURS_MAX],
-    /// A channel's error has another bit.
-    pub(super) longer: [[Chance; 64]; 3],
+    /// How many bits a channel's error has: none, and a tree of what is left.
+    pub(super) size: [[Chance; 64]; 3],
     /// The bit below the highest.
     pub(super) second: [[Chance; 16]; 3],
 }
@@ -163,57 +182,13 @@ impl Chances {
         run_second: [[Chance::EVEN; 16]; 2],
         first: [Chance::EVEN; 104],
         unguessed: [Chance::EVEN; 12],
-        later: [Chance::EVEN; 32],
+        later: [Chance::EVEN; 4 * LATER],
         remembered: [Chance::EVEN; 3],
         index: [Chance::EVEN; COLOURS_MAX],
-        longer: [[Chance::EVEN; 64]; 3],
+        size: [[Chance::EVEN; 64]; 3],
         second: [[Chance::EVEN; 16]; 3],
     };
 }
-
-/// Colours in the order in which they were met.
-#[derive(Debug)]
-pub(super) struct Colours {
-    colours: Vec<u32>,
-    slots: Box<[(u32, u16)]>,
-}
-
-impl Colours {
-    /// The colour with index `index`.
-    pub(super) fn at(&self, index: usize) -> Option<u32> {
-        self.colours.get(index).copied()
-    }
-
-    /// The index of `colour`.
-    pub(super) fn find(&self, colour: u32) -> Option<usize> {
-        let (held, index) = self.slots[self.slot(colour)];
-        (index != FREE && held == colour).then_some(usize::from(index))
-    }
-
-    /// Remembers `colour` unless it is known or there is no room.
-    pub(super) fn add(&mut self, colour: u32) {
-        let slot = self.slot(colour);
-        if self.colours.len() < COLOURS_MAX && self.slots[slot].1 == FREE {
-            self.slots[slot] = (colour, self.colours.len() as u16);
-            self.colours.push(colour);
-        }
-    }
-
-    /// Where `colour` stands, or would. Three slots of four are free, so that the search ends.
-    fn slot(&self, colour: u32) -> usize {
-        let mut slot = (colour.wrapping_mul(0x9e37_79b1) >> 22) as usize;
-        while self.slots[slot].1 != FREE && self.slots[slot].0 != colour {
-            slot = (slot + 1) % SLOTS;
-        }
-        slot
-    }
-
-    fn clear(&mut self) {
-        self.colours.clear();
-        self.slots.fill((0, FREE));
-    }
-}
-const _: () = assert!(SLOTS == 1 << (32 - 22));
 
 /// Everything that both halves know.
 #[derive(Debug)]
@@ -221,18 +196,17 @@ pub(super) struct Model {
     far: Box<[Guess; GUESSES]>,
     near: Box<[Guess; GUESSES]>,
     pub(super) chances: Chances,
-    pub(super) colours: Colours,
+    /// The remembered ones.
+    pub(super) colours: Palette,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        let colours =
-            Colours { colours: Vec::with_capacity(COLOURS_MAX), slots: alloc::vec![(0, FREE); SLOTS].into() };
         Self {
             far: Box::new([Guess::default(); GUESSES]),
             near: Box::new([Guess::default(); GUESSES]),
             chances: Chances::EVEN,
-            colours,
+            colours: Palette::default(),
         }
     }
 }
@@ -246,27 +220,64 @@ impl Model {
         self.colours.clear();
     }
 
+    #[inline(always)]
     pub(super) fn guesses(&self, around: &Around) -> Guesses {
         let entries = around.entries();
         Guesses { far: self.far[entries.0], near: self.near[entries.1], entries }
     }
 
-    /// The pixel for which `guesses` were made has `colour`.
+    /// The pixel for which `guesses` were made has `colour`. What far knew already, near need not know.
+    #[inline(always)]
     pub(super) fn learn(&mut self, guesses: &Guesses, colour: u32) {
-        self.far[guesses.entries.0].learn(colour);
-        self.near[guesses.entries.1].learn(colour);
+        if !self.far[guesses.entries.0].learn(colour) {
+            self.near[guesses.entries.1].learn(colour);
+        }
     }
 
-    /// Learns from a pixel of the base, which costs no bytes.
-    pub(super) fn learn_base(&mut self, around: &Around, colour: u32) {
-        if around.is_flat() && colour == around.west {
-            return;
-        }
-        let entries = around.entries();
-        self.far[entries.0].learn(colour);
-        self.near[entries.1].learn(colour);
-        if self.colours.colours.len() < COLOURS_OF_BASE {
-            self.colours.add(colour);
+    /// Learns from a row of the base and the two above it, [cut so](super::field::Field::three_rows); which costs no bytes.
+    pub(super) fn learn_base(&mut self, [row, above, above_that]: [&[u32]; 3]) {
+        let mut last = NONE;
+        let mut at = 2;
+        while at + 1 < row.len() {
+            let end = (at + SKIP).min(row.len() - 1);
+            if end - at == SKIP && is_plain(&row[at - 1..end], &above[at - 1..=end]) {
+                at = end;
+                continue;
+            }
+            for at in at..end {
+                let around = Around {
+                    west: row[at - 1],
+                    north: above[at],
+                    north_west: above[at - 1],
+                    north_east: above[at + 1],
+                    west_west: row[at - 2],
+                    north_north: above_that[at - 2],
+                };
+                let colour = row[at];
+                if around.is_flat() && colour == around.west {
+                    continue;
+                }
+                self.far[around.entries().0].learn(colour);
+                if colour != last && self.colours.len() < COLOURS_OF_BASE {
+                    self.colours.add(colour);
+                }
+                last = colour;
+            }
+            at = end;
         }
     }
+}
+
+/// Pixels of the base that are looked at together.
+const SKIP: usize = 8;
+
+/// Whether all of a stretch of a row, from one pixel ahead of it, and what lies above it, to one pixel behind, has one
+/// colour.
+#[inline(always)]
+fn is_plain(row: &[u32], above: &[u32]) -> bool {
+    let (row, above): (&[u32; SKIP + 1], &[u32; SKIP + 2]) =
+        (row.try_into().expect("a stretch"), above.try_into().expect("a stretch"));
+    let colour = row[0];
+    let differ = row.iter().chain(above).fold(0, |differ, pixel| differ | (pixel ^ colour));
+    differ == 0
 }

@@ -7,33 +7,51 @@
 #[cfg(feature = "encode")]
 use alloc::vec::Vec;
 
-/// Bits of a probability.
+/// Bits of a probability that the coder uses.
 const CHANCE_BITS: u32 = 12;
-const CHANCE_ONE: u16 = 1 << CHANCE_BITS;
-/// No chance comes nearer to certainty, which would cost too much to be wrong about.
-const CHANCE_MIN: u16 = 24;
-/// By how many bits an error is shifted before it is taken over, by how many bits were seen.
-const RATES: [u8; 16] = [1, 1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 5];
 /// The range is kept at least this wide.
 const RANGE_MIN: u32 = 1 << 24;
+/// What a bit draws its chance to, in 65,536ths: no nearer to certainty, which would cost too much to be wrong about.
+const ZERO: i32 = 1 << 9;
+const ONE: i32 = (1 << 16) - (1 << 9);
+/// Bits that a chance has seen when it moves as slowly as it ever does.
+const SEEN_MAX: usize = 30;
+/// What part of the way a chance goes, in 65,536ths, by the bits that it has seen: two in 3, two in 5, and so on, as if
+/// each bit counted alike.
+const STEPS: [i32; SEEN_MAX + 1] = {
+    let mut steps = [0; SEEN_MAX + 1];
+    let mut seen = 0;
+    while seen <= SEEN_MAX {
+        steps[seen] = (1 << 17) / (2 * seen as i32 + 3);
+        seen += 1;
+    }
+    steps
+};
 
-/// An adaptive probability that a bit is 1: in its upper 12 bits, in 4,096ths; the lower 4 count up to 15 bits seen.
+/// An adaptive probability that a bit is 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Chance(u16);
+pub(super) struct Chance {
+    /// In 65,536ths.
+    of_one: u16,
+    seen: u16,
+}
 
 impl Chance {
     /// Nothing is known.
-    pub(super) const EVEN: Self = Self((CHANCE_ONE / 2) << 4);
+    pub(super) const EVEN: Self = Self { of_one: 1 << 15, seen: 0 };
 
-    fn probability(self) -> u32 {
-        u32::from(self.0 >> 4)
+    #[inline(always)]
+    const fn probability(self) -> u32 {
+        self.of_one as u32 >> (16 - CHANCE_BITS)
     }
 
+    #[inline(always)]
     fn learn(&mut self, bit: bool) {
-        let seen = self.0 & 15;
-        let (rate, now) = (RATES[usize::from(seen)], self.0 >> 4);
-        let next = if bit { now + ((CHANCE_ONE - 1 - now) >> rate) } else { now - (now >> rate) };
-        self.0 = next.clamp(CHANCE_MIN, CHANCE_ONE - CHANCE_MIN) << 4 | (seen + 1).min(15);
+        let seen = usize::from(self.seen).min(SEEN_MAX);
+        let now = i32::from(self.of_one);
+        let aim = if bit { ONE } else { ZERO };
+        self.of_one = (now + (((aim - now) * STEPS[seen]) >> 16)) as u16;
+        self.seen = (seen as u16 + 1).min(SEEN_MAX as u16);
     }
 }
 
@@ -45,7 +63,7 @@ pub(super) trait Coder {
     /// Codes one bit under an adaptive chance. A decoder ignores `bit` and returns the one that it reads.
     fn bit(&mut self, chance: &mut Chance, bit: bool) -> bool;
 
-    /// Codes the low `count` bits of `value`, at even chances. A decoder ignores `value`.
+    /// Codes the low `count` bits of `value`, at most 16, at even chances. A decoder ignores `value`.
     fn bits(&mut self, value: u32, count: u32) -> u32;
 }
 
@@ -80,7 +98,15 @@ impl<'a> Decoder<'a> {
         self.bytes.len() + AHEAD < self.read
     }
 
-    #[inline]
+    #[inline(always)]
+    fn widen(&mut self) {
+        while self.range < RANGE_MIN {
+            self.range <<= 8;
+            self.take();
+        }
+    }
+
+    #[inline(always)]
     fn take(&mut self) {
         let byte = self.bytes.get(self.read).copied().unwrap_or(0);
         self.read += 1;
@@ -91,7 +117,7 @@ impl<'a> Decoder<'a> {
 impl Coder for Decoder<'_> {
     const ENCODES: bool = false;
 
-    #[inline]
+    #[inline(always)]
     fn bit(&mut self, chance: &mut Chance, _: bool) -> bool {
         let bound = (self.range >> CHANCE_BITS) * chance.probability();
         let bit = self.code < bound;
@@ -102,28 +128,17 @@ impl Coder for Decoder<'_> {
             self.range -= bound;
         }
         chance.learn(bit);
-        while self.range < RANGE_MIN {
-            self.range <<= 8;
-            self.take();
-        }
+        self.widen();
         bit
     }
 
     #[inline]
     fn bits(&mut self, _: u32, count: u32) -> u32 {
-        let mut value = 0;
-        for _ in 0..count {
-            self.range >>= 1;
-            let bit = self.code >= self.range;
-            if bit {
-                self.code -= self.range;
-            }
-            value = value << 1 | u32::from(bit);
-            while self.range < RANGE_MIN {
-                self.range <<= 8;
-                self.take();
-            }
-        }
+        self.range >>= count;
+        // What the division of the range left over belongs to the last value.
+        let value = (self.code / self.range).min((1 << count) - 1);
+        self.code -= value * self.range;
+        self.widen();
         value
     }
 }
@@ -236,7 +251,7 @@ impl Encoder {
 impl Coder for Encoder {
     const ENCODES: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn bit(&mut self, chance: &mut Chance, bit: bool) -> bool {
         let bound = (self.state.range >> CHANCE_BITS) * chance.probability();
         if bit {
@@ -252,13 +267,9 @@ impl Coder for Encoder {
 
     #[inline]
     fn bits(&mut self, value: u32, count: u32) -> u32 {
-        for place in (0..count).rev() {
-            self.state.range >>= 1;
-            if value >> place & 1 == 1 {
-                self.state.low += u64::from(self.state.range);
-            }
-            self.widen();
-        }
+        self.state.range >>= count;
+        self.state.low += u64::from(value) * u64::from(self.state.range);
+        self.widen();
         value
     }
 }

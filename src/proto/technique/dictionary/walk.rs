@@ -5,13 +5,12 @@
 //! of up to five later ones, as a remembered colour, or by what its channels differ from a prediction.
 
 use super::field::Field;
-use super::model::{Around, Guesses, Model};
+use super::model::{Around, Guesses, LATER, Model, NONE};
 use super::range::{Chance, Coder};
 use crate::frame::Refusal;
 
-/// Later guesses for one pixel, with the first.
-const GUESSES_MAX: usize = 6;
-const CHANNEL_BITS: u32 = 8;
+/// Pixels of a run that are compared together.
+const STRETCH: usize = 8;
 const GREEN: u32 = 8;
 const RED: u32 = 16;
 const BLUE: u32 = 0;
@@ -44,18 +43,21 @@ impl<C: Coder> Walk<'_, C> {
         while at < end {
             let around = Around::of(&self.field.pixels, at, self.field.stride);
             let Some(course) = self.course(&around, at) else {
-                self.pixel(&around, at, None)?;
+                self.pixel(&around, at, NONE)?;
                 at += 1;
                 continue;
             };
-            let length = self.run(course, &around, at, end);
+            let length = self.run(course, around.west, at, end);
             self.unguessed[at..at + length.get()].fill(0);
             at += length.get();
             if let Length::Broken(_) = length {
                 // What ended the run is anything but its continuation.
-                let not = self.continuation(course, around.west, at);
                 let around = Around::of(&self.field.pixels, at, self.field.stride);
-                self.pixel(&around, at, Some(not))?;
+                let not = match course {
+                    Course::Base => self.base_at(at),
+                    Course::Flat => around.west,
+                };
+                self.pixel(&around, at, not)?;
                 at += 1;
             }
         }
@@ -63,11 +65,14 @@ impl<C: Coder> Walk<'_, C> {
         Ok(())
     }
 
-    fn base_at(&self, at: usize) -> Option<u32> {
-        self.base.map(|base| base[at])
+    /// The base's pixel; [`NONE`] without a base.
+    #[inline(always)]
+    fn base_at(&self, at: usize) -> u32 {
+        self.base.map_or(NONE, |base| base[at])
     }
 
     /// What a run from `at` would follow, if its neighbourhood tells.
+    #[inline(always)]
     fn course(&self, around: &Around, at: usize) -> Option<Course> {
         if self.base.is_some_and(|base| {
             let above = at - self.field.stride;
@@ -82,45 +87,31 @@ impl<C: Coder> Walk<'_, C> {
         }
     }
 
-    /// What the pixel at `at` is if a run that began behind `west` goes on.
-    fn continuation(&self, course: Course, west: u32, at: usize) -> u32 {
-        match course {
-            Course::Base => self.base_at(at).unwrap_or(west),
-            Course::Flat => west,
-        }
-    }
-
-    /// Codes the run from `at`: at most to `end`, and in one colour no further than the row above allows.
-    fn run(&mut self, course: Course, around: &Around, at: usize, end: usize) -> Length {
-        let (colour, stride) = (around.west, self.field.stride);
-        let max = match course {
-            Course::Base => end - at,
-            Course::Flat => {
-                let above = &self.field.pixels[at + 1 - stride..end - stride];
-                1 + above.iter().take_while(|pixel| **pixel == colour).count()
-            }
+    /// Codes the run from `at`: at most to `end`, and in one `colour` no further than the row above allows.
+    fn run(&mut self, course: Course, colour: u32, at: usize, end: usize) -> Length {
+        let stride = self.field.stride;
+        let base = match (course, self.base) {
+            (Course::Base, Some(base)) => Some(&base[at..end]),
+            _ => None,
         };
-        let max = max.min(end - at);
-        let true_len = if C::ENCODES {
-            let pixels = &self.field.pixels[at..at + max];
-            match (course, self.base) {
-                (Course::Base, Some(base)) => {
-                    pixels.iter().zip(&base[at..]).take_while(|(pixel, base)| pixel == base).count()
-                }
-                _ => pixels.iter().take_while(|pixel| **pixel == colour).count(),
-            }
-        } else {
-            0
+        let max = match base {
+            Some(_) => end - at,
+            None => (1 + plain(&self.field.pixels[at + 1 - stride..end - stride], colour)).min(end - at),
+        };
+        let pixels = &mut self.field.pixels[at..at + max];
+        let true_len = match base {
+            _ if !C::ENCODES => 0,
+            Some(base) => alike(pixels, base),
+            None => plain(pixels, colour),
         };
         let context = course as usize * 2 + usize::from(at + max == end);
         let whole = self.coder.bit(&mut self.model.chances.run_whole[context], true_len == max);
         let len = if whole { max } else { self.broken_run(course, true_len, max) };
         if !C::ENCODES {
-            match (course, self.base) {
-                (Course::Base, Some(base)) => {
-                    self.field.pixels[at..at + len].copy_from_slice(&base[at..at + len]);
-                }
-                _ => self.field.pixels[at..at + len].fill(colour),
+            let pixels = &mut self.field.pixels[at..at + len];
+            match base {
+                Some(base) => pixels.copy_from_slice(&base[..len]),
+                None => pixels.fill(colour),
             }
         }
         if whole { Length::Whole(len) } else { Length::Broken(len) }
@@ -142,20 +133,22 @@ impl<C: Coder> Walk<'_, C> {
     }
 
     /// Codes the pixel at `at`, which is not `not`.
-    fn pixel(&mut self, around: &Around, at: usize, not: Option<u32>) -> Result<(), Refusal> {
+    #[inline(always)]
+    fn pixel(&mut self, around: &Around, at: usize, not: u32) -> Result<(), Refusal> {
         let guesses = self.model.guesses(around);
         let stride = self.field.stride;
-        let strange = [at - 1, at - stride, at - stride + 1].map(|place| usize::from(self.unguessed[place]));
-        let strangers = strange.iter().sum::<usize>();
+        let [west, north, east] =
+            [at - 1, at - stride, at - stride + 1].map(|place| usize::from(self.unguessed[place]));
+        let ask = Ask { at, not, strangers: west + north + east, sides: west + north };
         let base = self.base_at(at);
         let (first, kind) = first_guess(&guesses, around, base, not);
         let truth = self.field.pixels[at];
-        let chance = &mut self.model.chances.first[kind * 4 + strangers];
+        let chance = &mut self.model.chances.first[kind * 4 + ask.strangers];
         let colour = if self.coder.bit(chance, truth == first) {
             self.unguessed[at] = 0;
             first
         } else {
-            self.second_thoughts(around, at, &guesses, first, not, strangers, strange[0] + strange[1])?
+            self.second_thoughts(around, &guesses, first, ask)?
         };
         if !C::ENCODES {
             self.field.pixels[at] = colour;
@@ -164,38 +157,27 @@ impl<C: Coder> Walk<'_, C> {
         Ok(())
     }
 
-    /// Codes the pixel at `at`, which is neither `first` nor `not`.
-    #[allow(clippy::too_many_arguments)]
+    /// Codes a pixel that is not `first`.
     fn second_thoughts(
         &mut self,
         around: &Around,
-        at: usize,
         guesses: &Guesses,
         first: u32,
-        not: Option<u32>,
-        strangers: usize,
-        strange_sides: usize,
+        ask: Ask,
     ) -> Result<u32, Refusal> {
-        let later = Later::of(guesses, around, self.base_at(at), first, not);
+        let Ask { at, not, strangers, sides } = ask;
+        let (near, far) = (guesses.near, guesses.far);
+        let later = Later([near.first(), self.base_at(at), around.north, around.west, far.second()]);
         let truth = self.field.pixels[at];
-        let right = if C::ENCODES { later.find(truth) } else { None };
         let chances = &mut self.model.chances;
-        let context = strangers + 4 * guesses.far.count().min(2) as usize;
-        let unguessed = later.count == 0 || self.coder.bit(&mut chances.unguessed[context], right.is_none());
+        let chance = &mut chances.unguessed[strangers + 4 * far.count() as usize];
+        let unguessed = self.coder.bit(chance, C::ENCODES && !later.0.contains(&truth));
         self.unguessed[at] = u8::from(unguessed);
         if !unguessed {
-            let mut place = 0;
-            while place + 1 < later.count {
-                let chance = &mut chances.later[later.kinds[place] * 4 + place.min(3)];
-                if self.coder.bit(chance, right == Some(place)) {
-                    break;
-                }
-                place += 1;
-            }
-            return Ok(later.colours[place]);
+            return self.later(&later, later.left(first, not), truth);
         }
         let known = if C::ENCODES { self.model.colours.find(truth) } else { None };
-        if self.coder.bit(&mut self.model.chances.remembered[strange_sides], known.is_some()) {
+        if self.coder.bit(&mut self.model.chances.remembered[sides], known.is_some()) {
             return self.remembered(known.unwrap_or_default());
         }
         let colour = self.literal(around, truth);
@@ -203,10 +185,29 @@ impl<C: Coder> Walk<'_, C> {
         Ok(colour)
     }
 
+    /// Codes which of the guesses that are `left` of `later` is right.
+    // SPEC [LFP-16.4]: A client MUST refuse a dictionary stream that is longer than its pixels need, or more than four
+    // bytes shorter, or that names a guess or a remembered colour that is not there.
+    fn later(&mut self, later: &Later, mut left: u32, truth: u32) -> Result<u32, Refusal> {
+        let mut place = 0;
+        while left != 0 {
+            let kind = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let chance = &mut self.model.chances.later[kind * 4 + place];
+            if left == 0 || self.coder.bit(chance, C::ENCODES && later.0[kind] == truth) {
+                return Ok(later.0[kind]);
+            }
+            place = (place + 1).min(3);
+        }
+        Err(Refusal::Payload)
+    }
+
     fn remembered(&mut self, index: usize) -> Result<u32, Refusal> {
-        let mut node = 1;
-        for place in (0..8).rev() {
-            let bit = self.coder.bit(&mut self.model.chances.index[node], index >> place & 1 == 1);
+        // As many bits as the highest index has.
+        let bits = usize::BITS - self.model.colours.len().saturating_sub(1).leading_zeros();
+        let mut node = 256 >> bits;
+        for place in (0..bits).rev() {
+            let bit = self.coder.bit(&mut self.model.chances.index[node & 255], index >> place & 1 == 1);
             node = node * 2 + usize::from(bit);
         }
         self.model.colours.at(node - 256).ok_or(Refusal::Payload)
@@ -242,19 +243,32 @@ impl<C: Coder> Walk<'_, C> {
         let error = i32::from((channel(truth, shift) - predicted) as i8);
         let folded = (error << 1 ^ error >> 31) as u32;
         let bits = u32::BITS - folded.leading_zeros();
-        let chances = &mut self.model.chances;
-        let longer = &mut chances.longer[index][context * 16..];
-        let mut count = 0;
-        while count < CHANNEL_BITS && self.coder.bit(&mut longer[count as usize], count < bits) {
-            count += 1;
+        let sizes = &mut self.model.chances.size[index][context * 16..][..16];
+        if !self.coder.bit(&mut sizes[0], bits > 0) {
+            return 0;
         }
-        let folded = if count == 0 {
-            0
-        } else {
-            tail(self.coder, &mut chances.second[index][count as usize], folded, count - 1)
-        };
+        // One less than the number of bits, as a tree of three bits.
+        let mut node = 1;
+        for place in (0..3).rev() {
+            let bit = self.coder.bit(&mut sizes[node & 7], bits.wrapping_sub(1) >> place & 1 == 1);
+            node = node * 2 + usize::from(bit);
+        }
+        let below = node as u32 & 7;
+        let folded = tail(self.coder, &mut self.model.chances.second[index][below as usize], folded, below);
         (folded >> 1) as i32 ^ -((folded & 1) as i32)
     }
+}
+
+/// What a pixel that has to be coded is known not to be, and how strange its neighbours were.
+#[derive(Clone, Copy)]
+struct Ask {
+    at: usize,
+    /// A colour that it does not have, or [`NONE`].
+    not: u32,
+    /// How many of its neighbours to the left, above, and above to the right no guess knew.
+    strangers: usize,
+    /// How many of the first two.
+    sides: usize,
 }
 
 /// How far a run went.
@@ -275,23 +289,30 @@ impl Length {
 }
 
 /// Codes the `below` bits under the highest of `number`, which is known to have so many: the first of them adaptively.
+#[inline(always)]
 fn tail(coder: &mut impl Coder, second: &mut Chance, number: u32, below: u32) -> u32 {
     let Some(rest) = below.checked_sub(1) else { return 1 };
     let top = 2 | u32::from(coder.bit(second, number >> rest & 1 == 1));
+    if rest == 0 {
+        return top;
+    }
     top << rest | coder.bits(number & ((1 << rest) - 1), rest)
 }
 
 /// The likeliest colour but `not`, and which chance it has.
-fn first_guess(guesses: &Guesses, around: &Around, base: Option<u32>, not: Option<u32>) -> (u32, usize) {
-    let allowed = |colour: &u32| Some(*colour) != not;
+#[inline(always)]
+fn first_guess(guesses: &Guesses, around: &Around, base: u32, not: u32) -> (u32, usize) {
+    let allowed = |colour: u32| colour != NONE && colour != not;
     let (far, near) = (guesses.far, guesses.near);
-    if let Some(colour) = far.first().filter(allowed) {
-        (colour, far.trust().min(3) as usize * 2 + usize::from(near.first() == Some(colour)))
-    } else if let Some(colour) = near.first().filter(allowed) {
-        (colour, 8 + near.trust().min(3) as usize * 2 + usize::from(base == Some(colour)))
-    } else if let Some(colour) = base.filter(allowed) {
-        (colour, 16 + usize::from(colour == around.north) + 2 * usize::from(colour == around.west))
-    } else if allowed(&around.north) {
+    if allowed(far.first()) {
+        let colour = far.first();
+        (colour, far.trust().min(3) as usize * 2 + usize::from(near.first() == colour))
+    } else if allowed(near.first()) {
+        let colour = near.first();
+        (colour, 8 + near.trust().min(3) as usize * 2 + usize::from(base == colour))
+    } else if allowed(base) {
+        (base, 16 + usize::from(base == around.north) + 2 * usize::from(base == around.west))
+    } else if allowed(around.north) {
         let north = around.north;
         (north, 20 + usize::from(north == around.west) + 2 * usize::from(around.north_west == around.west))
     } else {
@@ -299,41 +320,39 @@ fn first_guess(guesses: &Guesses, around: &Around, base: Option<u32>, not: Optio
     }
 }
 
-/// The colours that a pixel may have if the first guess is wrong, without repetitions.
-struct Later {
-    colours: [u32; GUESSES_MAX],
-    kinds: [usize; GUESSES_MAX],
-    count: usize,
-}
+/// The colours that a pixel may have if the first guess is wrong, [`NONE`] for those that are not there.
+struct Later([u32; LATER]);
 
 impl Later {
-    fn of(guesses: &Guesses, around: &Around, base: Option<u32>, first: u32, not: Option<u32>) -> Self {
-        let candidates = [
-            guesses.near.first(),
-            base,
-            Some(around.north),
-            Some(around.west),
-            guesses.far.second(),
-            guesses.near.second(),
-            Some(around.north_east),
-            Some(around.north_west),
-        ];
-        let mut later = Self { colours: [0; GUESSES_MAX], kinds: [0; GUESSES_MAX], count: 0 };
-        for (kind, colour) in candidates.into_iter().enumerate() {
-            let Some(colour) = colour else { continue };
-            let new = colour != first && Some(colour) != not && later.find(colour).is_none();
-            if new && later.count + 1 < GUESSES_MAX {
-                later.colours[later.count] = colour;
-                later.kinds[later.count] = kind;
-                later.count += 1;
+    /// Those that are left without `first`, `not` and repetitions, a bit each.
+    #[inline(always)]
+    fn left(&self, first: u32, not: u32) -> u32 {
+        let mut left = 0;
+        for (at, &colour) in self.0.iter().enumerate() {
+            let mut new = colour != NONE && colour != first && colour != not;
+            for other in &self.0[..at] {
+                new &= *other != colour;
             }
+            left |= u32::from(new) << at;
         }
-        later
+        left
     }
+}
 
-    fn find(&self, colour: u32) -> Option<usize> {
-        self.colours[..self.count].iter().position(|held| *held == colour)
-    }
+/// How many pixels at the beginning of `pixels` have `colour`.
+fn plain(pixels: &[u32], colour: u32) -> usize {
+    let whole = pixels
+        .chunks_exact(STRETCH)
+        .take_while(|stretch| stretch.iter().fold(0, |differ, pixel| differ | (pixel ^ colour)) == 0);
+    let whole = whole.count() * STRETCH;
+    whole + pixels[whole..].iter().take_while(|pixel| **pixel == colour).count()
+}
+
+/// How many pixels at the beginning of two equally long stretches are the same.
+fn alike(one: &[u32], other: &[u32]) -> usize {
+    let stretches = one.chunks_exact(STRETCH).zip(other.chunks_exact(STRETCH));
+    let whole = stretches.take_while(|(one, other)| one == other).count() * STRETCH;
+    whole + one[whole..].iter().zip(&other[whole..]).take_while(|(one, other)| one == other).count()
 }
 
 const fn channel(colour: u32, shift: u32) -> i32 {
