@@ -10,12 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lfp::ablation::Without;
 use lfp::clock;
 use lfp::geometry::CellSet;
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
-use lfp::logic::{Base, EncodeRequest, Encoder, Profile, SessionKey};
-use lfp::pixel::Fit;
+use lfp::logic::{Base, EncodeRequest, Encoder, Profile};
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
 use lfp_proto::technique::{Technique, decoders};
@@ -65,26 +63,10 @@ impl Kind {
 
     /// Encodes what is new in a tick.
     fn encode(&mut self, tick: &Tick, cells: CellSet, base: Option<Arc<Base>>) {
-        let grid = cells.grid();
-        let mut request = EncodeRequest {
-            session: SessionKey(1),
-            source: tick.source,
-            epoch: tick.epoch,
-            cells,
-            profile: Profile {
-                decoders: self.decoders,
-                record_max: RECORD_MAX,
-                without: Without::NOTHING,
-                fit: Fit::NATIVE,
-            },
-            budget_bytes: usize::MAX,
-            motion: base.is_some(),
-            base,
-            kept: CellSet::new(grid),
-            lossy: lfp::logic::Lossy::default(),
-            slots: None,
-            ways: Vec::new(),
-        };
+        let _grid = cells.grid();
+        let bare = EncodeRequest::bare(tick.source, tick.epoch, cells, RECORD_MAX);
+        let profile = Profile { decoders: self.decoders, ..bare.profile };
+        let mut request = EncodeRequest { profile, motion: base.is_some(), base, ..bare };
         let begun = clock::now();
         while !request.cells.is_empty() {
             let encoded = self.encoder.encode(&request, tick);
