@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Read as _;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::ops::{Deref, RangeInclusive};
@@ -254,13 +255,16 @@ impl Config {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let wrong = |fault| ConfigError { file: file.to_owned(), fault };
         let unread = |text: String| wrong(Fault { text, ..Fault::default() });
-        let length =
-            std::fs::metadata(file).map_err(|error| unread(format!("cannot be read: {error}")))?.len();
-        if length > CONFIG_BYTES_MAX {
-            return Err(unread(format!("is {length} bytes long; at most {CONFIG_BYTES_MAX} are read")));
+        let mut text = String::new();
+        // What it says of its length is not to be relied on: a device has none.
+        std::fs::File::open(file)
+            .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text))
+            .map_err(|error| unread(format!("cannot be read: {error}")))?;
+        if text.len() as u64 > CONFIG_BYTES_MAX {
+            return Err(unread(format!(
+                "is longer than {CONFIG_BYTES_MAX} bytes, which are all that is read"
+            )));
         }
-        let text =
-            std::fs::read_to_string(file).map_err(|error| unread(format!("cannot be read: {error}")))?;
         Self::parse(&text).map_err(wrong)
     }
 

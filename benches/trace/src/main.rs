@@ -27,6 +27,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Plays recorded desktops in real time through a server and a client on loopback, and prints what it cost and how it
 /// looked, beside measured rivals
+/// What `client-lfp --profile` takes.
+const PROFILES: [&str; 5] = ["desktop", "thin-terminal", "phone", "television", "headless"];
+
 #[derive(Debug, Parser)]
 #[command(name = "bench-trace", max_term_width = 110)]
 pub(crate) struct Options {
@@ -34,7 +37,7 @@ pub(crate) struct Options {
     #[arg(required = true, value_name = "TRACE")]
     traces: Vec<PathBuf>,
     /// What kind of client: desktop, thin-terminal, phone, television, headless
-    #[arg(long, value_name = "P", default_value = "desktop")]
+    #[arg(long, value_name = "P", default_value = "desktop", value_parser = PROFILES)]
     profile: String,
     /// Scans a second, and the refresh rate of the client's display
     #[arg(long, value_name = "R", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=240))]

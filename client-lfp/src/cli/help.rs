@@ -20,7 +20,8 @@ Session
                            thin-terminal      any size, 16 bits, 30 Hz, 1 reference, no dictionary
                            phone              960x540, 24 bits, 60 Hz, 1 reference
                            television         1920x1080, 24 bits, 50 Hz, 2 references
-  --display WxH          size of the display in pixels: a larger screen comes scaled down to it; or any [any]
+  --display WxH          size of the display in pixels: a larger screen comes scaled down to it, 16
+                         times at most; or any [any]
   --depth N              bits of a pixel, 8 (a palette), 16, 24 or 32: the screen comes in so many [24]
   --refresh HZ           refresh rate of the display, 1 to 255: no pixel changes more often [60]
   --references N         pictures to keep beside the one shown, for the server to build on, 0 to 2 [2]; each takes as
@@ -47,7 +48,7 @@ Output
   --overlay              draw over what --png and --mirror show what is known of each cell (16x16 pixels): its context as a
                          tint with a line around it (text blue, interface cyan, photo orange, gradient yellow, video
                          red, scroll green, drag light green, blink pink, noise purple, flat and unknown grey); a mark
-                         by the age of what it shows (under 0.1 s white, 1 s red, 10 s orange, 60 s yellow); a
+                         by the age of what it shows (under 0.1 s white, 1 s red, 10 s orange, 60 s yellow, older none); a
                          diagonal where it is lossy; hatched where it is missing or known to be wrong
   --mirror FILE          keep the screen in a shared-memory file that `shm:FILE` names as a source; replaces an
                          older mirror, and no other file
@@ -78,7 +79,9 @@ JSON: times in milliseconds are since the program started; null is what did not 
   cells_applied          cells painted
   cells_repaired         of these, repairs: in a refused record or a digest that differed, or in a band of rows that
                          had not been proven since packets were lost; in motion an upper bound
+  records_applied, records_superseded    those that changed something, and those that came too late to
   records_refused        by reason
+  holds, stores          pictures frozen as references; pieces kept in the cache
   techniques, contexts   the records that came: {name: {regions, cells, bytes}}
   packets_lost, duplicates, malformed, foreign
   digests                {sent, exact, differed}

@@ -205,9 +205,22 @@ impl Raw {
                 "--overlay draws over what --png or --mirror writes: name one".into(),
             ));
         }
+        if self.attention == Attention::Hidden && !self.actions.is_empty() {
+            return Err(Failure::Usage(
+                "--attention hidden: nobody types on a screen that is not seen, and none of it comes; leave the input out, or \
+                 hide the screen for a while by --hide"
+                    .into(),
+            ));
+        }
         let wants_picture = self.png.is_some() || self.json || !self.actions.is_empty();
         let implied = wants_picture && self.limit.is_none() && self.mirror.is_none();
         let settle = self.settle.or(implied.then_some(SETTLE));
+        if self.attention == Attention::Hidden && settle.is_some() {
+            return Err(Failure::Usage(
+                "--attention hidden: no picture comes that could settle; say by --seconds N when to end"
+                    .into(),
+            ));
+        }
         Ok(Options {
             server,
             config: Config { notes: self.overlay, ..self.config },
@@ -425,6 +438,8 @@ mod tests {
             ("h:1 --plain --click 3", "640,400"),
             ("h:1 --plain --seconds -1", "seconds"),
             ("h:1 --plain --seconds nan", "seconds"),
+            ("h:1 --plain --attention hidden --seconds 1 --key a", "leave the input out"),
+            ("h:1 --plain --attention hidden --png f", "--seconds N"),
             ("h:1 --plain --attention none", "in-view, aside or hidden"),
             ("h:1 --plain --hide soon", "--hide soon"),
         ] {

@@ -22,6 +22,10 @@ impl Area {
         Self::new(self.x + margin, self.y + margin, self.width - 2 * margin, self.height - 2 * margin)
     }
 
+    const fn is_empty(self) -> bool {
+        self.width == 0 || self.height == 0
+    }
+
     fn intersection(self, other: Self) -> Self {
         let (x, y) = (self.x.max(other.x), self.y.max(other.y));
         let right = (self.x + self.width).min(other.x + other.width);
@@ -70,6 +74,9 @@ impl Canvas {
     /// Paints each pixel of `area` with what `colour` says of its place in it.
     pub(crate) fn paint(&mut self, area: Area, mut colour: impl FnMut(i32, i32) -> u32) {
         let seen = self.clip.intersection(area);
+        if seen.is_empty() {
+            return;
+        }
         for y in seen.y..seen.y + seen.height {
             let row = &mut self.pixels[row_range(self.size, seen, y)];
             for (column, pixel) in row.iter_mut().enumerate() {
@@ -81,6 +88,9 @@ impl Canvas {
     /// Fills `area` with one colour.
     pub(crate) fn fill(&mut self, area: Area, colour: u32) {
         let seen = self.clip.intersection(area);
+        if seen.is_empty() {
+            return;
+        }
         for y in seen.y..seen.y + seen.height {
             self.pixels[row_range(self.size, seen, y)].fill(colour);
         }
@@ -91,7 +101,7 @@ impl Canvas {
         for (index, character) in text.bytes().enumerate() {
             let left = x + index as i32 * ADVANCE * scale;
             let seen = self.clip.intersection(Area::new(left, y, ADVANCE * scale, LINE * scale));
-            if seen.width == 0 || seen.height == 0 {
+            if seen.is_empty() {
                 continue;
             }
             let rows = glyph(character);
