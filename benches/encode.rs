@@ -26,7 +26,7 @@ use lfp::pixel::Fit;
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
 use lfp_proto::technique::base::{BaseView, Vector};
-use lfp_proto::technique::{self, Technique, decoders, scan};
+use lfp_proto::technique::{self, Technique, scan};
 use nix::time::{ClockId, clock_gettime};
 
 /// Datagram payloads, and what of each a record may take.
@@ -58,25 +58,7 @@ impl First {
     }
 
     fn request(&self, cells: CellSet, record_max: usize) -> EncodeRequest {
-        EncodeRequest {
-            session: SessionKey(1),
-            source: SourceId(0),
-            epoch: self.tick.epoch,
-            cells,
-            profile: Profile {
-                decoders: decoders(),
-                record_max,
-                without: Without::NOTHING,
-                fit: Fit::NATIVE,
-            },
-            budget_bytes: usize::MAX,
-            base: None,
-            motion: false,
-            kept: CellSet::default(),
-            lossy: Lossy::default(),
-            slots: None,
-            ways: Vec::new(),
-        }
+        EncodeRequest::bare(SourceId(0), self.tick.epoch, cells, record_max)
     }
 
     /// Asks until nothing is left, as a session does.

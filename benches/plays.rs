@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lfp::ablation::Without;
+use lfp::ablation::{Part, Without};
 use lfp::clock;
 use lfp::geometry::CellSet;
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
-use lfp::logic::{Base, EncodeRequest, Encoder, Profile, SessionKey};
-use lfp::pixel::Fit;
+use lfp::logic::{Base, EncodeRequest, Encoder, Learnt, Profile};
 use lfp::scan::{Picture, Scanner, Tick, TickState};
 use lfp::time::Instant;
 use lfp_proto::technique::{Technique, decoders};
@@ -30,7 +29,9 @@ const TICK: Duration = Duration::from_nanos(33_333_333);
 struct Kind {
     name: &'static str,
     decoders: u32,
+    without: Without,
     encoder: Encoder,
+    learnt: Learnt,
     /// Bytes of the first picture, and of all.
     first: usize,
     bytes: usize,
@@ -40,22 +41,26 @@ struct Kind {
 }
 
 impl Kind {
-    fn all() -> [Self; 5] {
+    fn all() -> [Self; 7] {
         let without = |techniques: &[Technique]| {
             techniques.iter().fold(decoders(), |decoders, technique| decoders & !technique.bit())
         };
         let (dictionary, trixel, scan) = (Technique::Dictionary, Technique::Trixel, Technique::PixelScan);
         [
-            ("bitmap", without(&[dictionary, trixel, scan])),
-            ("bitmap, pixel scan", without(&[dictionary, trixel])),
-            ("bitmap, trixel", without(&[dictionary, scan])),
-            ("bitmap, trixel, pixel scan", without(&[dictionary])),
-            ("dictionary", without(&[])),
+            ("bitmap", without(&[dictionary, trixel, scan]), None),
+            ("bitmap, pixel scan", without(&[dictionary, trixel]), None),
+            ("bitmap, trixel", without(&[dictionary, scan]), None),
+            ("the same without penalties", without(&[dictionary, scan]), Some(Part::Penalties)),
+            ("the same without the Poisson guard", without(&[dictionary, scan]), Some(Part::PoissonGuard)),
+            ("bitmap, trixel, pixel scan", without(&[dictionary]), None),
+            ("dictionary", without(&[]), None),
         ]
-        .map(|(name, decoders)| Self {
+        .map(|(name, decoders, part)| Self {
             name,
             decoders,
+            without: part.into_iter().collect(),
             encoder: Encoder::default(),
+            learnt: Learnt::default(),
             first: 0,
             bytes: 0,
             time: Duration::ZERO,
@@ -65,30 +70,14 @@ impl Kind {
 
     /// Encodes what is new in a tick.
     fn encode(&mut self, tick: &Tick, cells: CellSet, base: Option<Arc<Base>>) {
-        let grid = cells.grid();
-        let mut request = EncodeRequest {
-            session: SessionKey(1),
-            source: tick.source,
-            epoch: tick.epoch,
-            cells,
-            profile: Profile {
-                decoders: self.decoders,
-                record_max: RECORD_MAX,
-                without: Without::NOTHING,
-                fit: Fit::NATIVE,
-            },
-            budget_bytes: usize::MAX,
-            motion: base.is_some(),
-            base,
-            kept: CellSet::new(grid),
-            lossy: lfp::logic::Lossy::default(),
-            slots: None,
-            ways: Vec::new(),
-        };
+        let bare = EncodeRequest::bare(tick.source, tick.epoch, cells, RECORD_MAX);
+        let profile = Profile { decoders: self.decoders, without: self.without, ..bare.profile };
+        let mut request =
+            EncodeRequest { profile, motion: base.is_some(), base, learnt: self.learnt, ..bare };
         let begun = clock::now();
         while !request.cells.is_empty() {
             let encoded = self.encoder.encode(&request, tick);
-            request.cells = encoded.left;
+            (request.cells, request.learnt) = (encoded.left, encoded.learnt);
             for record in &encoded.records {
                 let (records, bytes) = self.techniques.entry(record.technique.name()).or_default();
                 *records += 1;
@@ -96,6 +85,7 @@ impl Kind {
                 self.bytes += record.wire_len();
             }
         }
+        self.learnt = request.learnt;
         self.time += clock::now().saturating_since(begun);
         if self.first == 0 {
             self.first = self.bytes;

@@ -19,6 +19,10 @@ pub enum Part {
     FlatRegions,
     /// The boundary of a video is sought beyond what moves.
     Boundary,
+    /// A few stray pixels of a sample are taken for chance when a technique is chosen.
+    PoissonGuard,
+    /// Rules that choose techniques are checked, and penalised where they were wrong.
+    Penalties,
     /// How long a region is likely to last is asked before it is sent lossily.
     Persistence,
     /// One of the rules that say what a region is, by its place in [`RULES`] and in the rules' own table.
@@ -26,7 +30,15 @@ pub enum Part {
 }
 
 /// Parts that are no technique.
-const OTHERS: [Part; 5] = [Part::Lossy, Part::Cache, Part::FlatRegions, Part::Boundary, Part::Persistence];
+const OTHERS: [Part; 7] = [
+    Part::Lossy,
+    Part::Cache,
+    Part::FlatRegions,
+    Part::Boundary,
+    Part::PoissonGuard,
+    Part::Penalties,
+    Part::Persistence,
+];
 /// Techniques that are left out only together with others, or not at all.
 const KEPT: [Technique; 3] = [Technique::Raw, Technique::Store, Technique::Use];
 /// Bits of [`Without`] that techniques have, and behind those what is neither technique nor rule.
@@ -63,6 +75,8 @@ impl Part {
             Self::Cache => "cache",
             Self::FlatRegions => "flat-regions",
             Self::Boundary => "boundary",
+            Self::PoissonGuard => "poisson-guard",
+            Self::Penalties => "penalties",
             Self::Persistence => "persistence",
             Self::Rule(place) => RULES[place],
         }

@@ -13,6 +13,7 @@ use crate::limits::{
 };
 use crate::logic::base::{Base, BaseUse};
 use crate::logic::cache::{BoundedCache, CacheCounters, Content};
+use crate::logic::choice::{Checks, Learnt};
 use crate::logic::copies::{self, Copied, Question, Searches};
 use crate::logic::record::{self, Coded, Scratch};
 use crate::logic::slots;
@@ -52,8 +53,8 @@ type Key = (Content, Profile, KeyManner);
 /// How a rectangle is to be put into bytes.
 #[derive(Clone, Copy)]
 enum Manner<'a> {
-    /// Exactly, on a base that lies there, if there is one.
-    Exact(Option<(&'a Base, Vector)>),
+    /// Exactly, on a base that lies there, if there is one; some rules are to be checked.
+    Exact(Option<(&'a Base, Vector)>, Checks),
     /// Nearly, at a quality.
     Lossy(u8),
 }
@@ -61,7 +62,7 @@ enum Manner<'a> {
 /// A [`Manner`] whose base has an identity.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum KeyManner {
-    Exact(Option<(Vector, u64)>),
+    Exact(Option<(Vector, u64)>, Checks),
     Lossy(u8),
 }
 
@@ -143,6 +144,7 @@ impl Encoder {
             contexts: &tick.contexts,
             wanted: &mut encoded.left,
             ways: &mut encoded.ways,
+            learnt: &mut encoded.learnt,
             same: &mut encoded.same,
             records: &mut encoded.records,
             stores: &mut encoded.stores,
@@ -202,10 +204,13 @@ impl Encoder {
         let key = |content: Content| {
             let area = picture.size.clip(content.cells);
             let manner = match manner {
-                Manner::Exact(base) => KeyManner::Exact(base.and_then(|(base, vector)| {
-                    let source = vector.inside(area, picture.size)?;
-                    Some((vector, base.identity(source.cells_touched())))
-                })),
+                Manner::Exact(base, checks) => {
+                    let base = base.and_then(|(base, vector)| {
+                        let source = vector.inside(area, picture.size)?;
+                        Some((vector, base.identity(source.cells_touched())))
+                    });
+                    KeyManner::Exact(base, checks)
+                }
                 Manner::Lossy(quality) => KeyManner::Lossy(quality),
             };
             (content, profile, manner)
@@ -215,16 +220,18 @@ impl Encoder {
             return coded;
         }
         let coded = match manner {
-            Manner::Exact(base) => record::encode(picture, content.cells, profile, base, scratch),
+            Manner::Exact(base, checks) => {
+                record::encode(picture, content.cells, profile, base, checks, scratch)
+            }
             Manner::Lossy(quality) => record::encode_lossy(picture, content.cells, profile, quality, scratch),
         };
         self.trials.fetch_add(1, Ordering::Relaxed);
         self.misfits.fetch_add(u64::from(coded.is_none()), Ordering::Relaxed);
         self.records.keep(asked, coded.clone(), coded.as_ref().map_or(0, |coded| coded.payload.len()));
-        // Whoever wants what is in it, to repair it, asks for just that. Lossily it would not get the same bytes: how chroma is
-        // sampled depends on all of what was asked for.
-        let is_exact = matches!(manner, Manner::Exact(_));
-        if let Some(cut) = coded.as_ref().filter(|coded| is_exact && coded.rows < content.cells.height) {
+        // Whoever wants what is in it, to repair it, asks for just that. Lossily, or by a rule, it need not get the same bytes:
+        // how chroma is sampled, and which technique is tried, depends on all of what was asked for.
+        let height = content.cells.height;
+        if let Some(cut) = coded.as_ref().filter(|coded| coded.is_same_alone && coded.rows < height) {
             let cells = CellRect { height: cut.rows, ..content.cells };
             let content = Content { cells, changed_at: picture.newest_change(cells), ..content };
             self.records.keep(key(content), coded.clone(), 0);
@@ -259,6 +266,8 @@ struct Job<'a> {
     wanted: &'a mut CellSet,
     /// Vectors that lead to where moved cells were.
     ways: &'a mut Vec<Vector>,
+    /// How rules turned out.
+    learnt: &'a mut Learnt,
     /// What the client has already.
     same: &'a mut CellSet,
     records: &'a mut Vec<EncodedRecord>,
@@ -366,7 +375,7 @@ impl Job<'_> {
                 }
                 let flat = region::flat_from(self.picture, self.wanted, x, y, block);
                 if flat.cells() >= FLAT_CELLS_MIN && !self.is_over() {
-                    self.attempt(flat, Manner::Exact(None));
+                    self.attempt(flat, self.exactly(None));
                 }
             }
         }
@@ -425,7 +434,7 @@ impl Job<'_> {
             let rows = (LOSSY_CELLS_GUESS / bounds.width).clamp(1, bounds.height);
             let top = CellRect { height: rows, ..bounds };
             let is_flat = context::is_flat(self.picture, top);
-            let manner = if is_flat { Manner::Exact(None) } else { Manner::Lossy(*quality) };
+            let manner = if is_flat { self.exactly(None) } else { Manner::Lossy(*quality) };
             if region::bounds(class, top).is_some() && self.attempt(top, manner) {
                 return self.cover_lossy(bounds, class);
             }
@@ -451,10 +460,10 @@ impl Job<'_> {
             None => region::holds_all(class, bounds),
         };
         let tried =
-            dense && (base.is_some() || self.may_fit(bounds)) && self.attempt(bounds, Manner::Exact(base));
+            dense && (base.is_some() || self.may_fit(bounds)) && self.attempt(bounds, self.exactly(base));
         // Too much is not as in the base for a client that learns nothing from it.
         let without = || base.is_some() && !self.learns() && region::holds_all(class, bounds);
-        if tried || without() && self.may_fit(bounds) && self.attempt(bounds, Manner::Exact(None)) {
+        if tried || without() && self.may_fit(bounds) && self.attempt(bounds, self.exactly(None)) {
             // A record may hold just the first rows.
             return self.cover(bounds, class, way);
         }
@@ -490,6 +499,11 @@ impl Job<'_> {
         record::estimate(self.picture, cells) <= payload_max
     }
 
+    /// The manner of what is to be exact.
+    fn exactly<'b>(&self, base: Option<(&'b Base, Vector)>) -> Manner<'b> {
+        Manner::Exact(base, self.learnt.checks(self.request.profile.without))
+    }
+
     /// Makes a record of `cells`, or of their first rows, in a manner; says whether it could.
     fn attempt(&mut self, cells: CellRect, manner: Manner<'_>) -> bool {
         let request = self.request;
@@ -497,10 +511,13 @@ impl Job<'_> {
         let EncodeRequest { source, epoch, profile, .. } = *request;
         let content = Content { source, fit: profile.fit, epoch, cells, changed_at };
         let coded = self.encoder.obtain(content, profile, self.picture, manner, &mut self.scratch);
-        let Some(Coded { technique, vector, rows, payload }) = coded else { return false };
+        let Some(Coded { technique, vector, rows, payload, verdict, .. }) = coded else { return false };
+        if let Some((rule, verdict)) = verdict {
+            self.learnt.note(rule, verdict);
+        }
         let cells = CellRect { height: rows, ..cells };
         let base = match manner {
-            Manner::Exact(base) => base,
+            Manner::Exact(base, _) => base,
             Manner::Lossy(_) => None,
         };
         let used = base.zip(vector).and_then(|((base, _), vector)| {

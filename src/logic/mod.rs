@@ -2,6 +2,7 @@
 
 mod base;
 mod cache;
+mod choice;
 mod copies;
 mod encoder;
 mod record;
@@ -14,6 +15,7 @@ mod ways;
 
 pub use base::{Base, BaseUse};
 pub use cache::CacheCounters;
+pub use choice::Learnt;
 pub use encoder::{Encoder, EncoderCounters};
 pub use request::{
     DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, Profile, SessionKey,

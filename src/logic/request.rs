@@ -6,14 +6,15 @@ use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::logic::base::{Base, BaseUse};
+use crate::logic::choice::Learnt;
 use crate::logic::slots::Slots;
 use crate::pixel::Fit;
 use crate::scan::Picture;
 use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::record::{Base as WireBase, Context, Record};
-use lfp_proto::technique::Technique;
 use lfp_proto::technique::base::Vector;
+use lfp_proto::technique::{Technique, decoders};
 
 /// Names a session within one server run; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -53,6 +54,8 @@ pub struct EncodeRequest {
     pub motion: bool,
     /// Vectors along which much was found to have moved, for cells that are no copies.
     pub ways: Vec<Vector>,
+    /// How the rules that choose techniques have turned out in the session.
+    pub learnt: Learnt,
     /// The cells, asked for or not, that the client shows as they are in the base: nothing need be sent for those that
     /// have the same pixels again.
     pub kept: CellSet,
@@ -60,6 +63,31 @@ pub struct EncodeRequest {
     pub lossy: Lossy,
     /// What the client's cache holds, if it has one: looked through when it is looked for motion.
     pub slots: Option<Arc<Slots>>,
+}
+
+impl EncodeRequest {
+    /// A request by a client that decodes everything, shows a source as it is, has nothing yet, and takes records of at most
+    /// `record_max` bytes; what is told otherwise is told by what is made of it.
+    #[must_use]
+    pub fn bare(source: SourceId, epoch: Epoch, cells: CellSet, record_max: usize) -> Self {
+        let profile =
+            Profile { decoders: decoders(), record_max, without: Without::NOTHING, fit: Fit::NATIVE };
+        Self {
+            session: SessionKey(0),
+            source,
+            epoch,
+            cells,
+            profile,
+            budget_bytes: usize::MAX,
+            base: None,
+            motion: false,
+            kept: CellSet::default(),
+            lossy: Lossy::default(),
+            slots: None,
+            ways: Vec::new(),
+            learnt: Learnt::default(),
+        }
+    }
 }
 
 /// Cells that move too fast to be worth their exact pixels; the default is none.
@@ -124,6 +152,8 @@ pub struct Encoded {
     pub stores: Vec<BaseUse>,
     /// The request's [`EncodeRequest::ways`], and those found.
     pub ways: Vec<Vector>,
+    /// The request's [`EncodeRequest::learnt`], and what was learnt since.
+    pub learnt: Learnt,
     /// The cells asked for that are kept, and have the pixels of the base: there is nothing to send.
     pub same: CellSet,
     /// The cells asked for that no record holds, because the budget ran out or the epoch is over.
@@ -173,6 +203,7 @@ impl Encoded {
             records: Vec::new(),
             stores: Vec::new(),
             ways: request.ways.clone(),
+            learnt: request.learnt,
             same: CellSet::new(request.cells.grid()),
             left: request.cells.clone(),
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::base::Base;
 use super::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
-use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::SourceId;
 use crate::limits::{CELL, ENCODE_BYTES_MAX};
@@ -15,7 +14,7 @@ use crate::time::Instant;
 use crate::units::Epoch;
 use lfp_proto::record::{Base as WireBase, Context, Record};
 use lfp_proto::technique::base::BaseView;
-use lfp_proto::technique::{Scratch, Technique, decode, decoders};
+use lfp_proto::technique::{Scratch, Technique, decode};
 
 const SIZES: [(u16, u16); 6] = [(1, 1), (16, 16), (37, 17), (300, 259), (640, 33), (257, 512)];
 
@@ -83,25 +82,7 @@ fn tick(picture: &Picture, number: u64) -> Tick {
 }
 
 fn request(cells: CellSet) -> EncodeRequest {
-    EncodeRequest {
-        session: SessionKey(1),
-        source: SourceId(1),
-        epoch: Epoch(1),
-        cells,
-        profile: Profile {
-            decoders: decoders(),
-            record_max: 1_100,
-            without: Without::NOTHING,
-            fit: Fit::NATIVE,
-        },
-        budget_bytes: usize::MAX,
-        base: None,
-        motion: false,
-        kept: CellSet::default(),
-        lossy: Lossy::default(),
-        slots: None,
-        ways: Vec::new(),
-    }
+    EncodeRequest { session: SessionKey(1), ..EncodeRequest::bare(SourceId(1), Epoch(1), cells, 1_100) }
 }
 
 /// Encodes everything asked for, request by request.

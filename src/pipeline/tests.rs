@@ -12,7 +12,7 @@ use crate::clock;
 use crate::geometry::{CellRect, CellSet, PixelRect, Size};
 use crate::hypervisor::{ShmSource, Source, SourceId, View};
 use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, TICKS_UNREAD_MAX};
-use crate::logic::{DigestRequest, EncodeRequest, Lossy, Profile, SessionKey};
+use crate::logic::{DigestRequest, EncodeRequest, SessionKey};
 use crate::pixel::{Bounds, Fit, PixelFormat};
 use crate::scan::fake::{Screen, fake};
 use crate::scan::{Strategy, Tick, TickState};
@@ -20,7 +20,6 @@ use crate::server::Demand;
 use crate::time::Instant;
 use lfp_proto::frame::SurfaceState;
 use lfp_proto::shm::{Mode, Painter};
-use lfp_proto::technique::decoders;
 
 /// Far longer than anything takes: a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -86,25 +85,8 @@ fn pause(span: Duration) {
 
 fn request(session: u64, tick: &Tick) -> EncodeRequest {
     let TickState::Live { delta, .. } = &tick.state else { panic!("{tick:?} is dark") };
-    EncodeRequest {
-        session: SessionKey(session),
-        source: tick.source,
-        epoch: tick.epoch,
-        cells: delta.cells.clone(),
-        profile: Profile {
-            decoders: decoders(),
-            record_max: 1_100,
-            without: Without::NOTHING,
-            fit: Fit::NATIVE,
-        },
-        budget_bytes: 100_000,
-        base: None,
-        motion: false,
-        kept: CellSet::default(),
-        lossy: Lossy::default(),
-        slots: None,
-        ways: Vec::new(),
-    }
+    let bare = EncodeRequest::bare(tick.source, tick.epoch, delta.cells.clone(), 1_100);
+    EncodeRequest { session: SessionKey(session), budget_bytes: 100_000, ..bare }
 }
 
 #[test]

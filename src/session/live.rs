@@ -10,7 +10,7 @@ use crate::limits::{
     ENCODE_CELLS_MAX, ENCODE_PATIENCE, ENCODE_RETRY, ENCODES_PENDING_MAX, FILL_WAIT, RECORD_AGE_MAX,
     RECORDS_MAX, REFINE_CELLS_MAX, REFINE_PATIENCE, REFUSED_INTERVAL,
 };
-use crate::logic::{self, Base, Encoded, EncodedRecord, Lossy};
+use crate::logic::{self, Base, Encoded, EncodedRecord, Learnt, Lossy};
 use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
@@ -69,6 +69,8 @@ pub(super) struct Live {
     mark_due: bool,
     /// Along which much has moved lately.
     ways: Vec<Vector>,
+    /// How the rules that choose techniques have turned out.
+    learnt: Learnt,
     /// How well what moves is sent.
     quality: Quality,
     /// Since when cells wait to be sent exactly that have come to rest.
@@ -85,6 +87,7 @@ pub(super) struct Wanted {
     pub(super) lossy: Lossy,
     pub(super) slots: Option<Arc<logic::Slots>>,
     pub(super) ways: Vec<Vector>,
+    pub(super) learnt: Learnt,
 }
 
 #[derive(Debug)]
@@ -131,6 +134,7 @@ impl Live {
             mark: None,
             mark_due: false,
             ways: Vec::new(),
+            learnt: Learnt::default(),
             quality: Quality::default(),
             refine_since: None,
         }
@@ -295,14 +299,15 @@ impl Live {
     /// Cells of this pass, which has some, to have encoded: those that go without a base, then all of them, so that it
     /// can be seen what of them the client has already, then what is left.
     fn take(&mut self, now: Instant, budget_bytes: usize) -> Wanted {
+        let learnt = self.learnt;
         let (kept, lossy, slots, ways) = (CellSet::default(), Lossy::default(), None, Vec::new());
         if self.credit.is_spent() {
             self.trickle_at = Some(now + REFUSED_INTERVAL);
             let cells = self.cells.take(1, 1, self.tick.contexts.warm());
-            return Wanted { cells, base: None, motion: false, kept, lossy, slots, ways };
+            return Wanted { cells, base: None, motion: false, kept, lossy, slots, ways, learnt };
         }
         if let Some(cells) = self.cells.take_plain() {
-            return Wanted { cells, base: None, motion: false, kept, lossy, slots, ways };
+            return Wanted { cells, base: None, motion: false, kept, lossy, slots, ways, learnt };
         }
         let base = self.references.base();
         let searched = self.pass.as_mut().is_none_or(|pass| std::mem::replace(&mut pass.searched, true));
@@ -310,12 +315,12 @@ impl Live {
             let kept = self.references.kept(&self.cells);
             let cells = self.cells.take(usize::MAX, usize::MAX, &[]);
             let slots = self.slots.known();
-            return Wanted { cells, base, motion: true, kept, lossy, slots, ways };
+            return Wanted { cells, base, motion: true, kept, lossy, slots, ways, learnt };
         }
         let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
         let cells = self.cells.take(least, ENCODE_CELLS_MAX, self.tick.contexts.warm());
         let ways = self.ways.clone();
-        Wanted { cells, base, motion: false, kept, lossy, slots, ways }
+        Wanted { cells, base, motion: false, kept, lossy, slots, ways, learnt }
     }
 
     /// A request is answered. Returns how long that took, in microseconds.
@@ -326,6 +331,7 @@ impl Live {
         }
         self.cells.give_back(&encoded.left);
         self.ways.clone_from(&encoded.ways);
+        self.learnt = encoded.learnt;
         self.keep(&encoded, stats);
         self.store(now, &encoded);
         let (mut bytes, mut cells) = (0, 0);

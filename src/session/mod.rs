@@ -485,7 +485,7 @@ impl Session {
             let Some(live) = surface.shown_mut() else { continue };
             let wanted = live.request(now, budget_bytes, pace, lossy, &mut self.stats);
             let Some(wanted) = wanted else { continue };
-            let Wanted { cells, base, motion, kept, lossy, slots, ways } = wanted;
+            let Wanted { cells, base, motion, kept, lossy, slots, ways, learnt } = wanted;
             self.turn = (index + 1) % self.surfaces.len();
             let profile = Profile {
                 decoders: self.terms.decoders,
@@ -507,6 +507,7 @@ impl Session {
                 lossy,
                 slots,
                 ways,
+                learnt,
             });
         }
         None

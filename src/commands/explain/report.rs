@@ -5,15 +5,12 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::ablation::Without;
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::limits::{DATAGRAM_MIN, RECORD_OVERHEAD};
-use crate::logic::{EncodeRequest, Encoded, Encoder, Lossy, Profile, SessionKey};
-use crate::pixel::Fit;
+use crate::logic::{EncodeRequest, Encoded, Encoder};
 use crate::scan::{Class, Delta, Tick, TickState};
 use lfp_proto::record::{Context, Record};
-use lfp_proto::technique::decoders;
 
 /// Sums over what was explained.
 #[derive(Default)]
@@ -116,25 +113,8 @@ impl Report {
 
     /// What the encoder sends of what changed, as one session would ask.
     fn encode(&self, tick: &Tick, delta: &Delta) -> Vec<Coded> {
-        let mut request = EncodeRequest {
-            session: SessionKey(0),
-            source: SourceId(0),
-            epoch: tick.epoch,
-            cells: delta.cells.clone(),
-            profile: Profile {
-                decoders: decoders(),
-                record_max: DATAGRAM_MIN - RECORD_OVERHEAD,
-                without: Without::NOTHING,
-                fit: Fit::NATIVE,
-            },
-            budget_bytes: usize::MAX,
-            base: None,
-            motion: false,
-            kept: CellSet::default(),
-            lossy: Lossy::default(),
-            slots: None,
-            ways: Vec::new(),
-        };
+        let (cells, record_max) = (delta.cells.clone(), DATAGRAM_MIN - RECORD_OVERHEAD);
+        let mut request = EncodeRequest::bare(SourceId(0), tick.epoch, cells, record_max);
         let mut records = Vec::new();
         while !request.cells.is_empty() {
             let Encoded { left, records: made, .. } = self.encoder.encode(&request, tick);

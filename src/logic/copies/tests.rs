@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ablation::Without;
 use crate::limits::CELL;
-use crate::logic::{EncodeRequest, Encoded, Encoder, Profile, SessionKey};
+use crate::logic::{EncodeRequest, Encoded, Encoder};
 use crate::pixel::Fit;
 use crate::scan::fake::Rng;
 use crate::scan::{Delta, Tick, TickState};
 use crate::time::Instant;
 use lfp_proto::technique::base::BaseView;
-use lfp_proto::technique::{Scratch, Technique, decode, decoders};
+use lfp_proto::technique::{Scratch, Technique, decode};
 
 const SIZE: Size = Size { width: 300, height: 200 };
 
@@ -41,25 +40,8 @@ fn page(top: usize, number: u64) -> Picture {
 }
 
 fn request(base: Option<Base>, kept: CellSet) -> EncodeRequest {
-    EncodeRequest {
-        session: SessionKey(1),
-        source: SourceId(1),
-        epoch: Epoch(1),
-        cells: CellSet::full(SIZE.grid()),
-        profile: Profile {
-            decoders: decoders(),
-            record_max: 1_100,
-            without: Without::NOTHING,
-            fit: Fit::NATIVE,
-        },
-        budget_bytes: usize::MAX,
-        base: base.map(Arc::new),
-        motion: true,
-        kept,
-        lossy: crate::logic::Lossy::default(),
-        slots: None,
-        ways: Vec::new(),
-    }
+    let bare = EncodeRequest::bare(SourceId(1), Epoch(1), CellSet::full(SIZE.grid()), 1_100);
+    EncodeRequest { base: base.map(Arc::new), motion: true, kept, ..bare }
 }
 
 fn encode(encoder: &Encoder, request: &EncodeRequest, picture: &Picture) -> Encoded {
