@@ -7,7 +7,7 @@ use lfp_proto::limits::RECORD_CELLS_MAX;
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::base::{BaseView, base_cells};
 use lfp_proto::technique::cache::{Store, Use};
-use lfp_proto::technique::{self, BaseUse, Technique};
+use lfp_proto::technique::{self, BaseUse, Technique, copy};
 use lfp_proto::units::PacketNumber;
 
 use crate::cache::Cache;
@@ -83,9 +83,23 @@ impl Applier {
         if !framebuffer.takes(cells, content) {
             return Ok(Outcome::Superseded);
         }
-        self.decode(technique, record, slot, framebuffer)?;
-        let painted = framebuffer.paint(cells, content, &self.pixels);
-        self.trim();
+        let moved = match slot {
+            Some((slot, check)) if technique == Technique::Copy => {
+                let from = source(record, slot, check, framebuffer)?;
+                framebuffer.paint_from(cells, content, slot, from)
+            }
+            _ => None,
+        };
+        let painted = match moved {
+            Some(painted) => painted,
+            None => {
+                let Self { scratch, pixels } = self;
+                decode(technique, record, slot, framebuffer, scratch, pixels)?;
+                let painted = framebuffer.paint(cells, content, pixels);
+                self.trim();
+                painted
+            }
+        };
         // If none was painted, a reference alone took it.
         Ok(if painted.cells > 0 { Outcome::Applied(cells, painted) } else { Outcome::Superseded })
     }
@@ -101,12 +115,12 @@ impl Applier {
         if known == Ok(false) {
             return Ok(Outcome::Superseded);
         }
-        self.decode(Technique::Store, record, base, framebuffer)?;
+        let mut kept = Vec::new();
+        decode(Technique::Store, record, base, framebuffer, &mut self.scratch, &mut kept)?;
         let stored = Store::parse(record.payload)?.stored;
         Cache::check(stored, record.cells.cells())?;
         let PixelRect { width, height, .. } = framebuffer.size().clip(record.cells);
-        framebuffer.cache_mut().keep(stored, Size { width, height }, &self.pixels);
-        self.trim();
+        framebuffer.cache_mut().keep(stored, Size { width, height }, kept);
         Ok(Outcome::Stored)
     }
 
@@ -117,45 +131,60 @@ impl Applier {
             self.scratch = technique::Scratch::new(self.scratch.depth);
         }
     }
+}
 
-    /// Decodes into `self.pixels`: the whole clipped rectangle, or one pixel if all have its colour.
-    // SPEC [LFP-7.7]: A payload MUST be decoded in full, within the size of its own rectangle, before the first cell
-    // changes.
-    fn decode(
-        &mut self,
-        technique: Technique,
-        record: &Record<'_>,
-        base: Option<(u8, u32)>,
-        framebuffer: &Framebuffer,
-    ) -> Result<(), Refusal> {
-        let size = framebuffer.size();
-        let area = match technique {
-            Technique::Colour => PixelRect { x: 0, y: 0, width: 1, height: 1 },
-            Technique::Raw
-            | Technique::Bitmap
-            | Technique::PixelScan
-            | Technique::Trixel
-            | Technique::Lossy
-            | Technique::Store
-            | Technique::Use
-            | Technique::Copy
-            | Technique::Dictionary => size.clip(record.cells),
-        };
-        let base = match base {
-            None if technique == Technique::Use => {
-                let Use { stored, .. } = Use::parse(record.payload)?;
-                let (pixels, size) = framebuffer.cache().picture(stored).ok_or(Refusal::Cache)?;
-                Some(BaseView { pixels, stride: size.width.into(), size, area })
-            }
-            None => None,
-            Some((slot, check)) => {
-                let cells = base_cells(technique, record.payload, area, size)?;
-                let pixels = framebuffer.base(slot, cells, check).ok_or(Refusal::Base)?;
-                Some(BaseView { pixels, stride: size.width.into(), size, area })
-            }
-        };
-        technique::decode(technique, record.payload, area, base, &mut self.scratch, &mut self.pixels)
-    }
+/// Where in reference `slot` the pixels of a copy lie.
+fn source(
+    record: &Record<'_>,
+    slot: u8,
+    check: u32,
+    framebuffer: &Framebuffer,
+) -> Result<PixelRect, Refusal> {
+    let (size, area) = (framebuffer.size(), framebuffer.size().clip(record.cells));
+    let cells = base_cells(Technique::Copy, record.payload, area, size)?;
+    framebuffer.base(slot, cells, check).ok_or(Refusal::Base)?;
+    // Its pixels have been checked to be of the depth when they came.
+    copy::parse(record.payload)?.inside(area, size).ok_or(Refusal::Payload)
+}
+
+/// Decodes into `out`: the whole clipped rectangle, or one pixel if all have its colour.
+// SPEC [LFP-7.7]: A payload MUST be decoded in full, within the size of its own rectangle, before the first cell
+// changes.
+fn decode(
+    technique: Technique,
+    record: &Record<'_>,
+    base: Option<(u8, u32)>,
+    framebuffer: &Framebuffer,
+    scratch: &mut technique::Scratch,
+    out: &mut Vec<u32>,
+) -> Result<(), Refusal> {
+    let size = framebuffer.size();
+    let area = match technique {
+        Technique::Colour => PixelRect { x: 0, y: 0, width: 1, height: 1 },
+        Technique::Raw
+        | Technique::Bitmap
+        | Technique::PixelScan
+        | Technique::Trixel
+        | Technique::Lossy
+        | Technique::Store
+        | Technique::Use
+        | Technique::Copy
+        | Technique::Dictionary => size.clip(record.cells),
+    };
+    let base = match base {
+        None if technique == Technique::Use => {
+            let Use { stored, .. } = Use::parse(record.payload)?;
+            let (pixels, size) = framebuffer.cache().picture(stored).ok_or(Refusal::Cache)?;
+            Some(BaseView { pixels, stride: size.width.into(), size, area })
+        }
+        None => None,
+        Some((slot, check)) => {
+            let cells = base_cells(technique, record.payload, area, size)?;
+            let pixels = framebuffer.base(slot, cells, check).ok_or(Refusal::Base)?;
+            Some(BaseView { pixels, stride: size.width.into(), size, area })
+        }
+    };
+    technique::decode(technique, record.payload, area, base, scratch, out)
 }
 
 /// The reference, with its check, that a record of `technique` is decoded against, if any.

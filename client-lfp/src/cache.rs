@@ -44,7 +44,7 @@ impl Cache {
     /// Keeps `pixels`, rows of a picture of `size`, of a store that was checked.
     // SPEC [LFP-8.6]: A client MUST keep the pixels of a store in its slot, in place of what it held, if the store's
     // generation is larger than any that the slot has had; any other store is superseded.
-    pub(crate) fn keep(&mut self, stored: Stored, size: Size, pixels: &[u32]) {
+    pub(crate) fn keep(&mut self, stored: Stored, size: Size, mut pixels: Vec<u32>) {
         debug_assert!(self.takes(stored) && (stored.slot as usize) < CACHE_SLOTS);
         debug_assert!(pixels.len() <= CACHE_SLOT_CELLS * CELL_PIXELS);
         let at = stored.slot as usize;
@@ -52,8 +52,9 @@ impl Cache {
             self.slots.resize_with(at + 1, Slot::default);
         }
         let Size { width, height } = size;
-        // A vector of just that length: what a larger picture took before is not kept for a smaller one.
-        self.slots[at] = Slot { generation: stored.generation, width, height, pixels: pixels.to_vec() };
+        // No more memory than the picture takes.
+        pixels.shrink_to_fit();
+        self.slots[at] = Slot { generation: stored.generation, width, height, pixels };
     }
 
     /// The pixels that are kept as `stored`, and their size.
@@ -74,13 +75,13 @@ mod tests {
         let stored = |slot, generation| Stored { slot, generation };
         let size = Size::new(2, 1).expect("legal");
         assert!(!cache.takes(stored(0, 0)) && cache.picture(stored(0, 0)).is_none());
-        cache.keep(stored(127, 3), size, &[1, 2]);
+        cache.keep(stored(127, 3), size, vec![1, 2]);
         assert_eq!(cache.picture(stored(127, 3)), Some((&[1, 2][..], size)));
         for other in [stored(127, 2), stored(127, 4), stored(126, 3), stored(126, 0), stored(128, 3)] {
             assert_eq!(cache.picture(other), None, "{other:?}");
         }
         assert!(!cache.takes(stored(127, 3)) && !cache.takes(stored(127, 2)) && cache.takes(stored(127, 4)));
-        cache.keep(stored(127, 9), size, &[3, 4]);
+        cache.keep(stored(127, 9), size, vec![3, 4]);
         assert_eq!(cache.picture(stored(127, 3)), None);
         assert_eq!(cache.picture(stored(127, 9)), Some((&[3, 4][..], size)));
     }

@@ -43,6 +43,15 @@ pub(crate) struct Painted {
     pub(crate) repaired: usize,
 }
 
+/// Pixels of a rectangle to be painted, in its rows from the top.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    /// From the rectangle's first on; one alone is the colour of all.
+    pub(crate) pixels: &'a [u32],
+    /// Pixels from one row to the next.
+    pub(crate) stride: usize,
+}
+
 /// Pixels and contents of one epoch, and the references and the cache made of them. There is no other copy of the picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Framebuffer {
@@ -141,11 +150,37 @@ impl Framebuffer {
             || self.references.takes(cells, content, self.grid)
     }
 
-    /// Puts `content` to those of `cells`, which lie inside the grid, that show a smaller one. `source` holds the
-    /// pixels of the cells' clipped rectangle without padding, or one pixel that is the colour of all.
+    /// Puts `content` to those of `cells`, which lie inside the grid, that show a smaller one. `pixels` are those of the
+    /// cells' clipped rectangle without padding, or one that is the colour of all.
+    pub(crate) fn paint(&mut self, cells: CellRect, content: ContentNumber, pixels: &[u32]) -> Painted {
+        let stride = usize::from(self.size.clip(cells).width);
+        self.put(cells, content, Source { pixels, stride })
+    }
+
+    /// [`Framebuffer::paint`] with the pixels of reference `slot`, which is held, that begin at `from`, as large as the
+    /// cells' clipped rectangle; `None`, and nothing is painted, if a reference takes the record too: it might be the one
+    /// that is read. Copies are most of what some pictures are made of, and are moved once so, not twice.
+    pub(crate) fn paint_from(
+        &mut self,
+        cells: CellRect,
+        content: ContentNumber,
+        slot: u8,
+        from: PixelRect,
+    ) -> Option<Painted> {
+        if self.references.takes(cells, content, self.grid) {
+            return None;
+        }
+        let pixels = self.references.lend(slot);
+        let stride = usize::from(self.size.width);
+        let start = usize::from(from.y) * stride + usize::from(from.x);
+        let painted = self.put(cells, content, Source { pixels: &pixels[start..], stride });
+        self.references.give_back(slot, pixels);
+        Some(painted)
+    }
+
     // SPEC [LFP-7.6]: A client MUST apply a record to exactly those of its cells whose content number is smaller than the
     // record's, and give these the record's content number. A cell with an equal or larger one stays as it is.
-    pub(crate) fn paint(&mut self, cells: CellRect, content: ContentNumber, source: &[u32]) -> Painted {
+    fn put(&mut self, cells: CellRect, content: ContentNumber, source: Source<'_>) -> Painted {
         let area = self.size.clip(cells);
         let (size, stride) = (self.size, usize::from(self.size.width));
         let mut painted = Painted::default();
@@ -225,15 +260,15 @@ impl Framebuffer {
 }
 
 /// Copies the pixels of `part` of `area`, which `source` holds, into a picture whose rows are `stride` pixels apart.
-fn copy(into: &mut [u32], stride: usize, part: PixelRect, area: PixelRect, source: &[u32]) {
+fn copy(into: &mut [u32], stride: usize, part: PixelRect, area: PixelRect, source: Source<'_>) {
     for y in part.y..part.y + part.height {
         let start = usize::from(y) * stride + usize::from(part.x);
         let row = &mut into[start..start + usize::from(part.width)];
-        if let [colour] = source {
+        if let [colour] = source.pixels {
             row.fill(*colour);
         } else {
-            let from = usize::from(y - area.y) * usize::from(area.width) + usize::from(part.x - area.x);
-            row.copy_from_slice(&source[from..from + row.len()]);
+            let from = usize::from(y - area.y) * source.stride + usize::from(part.x - area.x);
+            row.copy_from_slice(&source.pixels[from..from + row.len()]);
         }
     }
 }

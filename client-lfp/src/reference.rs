@@ -91,6 +91,22 @@ impl References {
         }
     }
 
+    /// The pixels of slot `slot`, which is held, to be given back by [`References::give_back`]: until then nothing may be
+    /// read from or copied to them here. So the picture can be painted with them while references take note of that.
+    pub(crate) fn lend(&mut self, slot: u8) -> Vec<u32> {
+        self.slots[usize::from(slot)]
+            .as_mut()
+            .map(|held| std::mem::take(&mut held.pixels))
+            .unwrap_or_default()
+    }
+
+    /// Takes back what was lent of slot `slot`.
+    pub(crate) fn give_back(&mut self, slot: u8, pixels: Vec<u32>) {
+        if let Some(held) = &mut self.slots[usize::from(slot)] {
+            held.pixels = pixels;
+        }
+    }
+
     /// The pixels of slot `slot`, if it is held and the contents of `cells`, which lie inside the grid, are what
     /// `check` says.
     pub(crate) fn base(&self, slot: u8, cells: CellRect, check: u32, grid: Grid) -> Option<&[u32]> {

@@ -85,6 +85,25 @@ fn what_comes_late_joins_the_reference_and_what_is_newer_does_not() {
 }
 
 #[test]
+fn a_late_copy_reads_the_reference_that_takes_it_too_as_it_was() {
+    let mut session = Session::live(48, 16);
+    let [red, green] = [(0, 3, RED), (1, 1, GREEN)]
+        .map(|(x, width, colour)| paint(&mut session, rect(x, 0, width, 1), &colour));
+    let first = hold(&session, 0, green);
+    session.say(&[first]);
+    // One cell to the right, where its second half reads what its first half is painted over.
+    let late = session.packet(&[pixels(1, &moved(rect(1, 0, 2, 1), -16, 0, 0, &[red, green]))]);
+    let number = session.next() - 1;
+    let second = hold(&session, 0, number);
+    session.say(&[second]);
+    session.deliver(&late);
+    assert_eq!([0, 16, 32].map(|x| session.pixel(x, 0)), [0xff_0000, 0xff_0000, 0xff00]);
+    // The reference has taken the same.
+    session.say(&[pixels(1, &moved(rect(0, 0, 1, 1), 32, 0, 0, &[number]))]);
+    assert_eq!((session.pixel(0, 0), session.client.stats().refused()), (0xff00, 0));
+}
+
+#[test]
 fn the_order_of_holds_does_not_matter() {
     let mut session = Session::live(32, 16);
     let red = paint(&mut session, rect(0, 0, 2, 1), &RED);

@@ -15,12 +15,20 @@ pub(super) fn decode(
     base: Option<BaseView<'_>>,
     out: &mut Vec<u32>,
 ) -> Result<(), Refusal> {
+    paint(parse(payload)?, area, base, out)
+}
+
+/// The vector that is a copy's payload, for whoever has the base where the pixels are to go, and need not decode them.
+///
+/// # Errors
+/// [`Refusal::Payload`] if it is none, or something follows it.
+pub fn parse(payload: &[u8]) -> Result<Vector, Refusal> {
     let mut reader = Reader::new(payload);
     let vector = Vector::parse(&mut reader)?;
     if reader.remaining() > 0 {
         return Err(Refusal::Payload);
     }
-    paint(vector, area, base, out)
+    Ok(vector)
 }
 
 /// Appends the pixels of `base` that lie at `vector` from those of `area`.

@@ -18,15 +18,21 @@ pub(super) struct Field {
 impl Field {
     /// Takes a size; every pixel and the margin are 0.
     pub(super) fn reset(&mut self, width: usize, height: usize) {
+        self.pixels.clear();
+        self.resize(width, height);
+    }
+
+    /// Takes a size; what was there before stays, wherever it lies now.
+    fn resize(&mut self, width: usize, height: usize) {
         let stride = width + 2 * MARGIN;
         (self.width, self.height, self.stride) = (width, height, stride);
-        self.pixels.clear();
         self.pixels.resize(stride * (height + MARGIN), 0);
     }
 
     /// Takes over a rectangle whose rows begin `stride` apart in `source`; the margin repeats its edge.
     pub(super) fn load(&mut self, width: usize, height: usize, source: &[u32], stride: usize) {
-        self.reset(width, height);
+        // Every pixel is written below.
+        self.resize(width, height);
         for y in 0..height {
             let at = self.at(0, y);
             self.pixels[at..at + width].copy_from_slice(&source[y * stride..][..width]);
