@@ -1,4 +1,4 @@
-//! Colour constant: one pixel, as in [raw](super::raw), for the whole rectangle.
+//! Colour constant: one pixel, as in [raw], for the whole rectangle.
 
 use alloc::vec::Vec;
 
