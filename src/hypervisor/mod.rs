@@ -10,7 +10,7 @@ mod local;
 mod lookup;
 pub mod mapping;
 mod open;
-mod private;
+pub mod private;
 mod procfs;
 mod qemu;
 mod qmp;

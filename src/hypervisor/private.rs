@@ -10,7 +10,7 @@ use crate::limits::CELL;
 ///
 /// # Panics
 /// If the three are not all of the surface's size.
-pub(super) fn sweep(surface: &Surface, picture: &[u8], shadow: &mut [u8], changed: &mut CellSet) -> Reading {
+pub fn sweep(surface: &Surface, picture: &[u8], shadow: &mut [u8], changed: &mut CellSet) -> Reading {
     let grid = surface.size.grid();
     assert_eq!(changed.grid(), grid, "cells of another surface");
     assert_eq!(shadow.len(), surface.shadow_bytes(), "shadow of another surface");
@@ -38,7 +38,7 @@ pub(super) fn sweep(surface: &Surface, picture: &[u8], shadow: &mut [u8], change
 ///
 /// # Panics
 /// As [`sweep`], and if a span does not lie in the surface.
-pub(super) fn probe(
+pub fn probe(
     surface: &Surface,
     spans: &[Span],
     picture: &[u8],

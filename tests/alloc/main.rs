@@ -1,63 +1,19 @@
 //! Nothing is allocated per tick once a source is in its stride: an allocator that counts says so. A program of its own,
 //! since a program has one allocator.
 
-#![allow(unsafe_code, reason = "an allocator that counts is one that is called")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 
+use allocation_counter::measure;
 use lfp::context::Watcher;
 use lfp::geometry::{CellSet, Size};
 use lfp::heat::Hint;
 use lfp::hypervisor::synthetic::Painting;
 use lfp::hypervisor::{
-    Reading, Source, SourceError, SourceId, Surface, SyntheticSource, SyntheticSpec, View,
+    Reading, Source, SourceError, SourceId, Surface, SyntheticSource, SyntheticSpec, View, private,
 };
 use lfp::limits::HISTORY_TICKS;
 use lfp::scan::{Mode, Strategy, Tick};
 use lfp::time::Instant;
-
-/// Counts what this thread takes from the system.
-struct Counting;
-
-thread_local! {
-    static TAKEN: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // While a thread ends there is nothing to count in.
-    let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A painter whose frames are painted before they are counted: what it takes is not the pipeline's.
 struct Painted {
@@ -96,17 +52,7 @@ impl Source for Painted {
         let last = self.frames.len() - 1;
         let at = if last == 0 { 0 } else { (self.at % (2 * last)).abs_diff(last) };
         self.at += 1;
-        let (row_bytes, cell) = (surface.row_bytes(), surface.cell_row_bytes());
-        let rows = self.frames[at].chunks(row_bytes).zip(shadow.chunks_mut(row_bytes));
-        for (y, (row, shadow)) in rows.enumerate().filter(|(_, (row, shadow))| row != shadow) {
-            for (x, (new, old)) in row.chunks(cell).zip(shadow.chunks_mut(cell)).enumerate() {
-                if new != old {
-                    old.copy_from_slice(new);
-                    changed.insert(surface.size.grid().index(x as u16, (y / 16) as u16));
-                }
-            }
-        }
-        Ok(Reading::whole(surface))
+        Ok(private::sweep(surface, &self.frames[at], shadow, changed))
     }
 }
 
@@ -145,9 +91,9 @@ impl Rig {
 
     /// What `scans` scans take, and the ticks that they bring.
     fn counted(&mut self, scans: usize) -> (u64, u64) {
-        let (ticks, taken) = (self.ticks, TAKEN.get());
-        self.run(scans);
-        (TAKEN.get() - taken, self.ticks - ticks)
+        let ticks = self.ticks;
+        let taken = measure(|| self.run(scans)).count_total;
+        (taken, self.ticks - ticks)
     }
 }
 
@@ -179,11 +125,20 @@ fn a_changing_source_takes_nothing() {
 fn input_takes_nothing() {
     let mut rig = Rig::new(Painted::new(SIZE, Painting::Typing, 24), Strategy::Auto);
     rig.warm_up();
-    let taken = TAKEN.get();
-    for x in 0..40 {
-        rig.watcher.warm(Hint::At { x: x * 16, y: 100 }, Instant::from_micros(rig.now));
-        rig.watcher.warm(Hint::LastChange, Instant::from_micros(rig.now));
-        rig.run(3);
-    }
-    assert_eq!(TAKEN.get() - taken, 0);
+    let taken = measure(|| {
+        for x in 0..40 {
+            rig.watcher.warm(Hint::At { x: x * 16, y: 100 }, Instant::from_micros(rig.now));
+            rig.watcher.warm(Hint::LastChange, Instant::from_micros(rig.now));
+            rig.run(3);
+        }
+    });
+    assert_eq!(taken.count_total, 0);
+}
+
+#[test]
+fn what_is_allocated_is_counted() {
+    let taken = measure(|| {
+        std::hint::black_box(vec![1_u8; 100]);
+    });
+    assert_eq!(taken.count_total, 1);
 }

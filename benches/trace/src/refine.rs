@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lfp::geometry::CellSet;
-use lfp::hypervisor::{Reading, Source, SourceError, SourceId, Span, Surface, View};
-use lfp::kernel::compare::{Columns, compare_and_copy};
+use lfp::hypervisor::{Reading, Source, SourceError, SourceId, Span, Surface, View, private};
 use lfp::pixel::PixelFormat;
 use lfp::scan::{Picture, Refiner, Scanner, Strategy, TickState};
-use lfp_proto::limits::CELL;
 use lfp_proto::time::Instant;
 
 use crate::Outcome;
@@ -134,11 +132,7 @@ impl Source for Framed {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<Reading, SourceError> {
-        let grid = surface.size.grid();
-        let height = |row: u16| CELL.min(surface.size.height - row * CELL);
-        let span = |row: u16| Span { y: row * CELL, height: height(row), first: 0, end: grid.columns };
-        let spans: Vec<_> = (0..grid.rows).map(span).collect();
-        self.probe(surface, &spans, shadow, changed)
+        Ok(private::sweep(surface, &self.shown.lock(), shadow, changed))
     }
 
     fn probe(
@@ -148,20 +142,6 @@ impl Source for Framed {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<Reading, SourceError> {
-        let frame = self.shown.lock();
-        let (row_bytes, cell_bytes) = (surface.row_bytes(), surface.cell_row_bytes());
-        for span in spans {
-            let bytes = span.bytes_of_row(surface);
-            let mut columns = Columns::default();
-            for row in usize::from(span.y)..usize::from(span.y + span.height) {
-                let at = row * row_bytes + bytes.start..row * row_bytes + bytes.end;
-                compare_and_copy(&frame[at.clone()], &mut shadow[at], cell_bytes, &mut columns);
-            }
-            let first = surface.size.grid().index(span.first, span.y / CELL);
-            columns.iter().for_each(|column| {
-                changed.insert(first + column);
-            });
-        }
-        Ok(Reading::of_spans(surface, spans))
+        Ok(private::probe(surface, spans, &self.shown.lock(), shadow, changed))
     }
 }
