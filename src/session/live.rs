@@ -308,7 +308,7 @@ impl Live {
         let (kept, lossy, slots, ways) = (CellSet::default(), Lossy::default(), None, Vec::new());
         if self.credit.is_spent() {
             self.trickle_at = Some(now + REFUSED_INTERVAL);
-            let cells = self.cells.take(1, 1, self.tick.contexts.warm());
+            let cells = self.cells.take(1, 1, self.tick.contexts.warm(), None);
             return Wanted { cells, base: None, motion: false, kept, lossy, slots, ways, learnt };
         }
         if let Some(cells) = self.cells.take_plain() {
@@ -318,12 +318,13 @@ impl Live {
         let searched = self.pass.as_mut().is_none_or(|pass| std::mem::replace(&mut pass.searched, true));
         if base.is_some() && !searched {
             let kept = self.references.kept(&self.cells);
-            let cells = self.cells.take(usize::MAX, usize::MAX, &[]);
+            let cells = self.cells.take(usize::MAX, usize::MAX, &[], None);
             let slots = self.slots.known();
             return Wanted { cells, base, motion: true, kept, lossy, slots, ways, learnt };
         }
         let least = (budget_bytes * 16 / self.cell_bytes_16.max(1)).clamp(1, ENCODE_CELLS_MAX);
-        let cells = self.cells.take(least, ENCODE_CELLS_MAX, self.tick.contexts.warm());
+        let first = picture(&self.tick).filter(|_| self.cells.has_blank());
+        let cells = self.cells.take(least, ENCODE_CELLS_MAX, self.tick.contexts.warm(), first);
         let ways = self.ways.clone();
         Wanted { cells, base, motion: false, kept, lossy, slots, ways, learnt }
     }
