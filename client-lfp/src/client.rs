@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
-    Attend, Attention, Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict,
+    Attend, Attention, Close, CloseReason, Frame, Hold, InputKind, Parity, Pixels, Refusal, Verdict,
 };
 use lfp_proto::geometry::CellSet;
 use lfp_proto::packet::{self, Builder, Kind, View};
@@ -67,6 +67,15 @@ pub struct Client {
     attending: Attending,
     painted_at: Option<Instant>,
     stats: Stats,
+}
+
+/// What the frames of a packet came to.
+struct Acted<'a> {
+    /// It asks for an ack.
+    elicits: bool,
+    /// Its refused records.
+    refused: Vec<(u16, Refusal)>,
+    parity: Option<Parity<'a>>,
 }
 
 impl Client {
@@ -358,13 +367,14 @@ impl Client {
         }
         self.heard_at = now;
         self.reach.on_heard();
-        self.take(now, number, view.payload());
-        self.recover(now, number, view.payload());
+        if let Some(parity) = self.take(now, number, view.payload()) {
+            self.recover(now, number, &parity);
+        }
         self.marks.settle(now, &self.arrivals, self.offset, &mut self.stats);
     }
 
-    /// Acts on packet `number`, which is new.
-    fn take(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) {
+    /// Acts on packet `number`, which is new. Returns the PARITY that it carries, if any.
+    fn take<'a>(&mut self, now: Instant, number: PacketNumber, payload: &'a [u8]) -> Option<Parity<'a>> {
         if let Some(lost) = self.arrivals.on_packet(number) {
             self.marks.on_lost(lost);
         }
@@ -373,44 +383,40 @@ impl Client {
             self.digests.on_loss();
         }
         self.recent.keep(number, payload);
-        let (elicits, refused) = self.act(now, number, payload);
+        let Acted { elicits, refused, parity } = self.act(now, number, payload);
         // SPEC [LFP-9.1]: A receiver MUST NOT ack a packet before it has acted on all its frames.
         self.window.on_applied(number, now, elicits, refused);
+        parity
     }
 
-    /// Acts on the packet that is missing of those that a PARITY in packet `number` covers, if there is one.
+    /// Acts on the packet that is missing of those that `parity`, which packet `number` carries, covers, if there is one.
     // SPEC [LFP-9.10]: A client that recovers a packet MUST act on it as if it had come, and count it in its acks.
-    fn recover(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) {
-        let parities = packet::frames(payload).flatten().filter_map(|frame| match frame {
-            Frame::Parity(parity) => Some(parity),
-            _ => None,
-        });
-        for parity in parities {
-            let Some((missing, payload)) = self.recent.recover(&parity, number) else { continue };
-            if self.window.examine(missing) == Arrival::New && packet::check_frames(&payload).is_ok() {
-                self.window.on_recovered();
-                self.stats.packets_recovered += 1;
-                self.take(now, missing, &payload);
-            }
+    fn recover(&mut self, now: Instant, number: PacketNumber, parity: &Parity<'_>) {
+        let Some((missing, payload)) = self.recent.recover(parity, number) else { return };
+        if self.window.examine(missing) == Arrival::New && packet::check_frames(&payload).is_ok() {
+            self.window.on_recovered();
+            self.stats.packets_recovered += 1;
+            // A packet that covers others is covered by none.
+            self.take(now, missing, &payload);
         }
     }
 
-    /// Acts on the frames of packet `number`. Returns whether it asks for an ack, and the refused records.
+    /// Acts on the frames of packet `number`.
     // SPEC [LFP-5.4]: A receiver MUST act on the frames of a packet, and on the records of a frame, in their order.
-    fn act(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) -> (bool, Vec<(u16, Refusal)>) {
-        let (mut elicits, mut refused, mut index) = (false, Vec::new(), 0);
+    fn act<'a>(&mut self, now: Instant, number: PacketNumber, payload: &'a [u8]) -> Acted<'a> {
+        let (mut acted, mut index) = (Acted { elicits: false, refused: Vec::new(), parity: None }, 0);
         for frame in packet::frames(payload).flatten() {
-            elicits |= frame.elicits_ack();
-            if let Frame::Pixels(pixels) = &frame {
-                self.on_pixels(now, number, pixels, &mut index, &mut refused);
-            } else {
-                self.on_frame(now, number, &frame);
+            acted.elicits |= frame.elicits_ack();
+            match &frame {
+                Frame::Pixels(pixels) => self.on_pixels(now, number, pixels, &mut index, &mut acted.refused),
+                Frame::Parity(parity) => acted.parity = Some(*parity),
+                other => self.on_frame(now, number, other),
             }
             if self.state.is_final() {
                 break;
             }
         }
-        (elicits, refused)
+        acted
     }
 
     fn on_frame(&mut self, now: Instant, number: PacketNumber, frame: &Frame<'_>) {
