@@ -38,6 +38,10 @@ pub(super) const MIDDLE: u8 = (SIDE * SIDE / 2 + SIDE / 2) as u8;
 pub(super) fn came_from(old: &Picture, new: &Picture, x: u16, y: u16, vector: Vector, place: u8) -> bool {
     let Some(from) = source(old, CellRect { x, y, width: 1, height: 1 }, vector) else { return false };
     let tile = new.tile(x, y);
+    if new.detail(x, y) == 0 && is_flat(old, from.cells_touched()) {
+        // Most of a page is paper: of cells of one colour, one pixel is all of them.
+        return all_begin_with(old, from.cells_touched(), tile[0]);
+    }
     let (at_x, at_y) = (u16::from(place) % CELL, u16::from(place) / CELL);
     if at_x < from.width && at_y < from.height {
         let (x, y) = (from.x + at_x, from.y + at_y);
@@ -68,6 +72,18 @@ pub(super) fn came_from(old: &Picture, new: &Picture, x: u16, y: u16, vector: Ve
     };
     // The middle differs more often than the edge, and most cells differ.
     equal(height / 2) && (0..height).all(equal)
+}
+
+/// Whether each of `cells` has one colour, perhaps another each.
+fn is_flat(picture: &Picture, cells: CellRect) -> bool {
+    let columns = usize::from(cells.x)..usize::from(cells.x + cells.width);
+    picture.cell_rows(cells).all(|row| row.detail[columns.clone()].iter().all(|detail| *detail == 0))
+}
+
+/// Whether the first pixel of each of `cells` is `colour`.
+fn all_begin_with(picture: &Picture, cells: CellRect, colour: u32) -> bool {
+    let columns = usize::from(cells.x)..usize::from(cells.x + cells.width);
+    picture.cell_rows(cells).all(|row| row.tiles[columns.clone()].iter().all(|tile| tile[0] == colour))
 }
 
 fn row(tile: &Tile, y: usize) -> &[u32; SIDE] {
