@@ -31,8 +31,10 @@ use lfp_proto::technique::{Technique, copy};
 const BLOCK: u16 = 16;
 /// Vectors to bases that are tried on cells which are no copies.
 const WAYS_MAX: usize = 4;
-/// Fewest cells of one colour that are worth a record of their own.
+/// Fewest cells of one colour that are worth a record of their own: where they are coded on a base, and where a coder that
+/// learns has nothing to learn from but what lies beside them, which they would cut up.
 const FLAT_CELLS_MIN: usize = 8;
+const FLAT_CELLS_MIN_ALONE: usize = (BLOCK * BLOCK) as usize;
 /// Cells that are put into bytes together where they need not be exact; a record of the smallest datagrams holds about so
 /// many.
 const LOSSY_CELLS_GUESS: u16 = 48;
@@ -375,6 +377,8 @@ impl Job<'_> {
         if is_out || profile.decoders & Technique::Colour.bit() == 0 {
             return;
         }
+        let is_alone = self.request.base.is_none() && self.learns();
+        let least = if is_alone { FLAT_CELLS_MIN_ALONE } else { FLAT_CELLS_MIN };
         for y in block.y..block.y + block.height {
             for x in block.x..block.x + block.width {
                 let wanted = self.wanted.contains(self.wanted.grid().index(x, y));
@@ -382,7 +386,7 @@ impl Job<'_> {
                     continue;
                 }
                 let flat = region::flat_from(self.picture, self.wanted, x, y, block);
-                if flat.cells() >= FLAT_CELLS_MIN && !self.is_over() {
+                if flat.cells() >= least && !self.is_over() {
                     self.attempt(flat, self.exactly(None));
                 }
             }
