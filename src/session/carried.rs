@@ -66,4 +66,6 @@ pub(super) enum Item {
     Verdict(DigestReply),
     /// INPUT_ACK.
     InputAck,
+    /// TICKET.
+    Ticket,
 }

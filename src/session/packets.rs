@@ -4,6 +4,7 @@ use crate::geometry::CellRect;
 use crate::limits::{FLOOR_STEP, PADDING_MAX};
 use crate::session::carried::Item;
 use crate::session::digest::Digests;
+use crate::session::guard::Guard;
 use crate::session::input::InputState;
 use crate::session::live::Live;
 use crate::session::stats::SessionStats;
@@ -25,6 +26,10 @@ pub struct Brought {
     pub attention: bool,
     /// The client has ended the session.
     pub closed: bool,
+    /// No later packet has come before.
+    pub is_newest: bool,
+    /// The cookie by which the client proves that it is where the packet came from.
+    pub path: Option<Vec<u8>>,
 }
 
 impl Session {
@@ -46,6 +51,8 @@ impl Session {
         self.stats.datagrams_up += 1;
         self.stats.bytes_up += len as u64;
         self.heard_at = now;
+        self.guard.on_opened();
+        brought.is_newest = number > self.receive.largest();
         let mut elicits = false;
         // SPEC [LFP-5.4]: A receiver MUST act on the frames of a packet, and on the records of a frame, in their order.
         for frame in view.frames().flatten() {
@@ -73,6 +80,7 @@ impl Session {
                 let surface = self.surfaces.get_mut(usize::from(attend.surface.0));
                 brought.attention |= surface.is_some_and(|surface| surface.attend(number, attend.attention));
             }
+            Frame::Path(path) => brought.path = Some(path.cookie.to_vec()),
             Frame::Close(_) => brought.closed = true,
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
             Frame::Surface(_)
@@ -81,14 +89,15 @@ impl Session {
             | Frame::DigestReply(_)
             | Frame::InputAck(_)
             | Frame::Hold(_)
+            | Frame::Ticket(_)
             | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
         }
     }
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
-        let Self { window, surfaces, digests, input, stats, .. } = self;
-        let mut knowledge = Knowledge { surfaces, digests, input, stats };
+        let Self { window, surfaces, digests, input, guard, stats, .. } = self;
+        let mut knowledge = Knowledge { surfaces, digests, input, guard, stats };
         let summary = window.on_ack(now, ack, |fate, sent| match fate {
             Fate::Lost => knowledge.on_lost(&sent.info),
             Fate::Acked | Fate::AckedLate => {
@@ -97,15 +106,18 @@ impl Session {
             }
         });
         match summary {
-            Ok(summary) => self.on_summary(now, &summary),
+            Ok(summary) => {
+                self.guard.seal_mut().on_acked(ack.largest());
+                self.on_summary(now, &summary);
+            }
             Err(_) => self.stats.datagrams_malformed += 1,
         }
     }
 
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
-        let Self { window, surfaces, digests, input, stats, .. } = self;
-        let mut knowledge = Knowledge { surfaces, digests, input, stats };
+        let Self { window, surfaces, digests, input, guard, stats, .. } = self;
+        let mut knowledge = Knowledge { surfaces, digests, input, guard, stats };
         let (summary, probe) = window.on_timeout(now, |_, sent| knowledge.on_lost(&sent.info));
         self.on_summary(now, &summary);
         if probe {
@@ -149,7 +161,7 @@ impl Session {
         // SPEC [LFP-14.4]: A side MUST send something at least every 5 seconds.
         let ping = (self.probe_due || alive) && items.is_empty() && builder.push(&Frame::Ping);
         if builder.is_empty() {
-            spare.push(builder.finish());
+            spare.push(builder.discard());
             return None;
         }
         // Datagrams of one length go to the kernel together, which is worth a few bytes where more are to follow.
@@ -157,7 +169,8 @@ impl Session {
             builder.fill_up();
         }
         self.probe_due = false;
-        Some(self.sent(now, builder.finish(), ping, items))
+        let bytes = self.guard.seal_mut().finish(now, number, builder);
+        Some(self.sent(now, bytes, ping, items))
     }
 
     /// Whether pixels may go now. Tells the rate controller if there are none: of what it learns until there are again, it
@@ -179,6 +192,7 @@ impl Session {
             || input_alone
             || self.is_due(Timer::Ack, now)
             || self.digests.next_reply().is_some()
+            || self.guard.ticket_due()
             || self.surfaces.iter().any(Surface::has_news)
     }
 
@@ -195,6 +209,7 @@ impl Session {
         for surface in &mut self.surfaces {
             surface.announce(builder, items);
         }
+        self.guard.put_ticket(builder, items);
         if self.input.ack_due() && builder.push(&Frame::InputAck(self.input.ack())) {
             self.input.on_ack_sent();
             items.push(Item::InputAck);
@@ -241,9 +256,9 @@ impl Session {
         let elicits = ping || !items.is_empty();
         let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
         if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
-            let Self { surfaces, digests, input, stats, .. } = self;
+            let Self { surfaces, digests, input, guard, stats, .. } = self;
             stats.packets_lost += 1;
-            Knowledge { surfaces, digests, input, stats }.on_lost(&given_up.info);
+            Knowledge { surfaces, digests, input, guard, stats }.on_lost(&given_up.info);
         }
         self.pacer.on_sent(now, len);
         self.count_sent(now, len);
@@ -267,7 +282,7 @@ impl Session {
         let number = self.window.next();
         let mut builder = Builder::new(Vec::new(), self.terms.datagram, Kind::Data, self.connection, number);
         builder.push(&Frame::Close(close));
-        let bytes = builder.finish();
+        let bytes = self.guard.seal_mut().finish(now, number, builder);
         let len = bytes.len() as u64;
         self.window.push(now, len, false, Stamp::default(), Vec::new());
         self.count_sent(now, len);
@@ -280,6 +295,7 @@ struct Knowledge<'a> {
     surfaces: &'a mut [Surface],
     digests: &'a mut Digests,
     input: &'a mut InputState,
+    guard: &'a mut Guard,
     stats: &'a mut SessionStats,
 }
 
@@ -329,6 +345,7 @@ impl Knowledge<'_> {
                         surface.on_announced(epoch);
                     }
                 }
+                Item::Ticket => self.guard.on_ticket_taken(),
                 Item::Mark { .. } | Item::Prove | Item::Verdict(_) | Item::InputAck => {}
             }
         }
@@ -366,6 +383,7 @@ impl Knowledge<'_> {
                 }
                 Item::Verdict(reply) => self.digests.on_reply_lost(reply),
                 Item::InputAck => self.input.on_ack_lost(),
+                Item::Ticket => self.guard.on_ticket_lost(),
             }
         }
     }

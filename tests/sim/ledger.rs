@@ -177,7 +177,7 @@ impl Ledger {
                 self.assert_burst(now, view, len);
                 self.on_packet_down(now, view, truth, totals);
             }
-            Kind::Hello => panic!("the server says hello"),
+            Kind::Hello | Kind::Greet | Kind::Reset => panic!("the server says {:?}", view.kind()),
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::exit::Failure;
 use crate::cli::run::Run;
+use crate::cli::trust::Trusted;
 
 /// What the run came to; the fields stand in the help text.
 pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
@@ -20,6 +21,10 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "state": client.state().name(),
         "error": failure.map(ToString::to_string),
         "warnings": run.warnings(),
+        "protection": if run.trusted().is_some() { "sealed" } else { "plain" },
+        "cipher": client.cipher().map(|cipher| format!("{cipher:?}").to_lowercase()),
+        "server_key": client.server_key().map(|key| key.fingerprint().to_string()),
+        "server_key_new": run.trusted().is_some_and(Trusted::is_new),
         "exact": milestones.ended_exact,
         "surface": surface.map(|surface| surface.state.name()),
         "surface_text": surface.map(|surface| surface.text),

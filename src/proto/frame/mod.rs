@@ -7,9 +7,11 @@ mod digest;
 mod hold;
 mod input;
 mod mark;
+mod path;
 mod pixels;
 mod prove;
 mod surface;
+mod ticket;
 
 use alloc::vec::Vec;
 
@@ -20,9 +22,11 @@ pub use digest::{Digest, DigestReply, Verdict};
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
+pub use path::Path;
 pub use pixels::Pixels;
 pub use prove::Prove;
 pub use surface::{Surface, SurfaceState};
+pub use ticket::Ticket;
 
 use crate::units::PacketNumber;
 use crate::wire::{Malformed, Put, Reader};
@@ -44,6 +48,8 @@ mod kind {
     pub(super) const HOLD: u8 = 12;
     pub(super) const PROVE: u8 = 13;
     pub(super) const ATTENTION: u8 = 14;
+    pub(super) const PATH: u8 = 15;
+    pub(super) const TICKET: u8 = 16;
 }
 
 /// One frame.
@@ -79,6 +85,10 @@ pub enum Frame<'a> {
     Prove(Prove),
     /// How much the user sees of a surface.
     Attention(Attend),
+    /// The client is at another address, and proves it.
+    Path(Path<'a>),
+    /// What a returning client may show instead of a cookie.
+    Ticket(Ticket<'a>),
 }
 
 impl<'a> Frame<'a> {
@@ -100,6 +110,8 @@ impl<'a> Frame<'a> {
             kind::HOLD => Self::Hold(Hold::parse(reader)?),
             kind::PROVE => Self::Prove(Prove::parse(reader)?),
             kind::ATTENTION => Self::Attention(Attend::parse(reader)?),
+            kind::PATH => Self::Path(Path::parse(reader)?),
+            kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -160,6 +172,14 @@ impl<'a> Frame<'a> {
             Self::Attention(attend) => {
                 out.put_u8(kind::ATTENTION);
                 attend.emit(out);
+            }
+            Self::Path(path) => {
+                out.put_u8(kind::PATH);
+                path.emit(out);
+            }
+            Self::Ticket(ticket) => {
+                out.put_u8(kind::TICKET);
+                ticket.emit(out);
             }
         }
     }
