@@ -132,7 +132,6 @@ impl Server {
         let answer = decided(asked, &keys, message, &decision);
         self.stats.accepts += 1;
         self.stats.sessions_sealed += 1;
-        tracing::debug!(connection = asked.connection.0, client = %client.fingerprint(), "sealed");
         let ticket = self.door.tickets.issue(now, asked.from, &client);
         session.seal(Greeted {
             seal: Seal::new(&keys, cipher, now, RekeyAfter::default()),

@@ -459,6 +459,8 @@ impl Server {
             from = %session.address(),
             service = session.terms().service,
             place = session.terms().place,
+            protection = ?session.protection(),
+            client = session.client().map(|key| key.fingerprint().to_string()),
             "session begins"
         );
         self.stats.sessions_begun += 1;
@@ -487,6 +489,7 @@ impl Server {
             reason = ?session.closing(),
             bytes_down = stats.bytes_down,
             packets_lost = stats.packets_lost,
+            packets_recovered = stats.packets_recovered,
             cells_repaired = stats.cells_repaired,
             "session is over"
         );

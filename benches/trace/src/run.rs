@@ -86,6 +86,7 @@ struct Seen {
     stats_after: Stats,
     /// When the first picture was complete, from the client's start.
     init_us: u64,
+    init_quarter: f64,
 }
 
 /// Something that happened, at a time.
@@ -140,7 +141,8 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
     }
     let stats_after = replay.client().ok_or("the capture is empty")?.stats().clone();
     let sent = Sent { init, play: replay.down.since(init), up: replay.up.since(up) };
-    Ok(Seen { score, quality_db, shown_db, sent, stats_before, stats_after, init_us })
+    let init_quarter = replay.painted_with(init.bytes / 4) as f64 / frames.size().grid().cells() as f64;
+    Ok(Seen { score, quality_db, shown_db, sent, stats_before, stats_after, init_us, init_quarter })
 }
 
 impl Next {
@@ -190,7 +192,7 @@ fn check_relay(seen: &Seen, before: &Meters, after: &Meters) -> Outcome<()> {
         one.datagrams.abs_diff(other.datagrams) <= 20 + one.datagrams / 100
             && one.bytes.abs_diff(other.bytes) <= 20_000 + one.bytes / 100
     };
-    if seen.stats_after.packets_lost == 0
+    if seen.stats_after.packets_lost + seen.stats_after.packets_recovered == 0
         && !(near(relayed.play, seen.sent.play) && near(relayed.up, seen.sent.up))
     {
         return Err(
@@ -232,9 +234,11 @@ fn figures(
         cells_repaired: counted.cells_repaired(),
         records_refused: counted.records_refused(),
         packets_lost: counted.packets_lost(),
+        packets_recovered: counted.packets_recovered(),
         techniques: counted.techniques(),
         contexts: counted.contexts(),
         init_ms: rounded(seen.init_us as f64 / 1e3, 2),
+        init_quarter: rounded(seen.init_quarter, 3),
         play_s: seconds(end_us.saturating_sub(log.began_us)),
         late_ms_max: rounded(log.late_us as f64 / 1e3, 2),
         profile: options.profile.clone(),

@@ -17,14 +17,10 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
     let stats = client.stats();
     let surface = client.surface();
     let (size, depth) = client.picture().map(|Picture { size, depth, .. }| (size, depth)).unzip();
-    json!({
+    let mut report = json!({
         "state": client.state().name(),
         "error": failure.map(ToString::to_string),
         "warnings": run.warnings(),
-        "protection": if run.trusted().is_some() { "sealed" } else { "plain" },
-        "cipher": client.cipher().map(|cipher| format!("{cipher:?}").to_lowercase()),
-        "server_key": client.server_key().map(|key| key.fingerprint().to_string()),
-        "server_key_new": run.trusted().is_some_and(Trusted::is_new),
         "exact": milestones.ended_exact,
         "surface": surface.map(|surface| surface.state.name()),
         "surface_text": surface.map(|surface| surface.text),
@@ -49,6 +45,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "techniques": tallies(stats.came.by_technique().map(|(technique, tally)| (technique.name(), tally))),
         "contexts": tallies(stats.came.by_context().map(|(context, tally)| (context.name(), tally))),
         "packets_lost": stats.packets_lost,
+        "packets_recovered": stats.packets_recovered,
         "duplicates": stats.duplicates,
         "malformed": stats.malformed,
         "foreign": stats.foreign,
@@ -67,7 +64,18 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "staleness_ms": staleness(&stats.staleness_us, stats.clock_error_us),
         "rtt_us": client.rtt_us(),
         "peak_memory_bytes": peak_memory_bytes(),
-    })
+    });
+    protected(run, &mut report);
+    report
+}
+
+/// How the session was protected.
+fn protected(run: &Run<'_>, report: &mut Value) {
+    let client = run.client();
+    report["protection"] = if run.trusted().is_some() { "sealed" } else { "plain" }.into();
+    report["cipher"] = json!(client.cipher().map(|cipher| format!("{cipher:?}").to_lowercase()));
+    report["server_key"] = json!(client.server_key().map(|key| key.fingerprint().to_string()));
+    report["server_key_new"] = run.trusted().is_some_and(Trusted::is_new).into();
 }
 
 fn refused(stats: &Stats) -> Value {

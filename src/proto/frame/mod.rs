@@ -7,6 +7,7 @@ mod digest;
 mod hold;
 mod input;
 mod mark;
+mod parity;
 mod path;
 mod pixels;
 mod prove;
@@ -22,6 +23,7 @@ pub use digest::{Digest, DigestReply, Verdict};
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
+pub use parity::Parity;
 pub use path::Path;
 pub use pixels::Pixels;
 pub use prove::Prove;
@@ -50,6 +52,7 @@ mod kind {
     pub(super) const ATTENTION: u8 = 14;
     pub(super) const PATH: u8 = 15;
     pub(super) const TICKET: u8 = 16;
+    pub(super) const PARITY: u8 = 17;
 }
 
 /// One frame.
@@ -89,6 +92,8 @@ pub enum Frame<'a> {
     Path(Path<'a>),
     /// What a returning client may show instead of a cookie.
     Ticket(Ticket<'a>),
+    /// What one of the packets before it can be recovered from.
+    Parity(Parity<'a>),
 }
 
 impl<'a> Frame<'a> {
@@ -112,6 +117,7 @@ impl<'a> Frame<'a> {
             kind::ATTENTION => Self::Attention(Attend::parse(reader)?),
             kind::PATH => Self::Path(Path::parse(reader)?),
             kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
+            kind::PARITY => Self::Parity(Parity::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -180,6 +186,10 @@ impl<'a> Frame<'a> {
             Self::Ticket(ticket) => {
                 out.put_u8(kind::TICKET);
                 ticket.emit(out);
+            }
+            Self::Parity(parity) => {
+                out.put_u8(kind::PARITY);
+                parity.emit(out);
             }
         }
     }

@@ -104,7 +104,10 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
                     json!({"packet": refused.packet.0, "records": records})
                 })
                 .collect();
-            json!({"frame": "ack", "delay_us": ack.delay_us, "ranges": ranges, "refused": refused})
+            json!({
+                "frame": "ack", "delay_us": ack.delay_us, "recovered": ack.recovered, "ranges": ranges,
+                "refused": refused,
+            })
         }
         Frame::Floor(number) => json!({"frame": "floor", "floor": number.0}),
         Frame::Surface(surface) => json!({
@@ -147,6 +150,10 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
         Frame::Ticket(ticket) => {
             json!({"frame": "ticket", "lifetime_s": ticket.lifetime_s, "ticket": hex(ticket.ticket)})
         }
+        Frame::Parity(parity) => json!({
+            "frame": "parity", "back": parity.back, "count": parity.count, "length": parity.len,
+            "payload": hex(parity.payload),
+        }),
         Frame::Hold(hold) => json!({
             "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,
             "age": hold.age,
