@@ -362,7 +362,7 @@ impl Client {
     }
 
     fn on_accepted(&mut self, now: Instant, established: Established) {
-        let Established { accept, rtt, offset, sealed } = established;
+        let Established { accept, rtt, once, offset, sealed } = established;
         if let Some(Sealed { keys, cipher, .. }) = &sealed {
             self.seal = Seal::new(keys, *cipher, now, RekeyAfter::default());
         }
@@ -374,7 +374,9 @@ impl Client {
         self.offset = offset;
         self.marks.on_begin(accept.server_time_us);
         self.stats.clock_error_us = micros(rtt) / 2;
-        self.sent.rtt_mut().on_sample(rtt);
+        if once {
+            self.sent.rtt_mut().on_sample(rtt);
+        }
         self.heard_at = now;
     }
 

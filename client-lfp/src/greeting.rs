@@ -1,14 +1,15 @@
 //! Asking for a sealed session: which Noise message the next HELLO carries, and what an answer to it means.
 
-use lfp_proto::greeting::{Decision, Greet, SealedAccept, SealedHello, Step, TOKEN_LEN, Wish};
+use lfp_proto::greeting::{Decision, Greet, SealedAccept, SealedHello, Step, Wish};
 use lfp_proto::hello::{Accept, Hello, Refuse, RefuseReason};
 use lfp_proto::identity::{Entropy, PublicKey};
 use lfp_proto::noise::Noise;
 use lfp_proto::packet::View;
-use lfp_proto::seal::{Cipher, Keys};
+use lfp_proto::seal::Keys;
 use lfp_proto::units::ConnectionId;
 use lfp_proto::wire::Malformed;
 
+use crate::handshake::Sealed;
 use crate::limits::THIRDS_MAX;
 use crate::security::{Credentials, Expected};
 
@@ -22,7 +23,7 @@ enum Stage {
     /// Has written the first message of XX.
     XxFirst { noise: Box<Noise>, message: Vec<u8> },
     /// Has written the third, for the server with this key.
-    XxThird { message: Vec<u8>, keys: Keys, server: PublicKey, sent: u32 },
+    XxThird { message: Vec<u8>, keys: Keys, server: PublicKey },
 }
 
 /// A client that asks for a sealed session.
@@ -33,6 +34,8 @@ pub(crate) struct Greeting {
     entropy: Entropy,
     cookie: Vec<u8>,
     stage: Stage,
+    /// How often the stage's message was sent.
+    sent: u32,
     /// The handshake with the key that is known, and what came of it. It stays while that key is in doubt: who says that the
     /// server has another may lie.
     known: Option<(Box<Noise>, Option<Keys>)>,
@@ -45,8 +48,8 @@ pub(crate) struct Greeting {
 pub(crate) enum Outcome {
     /// There is more to say.
     Continue,
-    /// The session exists.
-    Accepted { accept: Accept, cipher: Cipher, token: [u8; TOKEN_LEN], keys: Keys, server: PublicKey },
+    /// The session exists. The wish was sent once, or more often: then its time says little of the path.
+    Accepted { accept: Accept, sealed: Sealed, once: bool },
     /// There will be none.
     Refused(Refuse),
     /// The server is another than the one that is expected.
@@ -60,12 +63,21 @@ impl Greeting {
         let entropy = Entropy::new(credentials.seed.clone());
         let has_key = matches!(credentials.server, Expected::Key(_));
         let cookie = credentials.ticket.take().filter(|_| has_key).unwrap_or_default();
-        Self { connection, credentials, entropy, cookie, stage: Stage::Ask, known: None, in_doubt: false }
+        Self {
+            connection,
+            credentials,
+            entropy,
+            cookie,
+            stage: Stage::Ask,
+            sent: 0,
+            known: None,
+            in_doubt: false,
+        }
     }
 
     /// The next HELLO. `wish` is what the client asks for; it is written down once for each handshake.
     pub(crate) fn hello(&mut self, wish: &Hello) -> SealedHello {
-        let lost = matches!(self.stage, Stage::XxThird { sent, .. } if sent >= THIRDS_MAX);
+        let lost = matches!(self.stage, Stage::XxThird { .. }) && self.sent >= THIRDS_MAX;
         if lost || matches!(self.stage, Stage::Ask) && !self.cookie.is_empty() {
             // What a server forgets between two messages is asked anew.
             self.begin(wish);
@@ -74,11 +86,9 @@ impl Greeting {
             Stage::Ask => (Step::Ask, Vec::new()),
             Stage::Ik { message } => (Step::Ik, message.clone()),
             Stage::XxFirst { message, .. } => (Step::XxFirst, message.clone()),
-            Stage::XxThird { message, sent, .. } => {
-                *sent += 1;
-                (Step::XxThird, message.clone())
-            }
+            Stage::XxThird { message, .. } => (Step::XxThird, message.clone()),
         };
+        self.sent += 1;
         SealedHello { cookie: self.cookie.clone(), client_time_us: wish.client_time_us, step, message }
     }
 
@@ -93,6 +103,7 @@ impl Greeting {
         let is_ik = known.is_some();
         let payload = if is_ik { self.written(wish) } else { Vec::new() };
         let message = noise.write(&payload).unwrap_or_default();
+        self.sent = 0;
         self.stage = match message.is_empty() {
             true => Stage::Ask,
             false if is_ik => {
@@ -121,7 +132,8 @@ impl Greeting {
         }
         let message = noise.write(&payload)?;
         let Some(keys) = noise.keys() else { return Err(Malformed::Field("handshake")) };
-        self.stage = Stage::XxThird { message, keys, server, sent: 0 };
+        self.stage = Stage::XxThird { message, keys, server };
+        self.sent = 0;
         Ok(Outcome::Continue)
     }
 
@@ -143,7 +155,8 @@ impl Greeting {
         let decision = keys.open_verdict(view.header_bytes(), &answer.decision)?;
         Ok(match Decision::parse(&decision)? {
             Decision::Accepted { accept, cipher, token } => {
-                Outcome::Accepted { accept, cipher, token, keys, server }
+                let once = self.sent <= 1;
+                Outcome::Accepted { accept, sealed: Sealed { keys, cipher, server, token }, once }
             }
             Decision::Refused(refuse) => Outcome::Refused(refuse),
         })

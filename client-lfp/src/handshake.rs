@@ -64,8 +64,10 @@ pub(crate) struct Sealed {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Established {
     pub(crate) accept: Accept,
-    /// Round trip of the exchange.
+    /// Time from the question to its answer.
     pub(crate) rtt: Duration,
+    /// The question was asked once, so that this is a round trip.
+    pub(crate) once: bool,
     pub(crate) offset: ClockOffset,
     pub(crate) sealed: Option<Sealed>,
 }
@@ -151,7 +153,7 @@ impl Handshake {
             return Ok(self.on_challenge(now, Challenge::parse(view.payload())?));
         }
         match (&mut self.greeting, view.kind()) {
-            (None, Kind::Accept) => Ok(self.on_accept(now, Accept::parse(view.payload())?, None)),
+            (None, Kind::Accept) => Ok(self.on_accept(now, Accept::parse(view.payload())?, None, true)),
             (None, Kind::Refuse) => {
                 let refuse = Refuse::parse(view.payload())?;
                 let answers = self.asked.contains(&refuse.client_time_us);
@@ -202,9 +204,7 @@ impl Handshake {
                 self.answer_at_once(now);
                 Answer::Continue
             }
-            Outcome::Accepted { accept, cipher, token, keys, server } => {
-                self.on_accept(now, accept, Some(Sealed { keys, cipher, server, token }))
-            }
+            Outcome::Accepted { accept, sealed, once } => self.on_accept(now, accept, Some(sealed), once),
             Outcome::Refused(refuse) => Answer::Refused(refuse),
             Outcome::Mismatch(server) => Answer::Mismatch(server),
             Outcome::Foreign => Answer::Foreign,
@@ -220,7 +220,7 @@ impl Handshake {
         }
     }
 
-    fn on_accept(&self, now: Instant, accept: Accept, sealed: Option<Sealed>) -> Answer {
+    fn on_accept(&self, now: Instant, accept: Accept, sealed: Option<Sealed>, once: bool) -> Answer {
         // What the server's keys seal answers the message that they came of, however long ago its time was written there.
         if sealed.is_none() && !self.asked.contains(&accept.client_time_us) {
             return Answer::Foreign;
@@ -229,6 +229,6 @@ impl Handshake {
         // The server's clock showed its time in the middle of the exchange, give or take half of it.
         let here = accept.client_time_us.wrapping_add(rtt.as_micros() as u64 / 2);
         let offset = ClockOffset(accept.server_time_us.wrapping_sub(here) as i64);
-        Answer::Accepted(Established { accept, rtt, offset, sealed })
+        Answer::Accepted(Established { accept, rtt, once, offset, sealed })
     }
 }

@@ -242,7 +242,7 @@ const FLOOD_BYTES_MAX: u64 = 8 << 20;
 fn a_flood_of_hellos_takes_no_memory_and_leaves_sessions_alone() {
     let bench = Bench::new();
     let (painted, mut server) = served(&bench);
-    let mut client = Client::start(&bench, "served", server.address(), &["--seconds", "120"]);
+    let mut client = Client::start(&bench, "served", server.address(), &["--seconds", "600"]);
     client.wait_shows(&pattern(320, 240, 1), PATIENCE);
     let before = server.memory();
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
@@ -250,8 +250,8 @@ fn a_flood_of_hellos_takes_no_memory_and_leaves_sessions_alone() {
     socket.set_nonblocking(true).expect("it can");
     let mut buffer = [0; DATAGRAM_MAX];
     let (mut challenged, mut others) = (0_u64, 0_u64);
-    for turn in 0..20_u64 {
-        for at in 0..1_000 {
+    for turn in 0..10_u64 {
+        for at in 0..500 {
             let connection = turn << 32 | at;
             let _ = socket.send(&hello(connection, Vec::new(), Step::Ask, Vec::new()));
             let _ = socket.send(&hello(connection, vec![at as u8; 24], Step::Ik, vec![7; 300]));
@@ -272,7 +272,7 @@ fn a_flood_of_hellos_takes_no_memory_and_leaves_sessions_alone() {
         client.wait_shows(&picture, PATIENCE);
         server.assert_running();
     }
-    assert!(challenged > 1_000 && others > 0, "{challenged} challenges, {others} other answers");
+    assert!(challenged > 500 && others > 0, "{challenged} challenges, {others} other answers");
     let grown = server.memory().saturating_sub(before);
     assert!(grown <= FLOOD_BYTES_MAX, "{grown} bytes more after a flood");
     client.interrupt();

@@ -11,6 +11,7 @@ use lfp::server::Input;
 use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::identity::Secret;
 use lfp_proto::limits::{REKEY_TIME, TICKET_LIFETIME};
+use lfp_proto::packet::Kind;
 use lfp_proto::seal::Cipher;
 
 use self::rig::{DELAY, Rig};
@@ -79,13 +80,35 @@ fn sealed_sessions_stay_exact_whatever_the_network_does() {
         rig.run(Duration::from_secs(3));
         rig.settle();
         rig.type_key(30 + at as u16);
-        rig.run(Duration::from_secs(1));
+        rig.run(Duration::from_secs(3));
         let pressed = |action: &&InputKind| matches!(action, InputKind::Key { down: true, .. });
         assert_eq!(rig.actions.iter().filter(pressed).count(), 1, "{link}");
         if link.contains("corrupt") {
             assert!(rig.client().stats().malformed > 0 && rig.server.stats().dropped_checksum > 0);
         }
     }
+}
+
+#[test]
+fn a_seal_costs_twelve_bytes_a_packet_and_a_ticket() {
+    let run = |sealed: bool| {
+        let mut rig = Rig::new("");
+        if sealed {
+            rig.join(Expected::Key(rig.server.key()), None);
+        } else {
+            rig.join_plain();
+        }
+        rig.strokes = vec![Stroke::Type, Stroke::Scroll];
+        rig.run(Duration::from_secs(2));
+        rig.settle();
+        let packets = rig.heard[1].iter().filter(|bytes| bytes[0] == 0x10 | Kind::Data as u8);
+        packets.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes.len()))
+    };
+    let ((plain_count, plain), (sealed_count, sealed)) = (run(false), run(true));
+    // The ticket may have a packet of its own.
+    assert!((plain_count..=plain_count + 1).contains(&sealed_count), "{sealed_count}, {plain_count} packets");
+    let more = sealed.checked_sub(plain + 12 * plain_count).expect("a tag is longer than a checksum");
+    assert!(more <= 110, "{more} bytes more than {plain_count} tags instead of checksums");
 }
 
 #[test]

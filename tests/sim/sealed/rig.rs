@@ -124,6 +124,19 @@ impl Rig {
     /// A client gets a session; how long that took.
     pub(super) fn join(&mut self, expected: Expected, ticket: Option<Vec<u8>>) -> Duration {
         self.start(expected, ticket);
+        self.wait()
+    }
+
+    /// A client gets a session in the clear, of a server that allows it.
+    pub(super) fn join_plain(&mut self) {
+        self.plain_too = true;
+        self.server = self.fresh_server();
+        let connection = ConnectionId(self.random.next());
+        self.client = Some(Client::new(&Config::default(), Security::Plain, connection, self.now));
+        self.wait();
+    }
+
+    fn wait(&mut self) -> Duration {
         let begun = self.now;
         while *self.client().state() == State::Connecting {
             self.run(self.step);
