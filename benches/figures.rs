@@ -207,6 +207,7 @@ impl Drop for Guest {
 struct Server {
     process: Child,
     address: String,
+    _keys: tempfile::TempDir,
 }
 
 impl Server {
@@ -215,15 +216,17 @@ impl Server {
     }
 
     fn start_with(arguments: &[&str]) -> Outcome<Self> {
+        let keys = tempfile::tempdir()?;
         let mut process = Command::new(env!("CARGO_BIN_EXE_lfp-server"))
-            .args(["--log", "warn", "serve", "--plain"])
+            .args(["--log", "error", "serve", "--plain", "--state-dir"])
+            .arg(keys.path())
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
         let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        Ok(Self { process, address })
+        Ok(Self { process, address, _keys: keys })
     }
 }
 

@@ -31,9 +31,12 @@ pub struct Config {
     /// UDP address and port to listen on.
     #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
-    /// Whether sessions without encryption are taken. Default: false.
+    /// Whether sessions without encryption are taken, too. Default: false.
     #[serde(default)]
     pub plain: bool,
+    /// Where the server's key is kept; `None`: where [`crate::identity`] says.
+    #[serde(default)]
+    pub state_dir: Option<PathBuf>,
     /// Most sessions at once, 1 to 4096.
     #[serde(default = "default_sessions", deserialize_with = "sessions")]
     pub sessions_max: u16,
@@ -259,6 +262,7 @@ impl Config {
         Self {
             listen,
             plain,
+            state_dir: None,
             sessions_max: default_sessions(),
             idle_timeout_s: default_idle(),
             services: vec![service],

@@ -36,4 +36,6 @@ pub mod output;
 
 pub mod config;
 
+pub mod identity;
+
 pub mod commands;

@@ -185,6 +185,21 @@ pub const CLOSE_INTERVAL: core::ops::RangeInclusive<Duration> =
 pub const REPLIES_PENDING_MAX: usize = 256;
 /// Shortest time between two CLOSE answers to connections that are not known.
 pub const UNKNOWN_CLOSE_INTERVAL: Duration = Duration::from_secs(1);
+/// Handshakes between their second message and their third that are kept: the oldest goes for a new one. Each takes two
+/// kilobytes.
+pub const HALF_DONE_MAX: usize = 256;
+/// How long.
+pub const HALF_DONE_TIME: Duration = COOKIE_LIFETIME;
+/// Handshakes that are computed in a second at most. Each takes a third of a millisecond of the network thread's time.
+pub const HANDSHAKES_PER_SECOND: u64 = 200;
+/// Handshakes that are computed at once.
+pub const HANDSHAKES_BURST: u64 = 50;
+/// Tickets that are remembered to have been shown.
+pub const TICKETS_USED_MAX: usize = 4_096;
+/// Time within which the client of a sealed session must have sent a packet: only then is it known to have the keys.
+pub const UNCONFIRMED_MAX: Duration = Duration::from_secs(10);
+/// Shortest time between two questions to a session's client whether it is at another address.
+pub const PATH_CHALLENGE_INTERVAL: Duration = Duration::from_millis(100);
 /// Ended connections that are remembered for as long as their cookies are good, so that a late HELLO does not bring
 /// them back.
 pub const ENDED_MAX: usize = 1_024;

@@ -1,6 +1,7 @@
 //! The client's core: datagrams and time in, datagrams out.
 
 mod say;
+mod sealed;
 
 use core::time::Duration;
 
@@ -9,7 +10,8 @@ use lfp_proto::frame::{
     Attention, Close, CloseReason, Frame, Hold, InputKind, Parity, Pixels, Refusal, Verdict,
 };
 use lfp_proto::geometry::CellSet;
-use lfp_proto::packet::{self, Kind, View};
+use lfp_proto::packet::{self, Header, Kind, Protection, View};
+use lfp_proto::seal::{RekeyAfter, Seal};
 use lfp_proto::technique::Technique;
 use lfp_proto::time::{Instant, micros};
 use lfp_proto::units::{ConnectionId, PacketNumber};
@@ -21,20 +23,23 @@ use crate::attention::Attending;
 use crate::config::Config;
 use crate::digests::Digests;
 use crate::framebuffer::Picture;
-use crate::handshake::{Answer, Established, Handshake};
+use crate::handshake::{Answer, Established, Handshake, Sealed};
 use crate::input::InputQueue;
 use crate::limits::{
     CLOSE_REPEATS, DATAGRAM_DEFAULT, IDLE_TIMEOUT, IDLE_TIMEOUT_RANGE, INPUT_HEARTBEAT, KEEP_ALIVE,
     REFERENCES_MAX, SILENCE,
 };
-use crate::machine::{self, Event};
+use crate::machine::{self, Event, Phase};
 use crate::marks::{ClockOffset, Marks};
 use crate::notes::{CellNote, Notes};
 use crate::reach::Reach;
+use crate::security::Security;
 use crate::sent::Sent;
 use crate::state::State;
 use crate::stats::Stats;
 use crate::surface::{Surface, SurfaceView};
+
+pub use sealed::TicketGiven;
 
 /// A client of one service: shows its surface, sends it input.
 #[derive(Debug)]
@@ -46,6 +51,14 @@ pub struct Client {
     send_limit: usize,
     idle_timeout: Duration,
     offset: ClockOffset,
+    seal: Seal,
+    /// Whom the session is with, if it is sealed.
+    sealed: Option<Sealed>,
+    /// A packet that has been opened.
+    opened: Vec<u8>,
+    /// What the server has sent to this address, for it to be shown.
+    path: Option<Vec<u8>>,
+    ticket: Option<TicketGiven>,
 
     window: ReceiveWindow,
     recent: ParityKeeper,
@@ -85,14 +98,19 @@ impl Client {
     // SPEC [LFP-4.1]: A client MUST choose a new connection id, at random from a source that cannot be guessed, for each
     // connection.
     #[must_use]
-    pub fn new(config: &Config, connection: ConnectionId, now: Instant) -> Self {
+    pub fn new(config: &Config, security: Security, connection: ConnectionId, now: Instant) -> Self {
         Self {
             connection,
             state: State::Connecting,
-            handshake: Handshake::new(config, connection, now),
+            handshake: Handshake::new(config, security, connection, now),
             send_limit: DATAGRAM_DEFAULT,
             idle_timeout: IDLE_TIMEOUT,
             offset: ClockOffset::default(),
+            seal: Seal::Plain,
+            sealed: None,
+            opened: Vec::new(),
+            path: None,
+            ticket: None,
             window: ReceiveWindow::default(),
             recent: ParityKeeper::default(),
             arrivals: Arrivals::default(),
@@ -122,24 +140,28 @@ impl Client {
         // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
         // bytes, that has another version, an unknown kind or another protection than the connection's, or whose
         // trailer does not match.
-        let Ok(view) = View::new_checked(bytes) else {
-            self.stats.malformed += 1;
-            return;
+        let header = match Header::parse(bytes) {
+            Ok(header) if header.has_tag() => header,
+            Ok(header) if View::new_checked(bytes).is_ok() => header,
+            _ => return self.stats.malformed += 1,
         };
-        if view.connection() != self.connection {
-            self.stats.foreign += 1;
-            return;
+        if header.connection != self.connection || header.protection != self.handshake.protection() {
+            return self.stats.foreign += 1;
         }
-        let event = match view.kind() {
+        let event = match header.kind {
             Kind::Data => Event::Data,
             Kind::Challenge => Event::Challenge,
+            Kind::Greet => Event::Greet,
             Kind::Accept => Event::Accept,
             Kind::Refuse => Event::Refuse,
+            Kind::Reset => Event::Reset,
             Kind::Hello => return self.stats.foreign += 1,
         };
         match (machine::step(self.state.phase(), event), event) {
-            (Some(_), Event::Data) => self.on_data(now, &view),
-            (Some(_), _) => self.on_answer(now, &view),
+            (Some(_), Event::Data) => self.on_data(now, bytes),
+            (Some(_), Event::Reset) => self.on_reset(bytes),
+            (Some((Phase::Open, _)), Event::Challenge) => self.on_path_challenge(bytes),
+            (Some(_), _) => self.on_answer(now, bytes),
             (None, Event::Data) => self.stats.untimely += 1,
             (None, _) => self.stats.foreign += 1,
         }
@@ -323,10 +345,14 @@ impl Client {
         self.said_at + interval.min(self.idle_timeout / 3)
     }
 
-    fn on_answer(&mut self, now: Instant, view: &View<'_>) {
-        match self.handshake.on_answer(now, view) {
-            Ok(Answer::Challenged) => {}
-            Ok(Answer::Accepted(established)) => self.on_accepted(now, &established),
+    fn on_answer(&mut self, now: Instant, bytes: &[u8]) {
+        match View::new_checked(bytes).and_then(|view| self.handshake.on_answer(now, &view)) {
+            Ok(Answer::Continue) => {}
+            Ok(Answer::Accepted(established)) => self.on_accepted(now, established),
+            Ok(Answer::Mismatch(found)) => {
+                let expected = self.handshake.expected().fingerprint();
+                self.turn(Event::Mismatch, State::WrongKey { expected, found });
+            }
             Ok(Answer::Refused(refuse)) => {
                 self.turn(Event::Refuse, State::Refused { reason: refuse.reason, text: refuse.text });
             }
@@ -335,20 +361,35 @@ impl Client {
         }
     }
 
-    fn on_accepted(&mut self, now: Instant, established: &Established) {
-        let Established { accept, rtt, offset } = established;
+    fn on_accepted(&mut self, now: Instant, established: Established) {
+        let Established { accept, rtt, once, offset, sealed } = established;
+        if let Some(Sealed { keys, cipher, .. }) = &sealed {
+            self.seal = Seal::new(keys, *cipher, now, RekeyAfter::default());
+        }
+        self.sealed = sealed;
         self.turn(Event::Accept, State::Established);
         self.send_limit = usize::from(accept.datagram_size).min(DATAGRAM_DEFAULT);
         let (shortest, longest) = IDLE_TIMEOUT_RANGE;
         self.idle_timeout = Duration::from_millis(u64::from(accept.idle_timeout_ms)).clamp(shortest, longest);
-        self.offset = *offset;
+        self.offset = offset;
         self.marks.on_begin(accept.server_time_us);
-        self.stats.clock_error_us = micros(*rtt) / 2;
-        self.sent.rtt_mut().on_sample(*rtt);
+        self.stats.clock_error_us = micros(rtt) / 2;
+        if once {
+            self.sent.rtt_mut().on_sample(rtt);
+        }
         self.heard_at = now;
     }
 
-    fn on_data(&mut self, now: Instant, view: &View<'_>) {
+    fn on_data(&mut self, now: Instant, bytes: &[u8]) {
+        let mut opened = core::mem::take(&mut self.opened);
+        match self.seal.open(now, bytes, self.window.largest(), &mut opened) {
+            Ok(view) => self.on_packet(now, &view),
+            Err(_) => self.stats.malformed += 1,
+        }
+        self.opened = opened;
+    }
+
+    fn on_packet(&mut self, now: Instant, view: &View<'_>) {
         let number = view.number(self.window.largest());
         // SPEC [LFP-5.1]: A receiver MUST NOT act on any frame of a packet in which one is malformed or has an unknown
         // type.
@@ -424,10 +465,11 @@ impl Client {
     fn on_frame(&mut self, now: Instant, number: PacketNumber, frame: &Frame<'_>) {
         match frame {
             Frame::Ack(ack) => {
-                let (window, attending) = (&mut self.window, &mut self.attending);
+                let Self { window, attending, seal, .. } = self;
                 self.sent.on_ack(ack, now, |own| {
                     window.on_carrier_acked(own);
                     attending.on_acked(own);
+                    seal.on_acked(own);
                 });
             }
             Frame::Floor(floor) => {
@@ -454,7 +496,11 @@ impl Client {
             // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
             Frame::Close(close) => self.on_close(close),
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
-            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) => {}
+            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) => {}
+            Frame::Ticket(ticket) => {
+                let lifetime = Duration::from_secs(u64::from(ticket.lifetime_s));
+                self.ticket = Some(TicketGiven { ticket: ticket.ticket.into(), lifetime });
+            }
             Frame::Padding | Frame::Ping | Frame::Pixels(_) | Frame::Parity(_) => {}
         }
     }
@@ -556,7 +602,8 @@ impl Client {
     /// Ends the session if `view` says that the server does not know it.
     // SPEC [LFP-14.5]: A client MUST act on CLOSE, reason unknown connection, whatever its packet number.
     fn closes_as_unknown(&mut self, view: &View<'_>) -> bool {
-        if view.payload().len() > CLOSE_LEN_MAX {
+        // To a sealed connection only RESET says so.
+        if view.protection() == Protection::Sealed || view.payload().len() > CLOSE_LEN_MAX {
             return false;
         }
         let mut frames = view.frames().flatten();

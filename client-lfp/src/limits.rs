@@ -10,8 +10,10 @@ pub const HELLO_INTERVAL: Duration = Duration::from_millis(100);
 pub const HELLO_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// HELLOs whose answers are recognised.
 pub const HELLOS_REMEMBERED: usize = 16;
-/// CHALLENGEs of one handshake that are answered at once; the rest wait for the HELLO timer.
-pub const CHALLENGES_AT_ONCE: u32 = 2;
+/// Answers of one handshake after which the next HELLO goes at once; the rest wait for the HELLO timer.
+pub const ANSWERS_AT_ONCE: u32 = 4;
+/// Times that the third message of a handshake is sent before the client takes it that the server has forgotten the first.
+pub const THIRDS_MAX: u32 = 4;
 /// How long a client asks for a session, unless configured otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shortest and longest idle time-out that is taken from a server.

@@ -21,6 +21,10 @@ pub enum Event {
     Timer,
     /// The server asks for the proof of the address.
     Challenge,
+    /// The server has shown its key, which is the one expected.
+    Greet,
+    /// The server has shown another key.
+    Mismatch,
     /// The server says yes.
     Accept,
     /// The server says no.
@@ -31,6 +35,8 @@ pub enum Event {
     Data,
     /// A packet with CLOSE in it.
     Close,
+    /// The server proves that it does not know the connection any more.
+    Reset,
     /// Nothing has come for too long.
     Idle,
     /// The server's host refuses, again and again, and nothing else comes.
@@ -50,6 +56,10 @@ pub enum Deed {
     Hello,
     /// Asks at once, with the cookie.
     HelloAtOnce,
+    /// Asks at once, with the next message.
+    MessageAtOnce,
+    /// Shows the cookie in a packet.
+    Path,
     /// Begins to send packets.
     Begin,
     /// Tells the user.
@@ -68,13 +78,17 @@ pub const fn step(phase: Phase, event: Event) -> Option<(Phase, Deed)> {
     Some(match (phase, event) {
         (Phase::Asking, Event::Timer) => (Phase::Asking, Deed::Hello),
         (Phase::Asking, Event::Challenge) => (Phase::Asking, Deed::HelloAtOnce),
+        (Phase::Asking, Event::Greet) => (Phase::Asking, Deed::MessageAtOnce),
         (Phase::Asking, Event::Accept) => (Phase::Open, Deed::Begin),
-        (Phase::Asking, Event::Refuse | Event::GivesUp) => (Phase::Closed, Deed::Tell),
+        (Phase::Open, Event::Challenge) => (Phase::Open, Deed::Path),
+        (Phase::Asking, Event::Refuse | Event::Mismatch | Event::GivesUp) => (Phase::Closed, Deed::Tell),
         (Phase::Asking, Event::UserEndsEarly) => (Phase::Closed, Deed::Nothing),
         (Phase::Asking | Phase::Open, Event::UserEnds) => (Phase::Closing, Deed::Close),
         (Phase::Open | Phase::Closing, Event::Data) => (phase, Deed::Act),
-        (Phase::Open, Event::Close | Event::Idle | Event::Unreachable) => (Phase::Closed, Deed::Tell),
-        (Phase::Closing, Event::Close | Event::Said) => (Phase::Closed, Deed::Nothing),
+        (Phase::Open, Event::Close | Event::Reset | Event::Idle | Event::Unreachable) => {
+            (Phase::Closed, Deed::Tell)
+        }
+        (Phase::Closing, Event::Close | Event::Reset | Event::Said) => (Phase::Closed, Deed::Nothing),
         _ => return None,
     })
 }
@@ -97,14 +111,17 @@ impl Phase {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Timer,
         Self::Challenge,
+        Self::Greet,
+        Self::Mismatch,
         Self::Accept,
         Self::Refuse,
         Self::GivesUp,
         Self::Data,
         Self::Close,
+        Self::Reset,
         Self::Idle,
         Self::Unreachable,
         Self::UserEnds,
@@ -118,15 +135,18 @@ impl Event {
         match self {
             Self::Timer => "start, timer",
             Self::Challenge => "CHALLENGE",
+            Self::Greet => "GREET",
+            Self::Mismatch => "GREET with another key",
             Self::Accept => "ACCEPT",
             Self::Refuse => "REFUSE",
             Self::GivesUp => "gives up",
             Self::Data => "DATA",
             Self::Close => "CLOSE",
+            Self::Reset => "RESET",
             Self::Idle => "idle time-out",
             Self::Unreachable => "host refuses",
             Self::UserEnds => "user ends",
-            Self::UserEndsEarly => "user ends, no cookie sent",
+            Self::UserEndsEarly => "user ends, no cookie sent or no keys",
             Self::Said => "last CLOSE sent",
         }
     }
@@ -139,6 +159,8 @@ impl Deed {
         match self {
             Self::Hello => "sends HELLO with the cookie that it has",
             Self::HelloAtOnce => "keeps the cookie, sends HELLO at once",
+            Self::MessageAtOnce => "sends HELLO with the next message at once",
+            Self::Path => "if it is sealed, sends PATH",
             Self::Begin => "sends what it has",
             Self::Tell => "tells the user",
             Self::Act => "sections 5 to 13",

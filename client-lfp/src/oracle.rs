@@ -11,7 +11,7 @@ use lfp_proto::units::{ConnectionId, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::wire::Reader;
 
 use crate::limits::{DATAGRAM_MAX, INPUT_PENDING_MAX};
-use crate::{Client, Config, State};
+use crate::{Client, Config, Security, State};
 
 const CONNECTION: ConnectionId = ConnectionId(7);
 /// Datagrams that one event may make a client send.
@@ -81,7 +81,7 @@ fn datagram(kind: Kind, number: u64, payload: &[u8]) -> Vec<u8> {
 /// A client with a session and a blank picture of a few cells.
 fn established() -> (Client, Instant) {
     let now = Instant::from_micros(1_000_000);
-    let mut client = Client::new(&Config::default(), CONNECTION, now);
+    let mut client = Client::new(&Config::default(), Security::Plain, CONNECTION, now);
     let hello = client.poll_transmit(now).expect("the first hello");
     let view = View::new_checked(&hello).expect("a datagram");
     let client_time_us = Hello::parse(view.payload()).expect("a hello").client_time_us;

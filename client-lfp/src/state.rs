@@ -2,6 +2,7 @@
 
 use lfp_proto::frame::CloseReason;
 use lfp_proto::hello::RefuseReason;
+use lfp_proto::identity::{Fingerprint, PublicKey};
 
 use crate::machine::Phase;
 
@@ -10,7 +11,7 @@ use crate::machine::Phase;
 /// ```text
 /// Connecting -> Established -> Closing -> Ended
 ///      |             |-> Closed, TimedOut, Unreachable
-///      |-> Refused, NoAnswer, Closing (if a cookie was sent), Ended
+///      |-> Refused, WrongKey, NoAnswer, Closing (if a cookie was sent), Ended
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum State {
@@ -36,6 +37,13 @@ pub enum State {
         /// Why and what to do, for people.
         text: String,
     },
+    /// The server has another key than the one that is expected: it is another, or somebody pretends to be it.
+    WrongKey {
+        /// Of the key that is expected.
+        expected: Option<Fingerprint>,
+        /// The key that the server has.
+        found: PublicKey,
+    },
     /// Nobody answered within [`crate::Config::connect_timeout`].
     NoAnswer,
     /// The server fell silent for longer than its idle time-out.
@@ -60,6 +68,7 @@ impl State {
             Self::Ended
             | Self::Closed { .. }
             | Self::Refused { .. }
+            | Self::WrongKey { .. }
             | Self::NoAnswer
             | Self::TimedOut
             | Self::Unreachable => Phase::Closed,
@@ -76,6 +85,7 @@ impl State {
             Self::Ended => "ended",
             Self::Closed { .. } => "closed",
             Self::Refused { .. } => "refused",
+            Self::WrongKey { .. } => "wrong-key",
             Self::NoAnswer => "no-answer",
             Self::TimedOut => "timed-out",
             Self::Unreachable => "unreachable",

@@ -40,8 +40,8 @@ pub fn run(args: &CheckConfigArgs) -> Result<(), CommandError> {
 }
 
 fn summary(args: &CheckConfigArgs, config: &Config) -> String {
-    let plain = if config.plain { "plain sessions allowed" } else { "plain sessions refused" };
-    let mut text = format!("{}: good; listens on {}, {plain}\n", args.file.display(), config.listen);
+    let plain = if config.plain { "sealed and plain sessions" } else { "sealed sessions" };
+    let mut text = format!("{}: good; listens on {}, takes {plain}\n", args.file.display(), config.listen);
     for service in &config.services {
         let sources: Vec<_> = service.sources.iter().map(ToString::to_string).collect();
         let (name, sources) = (&service.name, sources.join(", "));

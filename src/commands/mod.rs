@@ -2,6 +2,7 @@
 
 pub mod check_config;
 pub mod explain;
+pub mod fingerprint;
 pub mod inspect;
 pub mod play;
 pub mod record;

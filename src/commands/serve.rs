@@ -7,11 +7,15 @@ use std::path::PathBuf;
 use super::support::print;
 use crate::ablation::{Part, Without};
 use crate::config::{Config, ConfigError, parse_listen};
+use crate::connection::Secrets;
 use crate::directory::Directory;
 use crate::hypervisor::{self, Control, SourceId, SourceSpec};
+use crate::identity::{Identity, IdentityError};
 use crate::output::{Network, NetworkError, StopSignals, Waker};
 use crate::pipeline::{PipelineError, PipelineHandle};
 use crate::server::{self, Server};
+use lfp_proto::identity::Secret;
+use lfp_proto::seal::Cipher;
 
 /// Serves screens to clients until Ctrl-C
 #[derive(Debug, clap::Args)]
@@ -26,9 +30,12 @@ pub struct ServeArgs {
     /// UDP address to listen on; overrides the configuration's
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
-    /// Take sessions that are not encrypted (this version has no others)
+    /// Take sessions that are not encrypted, too: whoever is on the path can read their screens and type into them
     #[arg(long)]
     plain: bool,
+    /// Where the server's key is kept; overrides the configuration's
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// Send nothing that does not give the exact pixels
     #[arg(long)]
     lossless: bool,
@@ -59,6 +66,9 @@ pub enum ServeError {
     /// The system refused something that every server needs.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+    /// The server's key can be neither read nor made.
+    #[error("cannot start: {0}")]
+    Identity(#[from] IdentityError),
     /// The system has no randomness.
     #[error("cannot start: no random bytes from the system: {0}")]
     Random(#[from] getrandom::Error),
@@ -70,11 +80,7 @@ pub enum ServeError {
 /// If the configuration is wrong, the address cannot be listened on, or the socket fails.
 pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let config = configuration(args)?;
-    if !config.plain {
-        tracing::warn!(
-            "every client will be refused: this version has only plain sessions; name --plain to take them"
-        );
-    }
+    let identity = Identity::open(config.state_dir.as_deref())?;
     let mut stop = StopSignals::install()?;
     let control = Control::start()?;
     let sources = config.services.iter().flat_map(|service| &service.sources);
@@ -85,7 +91,9 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let pipeline = PipelineHandle::start(opened, args.without(), move || wake.wake())?;
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
-    let server = Server::new(server_config(args, &config), random);
+    let secrets = Secrets { key: identity.key.clone(), random: Secret::new(random) };
+    let server = Server::new(server_config(args, &config), &secrets);
+    introduce(&identity, config.plain);
     let network = Network::bind(config.listen, server, pipeline, waker, control)?;
     announce(&config, network.local_addr()?)?;
     network.run(&mut stop)?;
@@ -100,6 +108,7 @@ fn configuration(args: &ServeArgs) -> Result<Config, ConfigError> {
         _ => unreachable!("the command line demands a configuration, or a source and an address"),
     };
     config.plain |= args.plain;
+    config.state_dir = args.state_dir.clone().or(config.state_dir);
     config.listen = args.listen.unwrap_or(config.listen);
     Ok(config)
 }
@@ -116,9 +125,31 @@ fn server_config(args: &ServeArgs, config: &Config) -> server::Config {
     server::Config {
         directory,
         plain: config.plain,
+        ciphers: Cipher::liked(has_aes()),
         sessions_max: usize::from(config.sessions_max),
         idle_timeout: config.idle_timeout(),
         without: args.without(),
+    }
+}
+
+/// Whether the CPU has what makes AES-GCM fast.
+fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// Says by what clients know the server.
+fn introduce(identity: &Identity, plain: bool) {
+    let (fingerprint, file) = (identity.public().fingerprint(), identity.path.display());
+    if identity.is_new {
+        tracing::info!(%fingerprint, %file, "the server has a new key");
+    } else {
+        tracing::info!(%fingerprint, %file, "the server's key");
+    }
+    if plain {
+        tracing::warn!("sessions that are not encrypted are taken, too");
     }
 }
 

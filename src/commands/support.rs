@@ -15,6 +15,7 @@ use crate::geometry::Size;
 use crate::hypervisor::discover::DiscoverError;
 use crate::hypervisor::trace::TraceError;
 use crate::hypervisor::{Source, SourceError, SourceSpec, open_alone};
+use crate::identity::IdentityError;
 use crate::limits::CELL;
 use crate::scan::{Picture, Tile};
 use crate::time::Instant;
@@ -85,6 +86,9 @@ pub enum CommandError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The server's key can be neither read nor made.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// Standard output takes nothing.
     #[error("the result could not be printed: {0}")]
     Print(io::Error),

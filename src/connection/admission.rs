@@ -2,6 +2,7 @@
 
 use crate::directory::{Directory, Service};
 use lfp_proto::hello::{Display, Hello, RefuseReason};
+use lfp_proto::packet::Protection;
 use lfp_proto::technique::Technique;
 
 /// What the server allows.
@@ -32,18 +33,24 @@ pub struct Admission<'a> {
 }
 
 impl<'a> Admission<'a> {
-    /// Whether `hello`, which came in a plain datagram from a proven address, may have its session.
+    /// Whether `hello`, which came from a proven address in a datagram of this `protection`, may have its session.
     ///
     /// # Errors
     /// The reason, in words that are safe to show to whoever asks.
-    pub fn decide(hello: &Hello, directory: &'a Directory, policy: Policy) -> Result<Self, Turned> {
+    pub fn decide(
+        hello: &Hello,
+        directory: &'a Directory,
+        policy: Policy,
+        protection: Protection,
+    ) -> Result<Self, Turned> {
         let turned = |reason, text: &str| Err(Turned { reason, text: text.to_owned() });
         if policy.closing {
             return turned(RefuseReason::ShuttingDown, "the server is shutting down; try again later");
         }
         // SPEC [LFP-3.2]: A side MUST NOT use plain protection unless its user has named it.
-        if !policy.plain {
-            let text = "this server takes no plain sessions; it must be started with --plain to take them";
+        if protection == Protection::Plain && !policy.plain {
+            let text =
+                "this server takes sealed sessions only; leave --plain out, or start it with --plain too";
             return turned(RefuseReason::PlainNotAllowed, text);
         }
         // Every cell of every picture fits a record in this technique, and in no other for certain.
@@ -108,11 +115,15 @@ mod tests {
             (&hello("secret-finance-desk", Technique::Bitmap.bit()), open, RefuseReason::Unsupported),
             (&good, Policy { closing: true, ..open }, RefuseReason::ShuttingDown),
         ] {
-            let turned = Admission::decide(hello, &directory, policy).unwrap_err();
+            let turned = Admission::decide(hello, &directory, policy, Protection::Plain).unwrap_err();
             assert_eq!(turned.reason, reason);
             assert!(!turned.text.is_empty() && turned.text.len() <= TEXT_MAX, "{}", turned.text);
             assert!(!turned.text.contains("finance"), "{}", turned.text);
         }
-        assert_eq!(Admission::decide(&good, &directory, open).unwrap().service.sources.len(), 1);
+        let sealed_only = Policy { plain: false, ..open };
+        for (policy, protection) in [(open, Protection::Plain), (sealed_only, Protection::Sealed)] {
+            let admission = Admission::decide(&good, &directory, policy, protection);
+            assert_eq!(admission.unwrap().service.sources.len(), 1);
+        }
     }
 }

@@ -21,6 +21,8 @@ pub enum Event {
     Unproven,
     /// HELLO with a valid cookie.
     Hello,
+    /// HELLO with a valid cookie, which carries the first message of three.
+    First,
     /// The same, but it asks for what it cannot have.
     Refused,
     /// A packet.
@@ -42,6 +44,8 @@ pub enum Event {
 pub enum Deed {
     /// Asks for the proof of the address.
     Challenge,
+    /// Shows its key.
+    Greet,
     /// Says no.
     Refuse,
     /// Makes a session, unless it has to be refused.
@@ -68,13 +72,15 @@ pub const fn step(state: State, event: Event) -> Option<(State, Deed)> {
     Some(match (state, event) {
         (_, Event::Unproven) => (state, Deed::Challenge),
         (State::None, Event::Hello) => (State::Open, Deed::Begin),
+        (State::None, Event::First) => (State::None, Deed::Greet),
         (State::None, Event::Refused) => (State::None, Deed::Refuse),
         (State::None | State::Ended, Event::Data) => (state, Deed::CloseUnknown),
         (State::Open, Event::Hello) => (State::Open, Deed::Accept),
         (State::Open, Event::Data) => (State::Open, Deed::Act),
         (State::Open, Event::Close) => (State::Ended, Deed::Release),
         (State::Open, Event::Idle | Event::Shutdown) => (State::Closing, Deed::Close),
-        (State::Closing | State::Ended, Event::Hello) => (state, Deed::Ignore),
+        (State::Open, Event::First) => (State::Open, Deed::Ignore),
+        (State::Closing | State::Ended, Event::Hello | Event::First) => (state, Deed::Ignore),
         (State::Closing, Event::Data) => (State::Closing, Deed::CloseAgain),
         (State::Closing, Event::Close | Event::Said) => (State::Ended, Deed::Ignore),
         (State::Ended, Event::Forgotten) => (State::None, Deed::Ignore),
@@ -100,9 +106,10 @@ impl State {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unproven,
         Self::Hello,
+        Self::First,
         Self::Refused,
         Self::Data,
         Self::Close,
@@ -118,6 +125,7 @@ impl Event {
         match self {
             Self::Unproven => "HELLO without valid cookie",
             Self::Hello => "HELLO with valid cookie",
+            Self::First => "HELLO with valid cookie, first of XX",
             Self::Refused => "HELLO with valid cookie, refused",
             Self::Data => "DATA",
             Self::Close => "CLOSE",
@@ -135,13 +143,14 @@ impl Deed {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Challenge => "sends CHALLENGE",
+            Self::Greet => "sends GREET",
             Self::Refuse => "sends REFUSE",
             Self::Begin => "sends ACCEPT, then DATA",
-            Self::Accept => "takes its address, sends ACCEPT",
+            Self::Accept => "in the clear takes its address; sends ACCEPT",
             Self::Ignore => "nothing",
             Self::Act => "sections 5 to 13",
             Self::CloseAgain => "may send CLOSE again",
-            Self::CloseUnknown => "sends CLOSE, reason unknown (section 14)",
+            Self::CloseUnknown => "sends CLOSE, reason unknown, or RESET (section 14)",
             Self::Release => "releases keys and buttons",
             Self::Close => "releases keys and buttons, sends CLOSE",
         }

@@ -236,13 +236,19 @@ impl Accept {
     /// Reads the payload of an ACCEPT datagram.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
+        let accept = Self::take(&mut reader)?;
+        reader.finish()?;
+        Ok(accept)
+    }
+
+    /// Takes the fields off `reader`.
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let accept = Self {
             client_time_us: reader.u64()?,
             server_time_us: reader.u64()?,
             datagram_size: reader.u16()?,
             idle_timeout_ms: reader.u32()?,
         };
-        reader.finish()?;
         if !legal_datagram_size(accept.datagram_size) {
             return Err(Malformed::Field("datagram size"));
         }
@@ -272,6 +278,8 @@ pub enum RefuseReason {
     Unsupported = 4,
     /// The server is shutting down.
     ShuttingDown = 5,
+    /// The server has another key than the one that the client wrote to.
+    WrongKey = 6,
 }
 
 /// There will be no session.
@@ -289,6 +297,13 @@ impl Refuse {
     /// Reads the payload of a REFUSE datagram.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
+        let refuse = Self::take(&mut reader)?;
+        reader.finish()?;
+        Ok(refuse)
+    }
+
+    /// Takes the fields off `reader`.
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let refuse = Self {
             client_time_us: reader.u64()?,
             reason: match reader.u8()? {
@@ -297,11 +312,11 @@ impl Refuse {
                 3 => RefuseReason::Full,
                 4 => RefuseReason::Unsupported,
                 5 => RefuseReason::ShuttingDown,
+                6 => RefuseReason::WrongKey,
                 _ => return Err(Malformed::Field("reason")),
             },
             text: reader.text(TEXT_MAX, "text")?.into(),
         };
-        reader.finish()?;
         Ok(refuse)
     }
 

@@ -33,8 +33,20 @@ pub const TRAILER_RESERVED: usize = 16;
 pub const NAME_MAX: usize = 64;
 /// Longest human-readable text in a frame in bytes.
 pub const TEXT_MAX: usize = 200;
-/// Longest cookie in bytes.
+/// Longest cookie in bytes; a ticket takes its place.
 pub const COOKIE_MAX: usize = 64;
+/// Longest message of a Noise handshake in bytes.
+pub const NOISE_MESSAGE_MAX: usize = 512;
+/// Packets under one key, after which a sender takes the next.
+pub const REKEY_PACKETS: u64 = 1 << 20;
+/// Bytes under one key, after which a sender takes the next.
+pub const REKEY_BYTES: u64 = 1 << 30;
+/// Time after which a sender takes the next key.
+pub const REKEY_TIME: Duration = Duration::from_secs(600);
+/// Time for which a receiver keeps the key before the newest, for packets that were overtaken.
+pub const OLD_KEY_TIME: Duration = Duration::from_secs(10);
+/// How long a ticket is good for.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(86_400);
 /// Displays in one Hello.
 pub const DISPLAYS_MAX: usize = 8;
 /// References that a client can keep.
@@ -118,6 +130,10 @@ const _: () = {
     // The distance from a PARITY to the first packet that it covers takes one byte.
     assert!(PARITY_KEPT < 128);
     assert!(ACK_LEN_MAX + 128 <= DATAGRAM_MIN && RECORDS_MAX <= ACK_REFUSALS_MAX);
+    // A HELLO in a Noise message, with keys and tags: texts, displays, numbers.
+    assert!(2 * (NAME_MAX + 1) + DISPLAYS_MAX * 6 + 64 + 96 <= NOISE_MESSAGE_MAX);
+    // A number sent in 32 bits is never further off than half of them within the packets of one key.
+    assert!(REKEY_PACKETS < 1 << 31);
     assert!(KEEP_ALIVE.as_secs() * 3 <= IDLE_TIMEOUT.as_secs());
     assert!(INPUT_HEARTBEAT.as_millis() * 2 < INPUT_SILENCE.as_millis());
 };

@@ -24,8 +24,12 @@ mod field {
 
 /// Bytes of the clear header.
 pub const HEADER_LEN: usize = field::HEADER_LEN;
-/// Bytes of the trailer of a plain packet.
+/// Bytes of the trailer of a plain packet, and of the datagrams of a handshake.
 pub const PLAIN_TRAILER_LEN: usize = 4;
+/// Bytes of the trailer of a sealed packet: a tag.
+pub const SEAL_TRAILER_LEN: usize = 16;
+/// The bit of the protection byte that says by which of two keys a packet is sealed.
+const PHASE: u8 = 2;
 
 /// What a datagram is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +45,11 @@ pub enum Kind {
     Refuse = 4,
     /// Either way, within a session: frames.
     Data = 5,
+    /// Server to client, sealed connections only: it does not know this one. The trailer is the token that proves it.
+    Reset = 6,
+    /// Server to client, sealed connections only: the second of three messages of a handshake, see
+    /// [`crate::hello::Greet`].
+    Greet = 7,
 }
 
 impl Kind {
@@ -51,6 +60,8 @@ impl Kind {
             3 => Self::Accept,
             4 => Self::Refuse,
             5 => Self::Data,
+            6 => Self::Reset,
+            7 => Self::Greet,
             _ => return Err(Malformed::Field("kind")),
         })
     }
@@ -62,20 +73,28 @@ impl Kind {
 pub enum Protection {
     /// A CRC-32 behind the payload: finds faults, stops nobody.
     Plain = 0,
-    /// Sealed: authenticated and encrypted. The number is taken; this version refuses it.
+    /// Sealed: authenticated and encrypted, see [`crate::seal`].
     Sealed = 1,
 }
 
-/// A checked view over one datagram: after [`View::new_checked`] no accessor can fail.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    bytes: &'a [u8],
-    kind: Kind,
+/// The header of a datagram. Nothing vouches for it until the trailer is checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// What the datagram is for.
+    pub kind: Kind,
+    /// How the connection is protected.
+    pub protection: Protection,
+    /// Of two keys, the one by which the packet is sealed.
+    pub phase: bool,
+    /// The connection that it belongs to.
+    pub connection: ConnectionId,
+    /// The low 32 bits of its number.
+    number: u32,
 }
 
-impl<'a> View<'a> {
-    /// Checks length, version, kind, protection and checksum.
-    pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Malformed> {
+impl Header {
+    /// Reads the header of `bytes`, a whole datagram; checks length, version, kind and protection.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
         if bytes.len() < HEADER_LEN + PLAIN_TRAILER_LEN {
             return Err(Malformed::Truncated);
@@ -87,48 +106,104 @@ impl<'a> View<'a> {
             return Err(Malformed::Field("version"));
         }
         let kind = Kind::from_wire(bytes[field::VERSION_KIND] & 0x0f)?;
-        if bytes[field::PROTECTION] != Protection::Plain as u8 {
+        let (mut connection, mut number) = ([0; 8], [0; 4]);
+        connection.copy_from_slice(&bytes[field::CONNECTION]);
+        number.copy_from_slice(&bytes[field::NUMBER]);
+        let protection = bytes[field::PROTECTION];
+        let phase = protection & PHASE != 0;
+        let protection = match protection & !PHASE {
+            0 => Protection::Plain,
+            1 => Protection::Sealed,
+            _ => return Err(Malformed::Field("protection")),
+        };
+        let is_sealed = protection == Protection::Sealed;
+        if phase && !(is_sealed && kind == Kind::Data)
+            || !is_sealed && matches!(kind, Kind::Reset | Kind::Greet)
+        {
+            return Err(Malformed::Field("protection"));
+        }
+        let connection = ConnectionId(u64::from_le_bytes(connection));
+        Ok(Self { kind, protection, phase, connection, number: u32::from_le_bytes(number) })
+    }
+
+    /// Whether the trailer is a tag or a token, not a checksum.
+    #[must_use]
+    pub const fn has_tag(&self) -> bool {
+        matches!((self.protection, self.kind), (Protection::Sealed, Kind::Data | Kind::Reset))
+    }
+
+    /// The packet number in full, given the largest one seen so far: of all numbers with the low 32 bits
+    /// that the header carries, the one nearest to `largest + 1`.
+    #[must_use]
+    pub fn number(&self, largest: PacketNumber) -> PacketNumber {
+        // SPEC [LFP-3.4]: A receiver MUST take as packet number, of all numbers with the low 32 bits sent, the one nearest
+        let expected = largest.0.wrapping_add(1);
+        let ahead = self.number.wrapping_sub(expected as u32) as i32;
+        PacketNumber(expected.checked_add_signed(i64::from(ahead)).unwrap_or(u64::from(self.number)))
+    }
+}
+
+/// A checked view over one datagram: after [`View::new_checked`] no accessor can fail.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    bytes: &'a [u8],
+    header: Header,
+}
+
+impl<'a> View<'a> {
+    /// Checks the header and the checksum. A packet of a sealed connection has none: [`crate::seal::Seal::open`] takes it.
+    pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let header = Header::parse(bytes)?;
+        if header.has_tag() {
             return Err(Malformed::Field("protection"));
         }
         let (covered, trailer) = bytes.split_at(bytes.len() - PLAIN_TRAILER_LEN);
         if crc32fast::hash(covered).to_le_bytes() != trailer {
             return Err(Malformed::Checksum);
         }
-        Ok(Self { bytes, kind })
+        Ok(Self { bytes, header })
+    }
+
+    /// A packet that has been opened: header, payload in the clear, tag.
+    pub(crate) const fn opened(bytes: &'a [u8], header: Header) -> Self {
+        Self { bytes, header }
     }
 
     /// What the datagram is for.
     #[must_use]
     pub const fn kind(&self) -> Kind {
-        self.kind
+        self.header.kind
+    }
+
+    /// How its connection is protected.
+    #[must_use]
+    pub const fn protection(&self) -> Protection {
+        self.header.protection
     }
 
     /// The connection that it belongs to.
     #[must_use]
-    pub fn connection(&self) -> ConnectionId {
-        let mut id = [0; 8];
-        id.copy_from_slice(&self.bytes[field::CONNECTION]);
-        ConnectionId(u64::from_le_bytes(id))
+    pub const fn connection(&self) -> ConnectionId {
+        self.header.connection
     }
 
-    /// Its packet number in full, given the largest one seen so far: of all numbers with the low 32 bits
-    /// that the header carries, the one nearest to `largest + 1`.
+    /// Its packet number in full, see [`Header::number`].
     #[must_use]
     pub fn number(&self, largest: PacketNumber) -> PacketNumber {
-        // SPEC [LFP-3.4]: A receiver MUST take as packet number, of all numbers with the low 32 bits sent, the one nearest
-        let mut low = [0; 4];
-        low.copy_from_slice(&self.bytes[field::NUMBER]);
-        let expected = largest.0.wrapping_add(1);
-        let ahead = u32::from_le_bytes(low).wrapping_sub(expected as u32) as i32;
-        PacketNumber(
-            expected.checked_add_signed(i64::from(ahead)).unwrap_or(u64::from(u32::from_le_bytes(low))),
-        )
+        self.header.number(largest)
+    }
+
+    /// The header's bytes, which go into what is sealed in a handshake.
+    #[must_use]
+    pub fn header_bytes(&self) -> &'a [u8] {
+        &self.bytes[..HEADER_LEN]
     }
 
     /// What stands between header and trailer.
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
-        &self.bytes[HEADER_LEN..self.bytes.len() - PLAIN_TRAILER_LEN]
+        let trailer = if self.header.has_tag() { SEAL_TRAILER_LEN } else { PLAIN_TRAILER_LEN };
+        &self.bytes[HEADER_LEN..self.bytes.len() - trailer]
     }
 
     /// Whether every frame of a [`Kind::Data`] datagram is well formed. Call it before acting on any of
@@ -213,6 +288,13 @@ impl Builder {
         Self { bytes: buffer, limit, frames: 0, records: 0 }
     }
 
+    /// Makes it a datagram of a sealed connection's handshake. Packets are sealed by [`crate::seal::Seal::finish`].
+    #[must_use]
+    pub fn of_sealed(mut self) -> Self {
+        self.bytes[field::PROTECTION] = Protection::Sealed as u8;
+        self
+    }
+
     /// Appends `frame` if it fits, in bytes and in number of frames and records; says whether it did.
     pub fn push(&mut self, frame: &Frame<'_>) -> bool {
         let records =
@@ -267,6 +349,22 @@ impl Builder {
     pub fn fill_up(&mut self) {
         let full = self.limit.max(self.bytes.len());
         self.bytes.resize(full, 0);
+    }
+
+    /// Gives it up: its buffer.
+    #[must_use]
+    pub fn discard(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The packet without a trailer, to be sealed in the given phase.
+    ///
+    /// # Panics
+    /// If more was appended to [`Builder::body`] than there was [`Builder::room`] for.
+    pub(crate) fn unsealed(mut self, phase: bool) -> Vec<u8> {
+        assert!(self.bytes.len() <= self.limit, "{} bytes where {} fit", self.bytes.len(), self.limit);
+        self.bytes[field::PROTECTION] = Protection::Sealed as u8 | if phase { PHASE } else { 0 };
+        self.bytes
     }
 
     /// Closes the datagram with its checksum.

@@ -12,7 +12,7 @@ use crate::time::{Instant, micros};
 use crate::units::{ConnectionId, PacketNumber};
 use lfp_proto::frame::{Close, CloseReason, Frame};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
-use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::packet::{Builder, Kind, Protection, View};
 
 /// An unproven address gets at most so many times the bytes that came from it.
 const AMPLIFICATION_MAX: usize = 3;
@@ -31,15 +31,14 @@ impl Server {
             self.stats.dropped_short += 1;
             return;
         }
+        if view.protection() == Protection::Sealed {
+            return self.on_sealed_hello(now, asked, view);
+        }
         let hello = match Hello::parse(view.payload()) {
             Ok(hello) => hello,
             Err(malformed) => return self.stats.on_bad(malformed),
         };
-        // SPEC [LFP-4.3]: A server MUST NOT keep anything for an address that has not shown a valid cookie, nor send
-        // it more than three times the bytes that came from it.
-        let proof = self.cookies.check(now, asked.from, asked.connection, &hello.cookie);
-        self.stats.cookies_forged += u64::from(matches!(proof, Proof::Forged));
-        self.stats.cookies_expired += u64::from(matches!(proof, Proof::Expired));
+        let proof = self.check_cookie(now, asked, &hello.cookie);
         let event = if matches!(proof, Proof::Valid(_)) { Event::Hello } else { Event::Unproven };
         let deed = step(self.state_of(now, asked.connection), event).map(|(_, deed)| deed);
         match (proof, deed) {
@@ -47,9 +46,21 @@ impl Server {
             // second one.
             (Proof::Valid(age), Some(Deed::Accept)) => self.accept_again(now, asked, &hello, age),
             (Proof::Valid(age), Some(Deed::Begin)) => self.admit(now, asked, &hello, age),
-            (_, Some(Deed::Challenge)) => self.challenge(now, asked, &hello),
+            (_, Some(Deed::Challenge)) => {
+                self.challenge(now, asked, hello.client_time_us, Protection::Plain);
+            }
             _ => self.stats.dropped_ended += 1,
         }
+    }
+
+    /// What a cookie proves.
+    // SPEC [LFP-4.3]: A server MUST NOT keep anything for an address that has not shown a valid cookie, nor send it more than
+    // three times the bytes that came from it.
+    pub(super) fn check_cookie(&mut self, now: Instant, asked: Asked, cookie: &[u8]) -> Proof {
+        let proof = self.cookies.check(now, asked.from, asked.connection, cookie);
+        self.stats.cookies_forged += u64::from(matches!(proof, Proof::Forged));
+        self.stats.cookies_expired += u64::from(matches!(proof, Proof::Expired));
+        proof
     }
 
     /// Where a connection stands.
@@ -70,6 +81,11 @@ impl Server {
             return;
         };
         let datagram = session.terms().datagram;
+        if session.protection() != Protection::Plain {
+            // Only what its keys seal can move it.
+            self.stats.dropped_handshakes += 1;
+            return;
+        }
         // SPEC [LFP-4.9]: A server MUST NOT send a session's packets to an address that has not shown a valid cookie
         // for it.
         if session.address() != asked.from {
@@ -82,12 +98,7 @@ impl Server {
 
     /// A client whose address is proven asks for a session.
     fn admit(&mut self, now: Instant, asked: Asked, hello: &Hello, age: Duration) {
-        let policy = Policy {
-            plain: self.config.plain,
-            full: self.roster.len() >= self.config.sessions_max,
-            closing: self.closing,
-        };
-        match Admission::decide(hello, &self.config.directory, policy) {
+        match Admission::decide(hello, &self.config.directory, self.policy(), Protection::Plain) {
             Ok(Admission { service }) => {
                 let terms = Terms::of(hello, self.config.idle_timeout, self.config.without);
                 let datagram = terms.datagram;
@@ -100,30 +111,54 @@ impl Server {
         }
     }
 
-    fn challenge(&mut self, now: Instant, asked: Asked, hello: &Hello) {
+    /// Whom the server lets in.
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            plain: self.config.plain,
+            full: self.roster.len() >= self.config.sessions_max,
+            closing: self.closing,
+        }
+    }
+
+    pub(super) fn challenge(
+        &mut self,
+        now: Instant,
+        asked: Asked,
+        client_time_us: u64,
+        protection: Protection,
+    ) {
         self.stats.challenges += 1;
         let cookie = self.cookies.issue(now, asked.from, asked.connection).to_vec();
-        let challenge = Challenge { client_time_us: hello.client_time_us, cookie };
-        self.answer(asked, Kind::Challenge, |body| challenge.emit(body));
+        let challenge = Challenge { client_time_us, cookie };
+        self.answer(asked, Kind::Challenge, protection, |body| challenge.emit(body));
     }
 
     fn accept(&mut self, now: Instant, asked: Asked, hello: &Hello, datagram: usize) {
         self.stats.accepts += 1;
-        let accept = Accept {
+        let accept = self.accepted(now, hello, datagram);
+        self.answer(asked, Kind::Accept, Protection::Plain, |body| accept.emit(body));
+    }
+
+    /// What a client is told whose HELLO is granted.
+    pub(super) fn accepted(&self, now: Instant, hello: &Hello, datagram: usize) -> Accept {
+        Accept {
             client_time_us: hello.client_time_us,
             server_time_us: now.as_micros(),
             datagram_size: u16::try_from(datagram).unwrap_or(u16::MAX),
             idle_timeout_ms: u32::try_from(micros(self.config.idle_timeout) / 1_000).unwrap_or(u32::MAX),
-        };
-        self.answer(asked, Kind::Accept, |body| accept.emit(body));
+        }
     }
 
     fn refuse(&mut self, asked: Asked, hello: &Hello, turned: Turned) {
-        self.stats.refusals += 1;
-        tracing::info!(from = %asked.from, service = hello.service, reason = ?turned.reason, "refused");
+        self.note_refusal(asked, hello, &turned);
         let refuse =
             Refuse { client_time_us: hello.client_time_us, reason: turned.reason, text: turned.text };
-        self.answer(asked, Kind::Refuse, |body| refuse.emit(body));
+        self.answer(asked, Kind::Refuse, Protection::Plain, |body| refuse.emit(body));
+    }
+
+    pub(super) fn note_refusal(&mut self, asked: Asked, hello: &Hello, turned: &Turned) {
+        self.stats.refusals += 1;
+        tracing::info!(from = %asked.from, service = hello.service, reason = ?turned.reason, "refused");
     }
 
     /// Tells whoever talks of a connection that is not known that there is none: seldom, and never in more bytes than
@@ -131,9 +166,10 @@ impl Server {
     pub(super) fn on_unknown(&mut self, now: Instant, asked: Asked) {
         self.stats.dropped_unknown += 1;
         let close = Frame::Close(Close { reason: CloseReason::Unknown, text: "" });
-        let bytes = self.compose(asked, Kind::Data, |builder| {
-            builder.push(&close);
-        });
+        let mut builder =
+            Builder::new(Vec::new(), DATAGRAM_MIN, Kind::Data, asked.connection, PacketNumber(0));
+        builder.push(&close);
+        let bytes = builder.finish();
         let early =
             self.unknown_closed_at.is_some_and(|at| now.saturating_since(at) < UNKNOWN_CLOSE_INTERVAL);
         if bytes.len() <= asked.len && !early {
@@ -143,8 +179,20 @@ impl Server {
         }
     }
 
-    fn answer(&mut self, asked: Asked, kind: Kind, emit: impl FnOnce(&mut Vec<u8>)) {
-        let bytes = self.compose(asked, kind, |builder| emit(builder.body()));
+    /// Answers somebody who may have no session, in a datagram of a handshake.
+    pub(super) fn answer(
+        &mut self,
+        asked: Asked,
+        kind: Kind,
+        protection: Protection,
+        emit: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut builder = Builder::new(Vec::new(), DATAGRAM_MIN, kind, asked.connection, PacketNumber(0));
+        if protection == Protection::Sealed {
+            builder = builder.of_sealed();
+        }
+        emit(builder.body());
+        let bytes = builder.finish();
         assert!(
             bytes.len() <= AMPLIFICATION_MAX * asked.len,
             "{} bytes would answer {}",
@@ -152,11 +200,5 @@ impl Server {
             asked.len
         );
         self.reply(asked.from, bytes);
-    }
-
-    fn compose(&self, asked: Asked, kind: Kind, fill: impl FnOnce(&mut Builder)) -> Vec<u8> {
-        let mut builder = Builder::new(Vec::new(), DATAGRAM_MIN, kind, asked.connection, PacketNumber(0));
-        fill(&mut builder);
-        builder.finish()
     }
 }

@@ -1,5 +1,6 @@
 //! The sans-IO root: datagrams, ticks and encodes in; transmits, requests and actions out.
 
+mod greeting;
 mod handshake;
 mod roster;
 mod sources;
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ablation::Without;
-use crate::connection::Cookies;
 use crate::connection::machine::{Deed, Event, step};
+use crate::connection::{Cookies, Door, Proof, Secrets};
 use crate::directory::{Directory, InputPolicy, Service};
 use crate::heat::Hint;
 use crate::hypervisor::{Action, SourceId};
@@ -25,7 +26,8 @@ use crate::scan::{Strategy, Tick, TickState};
 use crate::session::{Session, Step, Wish};
 use crate::time::Instant;
 use lfp_proto::frame::{CloseReason, InputKind};
-use lfp_proto::packet::{Kind, View};
+use lfp_proto::identity::PublicKey;
+use lfp_proto::packet::{Header, Kind, Protection, View};
 
 use self::handshake::Asked;
 use self::roster::Roster;
@@ -105,8 +107,10 @@ impl Demand {
 pub struct Config {
     /// What clients may ask for.
     pub directory: Directory,
-    /// Whether sessions without encryption are taken.
+    /// Whether sessions without encryption are taken, too.
     pub plain: bool,
+    /// The ciphers that it likes, a bit each: [`lfp_proto::seal::Cipher::liked`].
+    pub ciphers: u8,
     /// Most sessions at once.
     pub sessions_max: usize,
     /// Silence after which a session ends.
@@ -122,6 +126,9 @@ pub struct Config {
 pub struct Server {
     config: Config,
     cookies: Cookies,
+    door: Door,
+    /// The server's public key.
+    key: PublicKey,
     roster: Roster,
     sources: Sources,
     /// Answers to those who have no session.
@@ -129,27 +136,44 @@ pub struct Server {
     actions: VecDeque<Action>,
     /// Buffers of datagrams that were sent.
     spare: Vec<Vec<u8>>,
+    /// A packet that has been opened.
+    opened: Vec<u8>,
     unknown_closed_at: Option<Instant>,
     closing: bool,
     stats: ServerStats,
 }
 
 impl Server {
-    /// A server without sessions. `random` must not be guessable.
+    /// A server without sessions.
     #[must_use]
-    pub fn new(config: Config, random: [u8; 32]) -> Self {
+    pub fn new(config: Config, secrets: &Secrets) -> Self {
         Self {
             config,
-            cookies: Cookies::new(random),
+            cookies: Cookies::new(*secrets.random.derive(b"LFP cookies").bytes()),
+            door: Door::new(secrets),
+            key: secrets.key.public(),
             roster: Roster::default(),
             sources: Sources::default(),
             replies: VecDeque::new(),
             actions: VecDeque::new(),
             spare: Vec::new(),
+            opened: Vec::new(),
             unknown_closed_at: None,
             closing: false,
             stats: ServerStats::default(),
         }
+    }
+
+    /// The key by which clients know it.
+    #[must_use]
+    pub const fn key(&self) -> PublicKey {
+        self.key
+    }
+
+    /// Handshakes of which the server remembers the beginning.
+    #[must_use]
+    pub fn half_done(&self) -> usize {
+        self.door.half_done()
     }
 
     /// Sessions, those that are closing included.
@@ -250,31 +274,50 @@ impl Server {
         // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than
         // 8,900 bytes, that has another version, an unknown kind or another protection than the connection's, or whose
         // trailer does not match.
-        let view = match View::new_checked(bytes) {
-            Ok(view) => view,
+        let header = match Header::parse(bytes) {
+            Ok(header) => header,
             Err(malformed) => return self.stats.on_bad(malformed),
         };
-        let asked = Asked { from, connection: view.connection(), len: bytes.len() };
-        match view.kind() {
-            Kind::Hello => self.on_hello(now, asked, &view),
-            Kind::Data => self.on_data(now, asked, &view),
-            Kind::Challenge | Kind::Accept | Kind::Refuse => self.stats.dropped_malformed += 1,
+        let asked = Asked { from, connection: header.connection, len: bytes.len() };
+        match header.kind {
+            Kind::Hello => match View::new_checked(bytes) {
+                Ok(view) => self.on_hello(now, asked, &view),
+                Err(malformed) => self.stats.on_bad(malformed),
+            },
+            Kind::Data => self.on_data(now, asked, header, bytes),
+            Kind::Challenge | Kind::Greet | Kind::Accept | Kind::Refuse | Kind::Reset => {
+                self.stats.dropped_malformed += 1;
+            }
         }
     }
 
-    fn on_data(&mut self, now: Instant, asked: Asked, view: &View<'_>) {
+    fn on_data(&mut self, now: Instant, asked: Asked, header: Header, bytes: &[u8]) {
         let deed = step(self.state_of(now, asked.connection), Event::Data).map(|(_, deed)| deed);
         if deed == Some(Deed::CloseUnknown) {
-            return self.on_unknown(now, asked);
+            return match (header.protection, View::new_checked(bytes)) {
+                (Protection::Sealed, _) => self.on_unknown_sealed(now, asked),
+                (Protection::Plain, Ok(_)) => self.on_unknown(now, asked),
+                (Protection::Plain, Err(malformed)) => self.stats.on_bad(malformed),
+            };
         }
         let Some(key) = self.roster.find(asked.connection) else { return };
         let Some(session) = self.roster.tell(key) else { return };
-        if session.address() != asked.from {
-            self.stats.dropped_address += 1;
-            return;
+        let mut opened = std::mem::take(&mut self.opened);
+        match session.open(now, bytes, &mut opened) {
+            // Of what is sealed it matters little where it comes from.
+            Ok(view) if session.address() != asked.from && view.protection() == Protection::Plain => {
+                self.stats.dropped_address += 1;
+            }
+            // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
+            Ok(view) => self.on_packet(now, key, asked, &view, deed == Some(Deed::Act)),
+            Err(malformed) => self.stats.on_bad(malformed),
         }
-        // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
-        let is_open = deed == Some(Deed::Act);
+        self.opened = opened;
+    }
+
+    /// A packet of a session came whose trailer is right.
+    fn on_packet(&mut self, now: Instant, key: SessionKey, asked: Asked, view: &View<'_>, is_open: bool) {
+        let Some(session) = self.roster.tell(key) else { return };
         let brought = session.on_packet(now, view, asked.len);
         if is_open {
             for wish in &brought.wishes {
@@ -283,6 +326,9 @@ impl Server {
             if brought.attention {
                 self.rewatch();
             }
+            if brought.is_newest {
+                self.follow(now, key, asked, brought.path.as_deref());
+            }
         }
         if brought.closed {
             if let Some(session) = self.roster.tell(key) {
@@ -290,6 +336,25 @@ impl Server {
             }
             self.fetch_releases(now, key);
             self.remove(now, key);
+        }
+    }
+
+    /// The newest packet of a session came from `asked.from`, perhaps with a proof that its client is there.
+    // SPEC [LFP-4.18]: A server MUST NOT move a sealed session but by PATH, with a cookie that is valid for the address which
+    // the packet came from.
+    fn follow(&mut self, now: Instant, key: SessionKey, asked: Asked, path: Option<&[u8]>) {
+        let Some(session) = self.roster.get_mut(key) else { return };
+        let was = session.address();
+        if was == asked.from || session.protection() == Protection::Plain {
+            return;
+        }
+        let proof = path.map(|cookie| self.cookies.check(now, asked.from, asked.connection, cookie));
+        if let Some(Proof::Valid(age)) = proof {
+            tracing::info!(connection = asked.connection.0, from = %was, to = %asked.from, "session moves");
+            session.move_to(now, asked.from, Some(age));
+            self.stats.sessions_moved += 1;
+        } else if session.may_ask_path(now) {
+            self.challenge_path(now, asked);
         }
     }
 
@@ -394,6 +459,8 @@ impl Server {
             from = %session.address(),
             service = session.terms().service,
             place = session.terms().place,
+            protection = ?session.protection(),
+            client = session.client().map(|key| key.fingerprint().to_string()),
             "session begins"
         );
         self.stats.sessions_begun += 1;

@@ -21,7 +21,7 @@ pub struct ServerStats {
     pub bytes_out: u64,
     /// Datagrams of another version.
     pub dropped_version: u64,
-    /// Datagrams whose checksum did not match.
+    /// Datagrams whose checksum or tag did not match.
     pub dropped_checksum: u64,
     /// Datagrams that were no datagrams of this protocol, or of a kind that only servers send.
     pub dropped_malformed: u64,
@@ -33,6 +33,8 @@ pub struct ServerStats {
     pub dropped_short: u64,
     /// HELLO of a connection that has ended.
     pub dropped_ended: u64,
+    /// HELLO of a handshake that the server has forgotten, cannot afford, or has done already.
+    pub dropped_handshakes: u64,
     /// Answers that were not sent because too many waited.
     pub dropped_replies: u64,
     /// HELLO answered with CHALLENGE.
@@ -41,12 +43,22 @@ pub struct ServerStats {
     pub cookies_forged: u64,
     /// Those of them that had a cookie which was too old.
     pub cookies_expired: u64,
+    /// HELLO answered with GREET.
+    pub greets: u64,
+    /// Handshakes that could not be read: to another key, or forged.
+    pub handshakes_failed: u64,
+    /// Tickets that were taken in a cookie's place.
+    pub tickets_redeemed: u64,
+    /// CHALLENGE sent to where a packet of a sealed session came from.
+    pub path_challenges: u64,
     /// HELLO answered with REFUSE.
     pub refusals: u64,
     /// HELLO answered with ACCEPT.
     pub accepts: u64,
     /// Sessions begun.
     pub sessions_begun: u64,
+    /// Those of them that are sealed.
+    pub sessions_sealed: u64,
     /// Sessions over.
     pub sessions_ended: u64,
     /// Times that a session moved to another address.

@@ -68,6 +68,8 @@ pub(super) enum Item {
     Parity,
     /// INPUT_ACK.
     InputAck,
+    /// TICKET.
+    Ticket,
 }
 
 /// What of a reference a record builds on.

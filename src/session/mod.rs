@@ -7,6 +7,7 @@ mod carried;
 mod cells;
 mod digest;
 mod doubt;
+mod guard;
 mod input;
 mod live;
 mod packets;
@@ -48,6 +49,8 @@ use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
 use self::digest::Digests;
+pub use self::guard::Greeted;
+use self::guard::Guard;
 use self::input::{Fresh, InputState};
 use self::live::Wanted;
 pub use self::packets::Brought;
@@ -178,6 +181,7 @@ pub struct Session {
     connection: ConnectionId,
     address: SocketAddr,
     terms: Terms,
+    guard: Guard,
     receive: ReceiveWindow,
     window: SendWindow<Vec<Item>>,
     rate: RateController,
@@ -225,6 +229,7 @@ impl Session {
             key,
             connection,
             address,
+            guard: Guard::default(),
             receive: ReceiveWindow::default(),
             window: SendWindow::new(rtt_guess),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),

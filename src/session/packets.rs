@@ -6,6 +6,7 @@ use crate::limits::{FLOOR_STEP, PADDING_MAX};
 use crate::session::carried::Item;
 use crate::session::digest::Digests;
 use crate::session::doubt::{Doubts, Refused};
+use crate::session::guard::Guard;
 use crate::session::input::InputState;
 use crate::session::live::Live;
 use crate::session::stats::SessionStats;
@@ -27,6 +28,10 @@ pub struct Brought {
     pub attention: bool,
     /// The client has ended the session.
     pub closed: bool,
+    /// No later packet has come before.
+    pub is_newest: bool,
+    /// The cookie by which the client proves that it is where the packet came from.
+    pub path: Option<Vec<u8>>,
 }
 
 impl Session {
@@ -48,6 +53,8 @@ impl Session {
         self.stats.datagrams_up += 1;
         self.stats.bytes_up += len as u64;
         self.heard_at = now;
+        self.guard.on_opened();
+        brought.is_newest = number > self.receive.largest();
         let mut elicits = false;
         // SPEC [LFP-5.4]: A receiver MUST act on the frames of a packet, and on the records of a frame, in their order.
         for frame in view.frames().flatten() {
@@ -75,6 +82,7 @@ impl Session {
                 let surface = self.surfaces.get_mut(usize::from(attend.surface.0));
                 brought.attention |= surface.is_some_and(|surface| surface.attend(number, attend.attention));
             }
+            Frame::Path(path) => brought.path = Some(path.cookie.to_vec()),
             Frame::Close(_) => brought.closed = true,
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
             Frame::Surface(_)
@@ -83,6 +91,7 @@ impl Session {
             | Frame::DigestReply(_)
             | Frame::InputAck(_)
             | Frame::Hold(_)
+            | Frame::Ticket(_)
             | Frame::Parity(_)
             | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
@@ -90,8 +99,9 @@ impl Session {
     }
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
-        let Self { window, surfaces, digests, input, stats, redundancy, .. } = self;
-        let mut knowledge = Knowledge { surfaces, digests, input, stats, doubts: Doubts::default() };
+        let Self { window, surfaces, digests, input, guard, stats, redundancy, .. } = self;
+        let doubts = Doubts::default();
+        let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
         let mut came = 0;
         let summary = window.on_ack(now, ack, |fate, sent| match fate {
             Fate::Lost => knowledge.on_lost(&sent.info),
@@ -105,6 +115,7 @@ impl Session {
         knowledge.spread(window);
         match summary {
             Ok(mut summary) => {
+                self.guard.seal_mut().on_acked(ack.largest());
                 let recovered = self.redundancy.on_recovered(now, ack.recovered).min(came);
                 self.stats.packets_recovered += recovered;
                 summary.on_recovered(recovered * self.terms.datagram as u64);
@@ -116,8 +127,9 @@ impl Session {
 
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
-        let Self { window, surfaces, digests, input, stats, .. } = self;
-        let mut knowledge = Knowledge { surfaces, digests, input, stats, doubts: Doubts::default() };
+        let Self { window, surfaces, digests, input, guard, stats, .. } = self;
+        let doubts = Doubts::default();
+        let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
         let (summary, probe) = window.on_timeout(now, |_, sent| knowledge.on_lost(&sent.info));
         knowledge.spread(window);
         self.on_summary(now, &summary);
@@ -171,7 +183,7 @@ impl Session {
         // SPEC [LFP-14.4]: A side MUST send something at least every 5 seconds.
         let ping = (self.probe_due || alive) && items.is_empty() && builder.push(&Frame::Ping);
         if builder.is_empty() {
-            spare.push(builder.finish());
+            spare.push(builder.discard());
             return None;
         }
         // Datagrams of one length go to the kernel together, which is worth a few bytes where more are to follow.
@@ -181,7 +193,8 @@ impl Session {
         self.probe_due = false;
         let paints = items.iter().any(|item| matches!(item, Item::Pixels { .. }));
         self.redundancy.on_sent(number, builder.payload(), paints);
-        Some(self.sent(now, builder.finish(), ping, items))
+        let bytes = self.guard.seal_mut().finish(now, number, builder);
+        Some(self.sent(now, bytes, ping, items))
     }
 
     /// The packet that covers those sent last, if it is time for one.
@@ -197,11 +210,12 @@ impl Session {
             self.redundancy.parity(number).is_some_and(|parity| builder.push(&Frame::Parity(parity)));
         self.redundancy.begin_anew();
         if !covers {
-            spare.push(builder.finish());
+            spare.push(builder.discard());
             return None;
         }
         self.stats.parities_sent += 1;
-        Some(self.sent(now, builder.finish(), false, vec![Item::Parity]))
+        let bytes = self.guard.seal_mut().finish(now, number, builder);
+        Some(self.sent(now, bytes, false, vec![Item::Parity]))
     }
 
     /// Whether it is time to cover the packets sent last: they are as many as one PARITY is for, or nothing follows them soon.
@@ -230,6 +244,7 @@ impl Session {
             || input_alone
             || self.is_due(Timer::Ack, now)
             || self.digests.next_reply().is_some()
+            || self.guard.ticket_due()
             || self.surfaces.iter().any(Surface::has_news)
     }
 
@@ -246,6 +261,7 @@ impl Session {
         for surface in &mut self.surfaces {
             surface.announce(builder, items);
         }
+        self.guard.put_ticket(builder, items);
         if self.input.ack_due() && builder.push(&Frame::InputAck(self.input.ack())) {
             self.input.on_ack_sent();
             items.push(Item::InputAck);
@@ -292,9 +308,10 @@ impl Session {
         let elicits = ping || !items.is_empty();
         let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
         if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
-            let Self { surfaces, digests, input, stats, .. } = self;
+            let Self { surfaces, digests, input, guard, stats, .. } = self;
             stats.packets_lost += 1;
-            Knowledge { surfaces, digests, input, stats, doubts: Doubts::default() }.on_lost(&given_up.info);
+            let doubts = Doubts::default();
+            Knowledge { surfaces, digests, input, guard, stats, doubts }.on_lost(&given_up.info);
         }
         self.pacer.on_sent(now, len);
         self.count_sent(now, len);
@@ -318,7 +335,7 @@ impl Session {
         let number = self.window.next();
         let mut builder = Builder::new(Vec::new(), self.terms.datagram, Kind::Data, self.connection, number);
         builder.push(&Frame::Close(close));
-        let bytes = builder.finish();
+        let bytes = self.guard.seal_mut().finish(now, number, builder);
         let len = bytes.len() as u64;
         self.window.push(now, len, false, Stamp::default(), Vec::new());
         self.count_sent(now, len);
@@ -331,6 +348,7 @@ struct Knowledge<'a> {
     surfaces: &'a mut [Surface],
     digests: &'a mut Digests,
     input: &'a mut InputState,
+    guard: &'a mut Guard,
     stats: &'a mut SessionStats,
     doubts: Doubts,
 }
@@ -386,6 +404,7 @@ impl Knowledge<'_> {
                         surface.on_announced(epoch);
                     }
                 }
+                Item::Ticket => self.guard.on_ticket_taken(),
                 Item::Mark { .. } | Item::Prove | Item::Parity | Item::Verdict(_) | Item::InputAck => {}
             }
         }
@@ -423,6 +442,7 @@ impl Knowledge<'_> {
                 }
                 Item::Verdict(reply) => self.digests.on_reply_lost(reply),
                 Item::InputAck => self.input.on_ack_lost(),
+                Item::Ticket => self.guard.on_ticket_lost(),
             }
         }
     }

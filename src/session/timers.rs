@@ -16,7 +16,7 @@ use crate::time::Instant;
 /// | refresh | one of the display | a tick came sooner | an epoch begins | the tick is taken |
 /// | keep-alive | 5 s | anything is sent | | PING is sent |
 /// | silence | 3 s | something is held; anything comes | nothing is held | everything held is released |
-/// | idle | as configured | anything comes | | the session is closed |
+/// | idle | as configured; 10 s for a client that has not shown the keys of a sealed session | anything comes | | the session is closed |
 /// | close | 20 to 200 ms | the session is closing | CLOSE was sent often enough | CLOSE is sent again |
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Timer {
@@ -71,7 +71,7 @@ impl Session {
             Timer::Refresh => self.surfaces.iter().filter_map(Surface::refresh_at).min(),
             Timer::KeepAlive => Some(self.spoke_at + KEEP_ALIVE),
             Timer::Silence => self.input.holds().then(|| self.heard_at + INPUT_SILENCE),
-            Timer::Idle => Some(self.heard_at + self.terms.idle_timeout),
+            Timer::Idle => Some(self.heard_at + self.guard.patience(self.terms.idle_timeout)),
             Timer::Close => self.closing.as_ref().map(|closing| closing.next_at),
         }
     }

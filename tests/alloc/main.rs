@@ -14,6 +14,10 @@ use lfp::hypervisor::{
 use lfp::limits::HISTORY_TICKS;
 use lfp::scan::{Mode, Strategy, Tick};
 use lfp::time::Instant;
+use lfp::units::{ConnectionId, PacketNumber};
+use lfp_proto::identity::Secret;
+use lfp_proto::packet::{Builder, HEADER_LEN, Kind};
+use lfp_proto::seal::{Cipher, Keys, RekeyAfter, Seal};
 
 /// A painter whose frames are painted before they are counted: what it takes is not the pipeline's.
 struct Painted {
@@ -141,4 +145,28 @@ fn what_is_allocated_is_counted() {
         std::hint::black_box(vec![1_u8; 100]);
     });
     assert_eq!(taken.count_total, 1);
+}
+
+#[test]
+fn sealing_and_opening_takes_nothing() {
+    let (one, other) = (Secret::new([1; 32]), Secret::new([2; 32]));
+    let ours = Keys { send: one.clone(), receive: other.clone() };
+    let theirs = Keys { send: other, receive: one };
+    for cipher in [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm] {
+        let [mut from, mut to] =
+            [&ours, &theirs].map(|keys| Seal::new(keys, cipher, Instant::ZERO, RekeyAfter::default()));
+        let (mut buffer, mut opened) = (Vec::with_capacity(1_200), Vec::with_capacity(1_200));
+        let taken = measure(|| {
+            for number in (1..=1_000).map(PacketNumber) {
+                let spare = std::mem::take(&mut buffer);
+                let mut builder = Builder::new(spare, 1_200, Kind::Data, ConnectionId(7), number);
+                let room = builder.room();
+                builder.body().resize(HEADER_LEN + room, 1);
+                buffer = from.finish(Instant::ZERO, number, builder);
+                to.open(Instant::ZERO, &buffer, PacketNumber(number.0 - 1), &mut opened)
+                    .expect("it is whole");
+            }
+        });
+        assert_eq!((buffer.len(), taken.count_total), (1_200, 0), "{cipher:?}");
+    }
 }

@@ -5,6 +5,7 @@
 
 mod describe;
 mod made;
+mod sealed;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -14,8 +15,9 @@ use std::path::{Path, PathBuf};
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Frame, Refusal};
 use lfp_proto::geometry::{PixelRect, Size};
+use lfp_proto::greeting::{Greet, SealedAccept, SealedHello};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
-use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::packet::{Builder, Kind, Protection, View};
 use lfp_proto::record::Record;
 use lfp_proto::technique::base::{BaseView, base_cells};
 use lfp_proto::technique::{self, Technique};
@@ -87,7 +89,15 @@ fn emitted_datagram(view: &View<'_>, bytes: &[u8]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new(), limit, view.kind(), view.connection(), view.number(LARGEST));
     let payload = view.payload();
     let parsed = "the payload parses";
+    let sealed = view.protection() == Protection::Sealed;
+    if sealed {
+        builder = builder.of_sealed();
+    }
     match view.kind() {
+        Kind::Hello if sealed => SealedHello::parse(payload).expect(parsed).emit(builder.body()),
+        Kind::Accept if sealed => SealedAccept::parse(payload).expect(parsed).emit(builder.body()),
+        Kind::Greet => Greet::parse(payload).expect(parsed).emit(builder.body()),
+        Kind::Reset => unreachable!("its trailer is no checksum"),
         Kind::Hello => Hello::parse(payload).expect(parsed).emit(builder.body()),
         Kind::Challenge => Challenge::parse(payload).expect(parsed).emit(builder.body()),
         Kind::Accept => Accept::parse(payload).expect(parsed).emit(builder.body()),
@@ -111,7 +121,7 @@ fn datagrams() {
         assert_eq!(describe::datagram(&view, LARGEST), vector.fields, "{}", vector.name);
         assert_eq!(emitted_datagram(&view, &vector.bytes), vector.bytes, "{}", vector.name);
     }
-    let kinds = ["accept", "challenge", "data", "hello", "refuse"];
+    let kinds = ["accept", "challenge", "data", "greet", "hello", "refuse"];
     assert_eq!(tags(&vectors, "kind"), kinds.map(str::to_owned).into(), "every kind has a vector");
 }
 
@@ -127,7 +137,7 @@ fn frames() {
         frame.emit(&mut again);
         assert_eq!(again, vector.bytes, "{}", vector.name);
     }
-    assert_eq!(tags(&vectors, "frame").len(), 16, "every frame type has a vector");
+    assert_eq!(tags(&vectors, "frame").len(), 18, "every frame type has a vector");
 }
 
 #[test]
@@ -201,6 +211,7 @@ fn malformed() {
             Some("data") => {
                 View::new_checked(&vector.bytes).expect("the frames are wrong").check_frames().err()
             }
+            Some("sealed hello") => SealedHello::parse(&vector.bytes).err(),
             Some("hello") => Hello::parse(&vector.bytes).err(),
             Some("frame") => {
                 let mut reader = Reader::new(&vector.bytes);

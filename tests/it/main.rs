@@ -16,5 +16,6 @@ mod links;
 mod many;
 mod monitors;
 mod profiles;
+mod sealed;
 mod soak;
 mod wrong_config;

@@ -183,7 +183,7 @@ impl Ledger {
                 self.on_packet_down(now, view, truth, totals);
                 self.recoverable.on_sent(self.down_largest, bytes);
             }
-            Kind::Hello => panic!("the server says hello"),
+            Kind::Hello | Kind::Greet | Kind::Reset => panic!("the server says {:?}", view.kind()),
         }
     }
 

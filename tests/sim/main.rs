@@ -14,6 +14,7 @@ mod named;
 mod peer;
 mod profiles;
 mod scenario;
+mod sealed;
 mod tamper;
 mod totals;
 mod truth;

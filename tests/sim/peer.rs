@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use client_lfp::{Client, Config, State};
+use client_lfp::{Client, Config, Security, State};
 use lfp::time::Instant;
 use lfp::units::ConnectionId;
 use lfp_impair::{Link, Params, Random, Share};
@@ -80,7 +80,7 @@ impl Peer {
     /// Starts a client with a new connection, in place of the old one, whatever that is doing.
     pub(crate) fn start(&mut self, now: Instant) {
         self.connection = ConnectionId(self.random.next());
-        self.client = Some(Client::new(&self.config, self.connection, now));
+        self.client = Some(Client::new(&self.config, Security::Plain, self.connection, now));
         self.wanted = true;
         self.retry_at = None;
         self.inputs.down = None;

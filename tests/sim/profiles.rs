@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use client_lfp::{Client, Config};
+use client_lfp::{Client, Config, Security};
 use lfp::ablation::Without;
+use lfp::connection::Secrets;
 use lfp::directory::{Directory, InputPolicy};
 use lfp::geometry::Size;
 use lfp::hypervisor::{Action, Source, SourceId};
@@ -80,6 +81,7 @@ impl Rig {
         let config = server::Config {
             directory,
             plain: true,
+            ciphers: 1,
             sessions_max: 16,
             idle_timeout: IDLE_TIMEOUT,
             without: Without::NOTHING,
@@ -87,7 +89,7 @@ impl Rig {
         let now = Instant::from_micros(1_000_000);
         let mut rig = Self {
             now,
-            server: Server::new(config, [3; 32]),
+            server: Server::new(config, &Secrets::of_seed([3; 32])),
             pipeline: Inline::new(vec![(SOURCE, Box::new(guest.clone()) as Box<dyn Source>)]),
             guest,
             viewers: Vec::new(),
@@ -111,7 +113,7 @@ impl Rig {
             ..Config::default()
         };
         let index = self.viewers.len() as u16;
-        let client = Client::new(&config, ConnectionId(77 + u64::from(index)), self.now);
+        let client = Client::new(&config, Security::Plain, ConnectionId(77 + u64::from(index)), self.now);
         let address = SocketAddr::from(([192, 0, 2, 9], 2_000 + index));
         let (down, up, shown) = (VecDeque::new(), VecDeque::new(), BTreeSet::new());
         self.viewers.push(Viewer { profile, client, address, down, up, shown });

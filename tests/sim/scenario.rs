@@ -5,6 +5,7 @@ use std::time::Duration;
 use client_lfp::Config;
 use client_lfp::limits::DIGEST_INTERVAL_MAX;
 use lfp::ablation::Without;
+use lfp::connection::Secrets;
 use lfp::directory::{Directory, InputPolicy};
 use lfp::geometry::Size;
 use lfp::hypervisor::SourceId;
@@ -45,9 +46,15 @@ pub(crate) fn server(sources: usize, seed: u64, sessions_max: usize, idle_timeou
     }
     let mut random = [0; 32];
     random[..8].copy_from_slice(&seed.to_le_bytes());
-    let config =
-        server::Config { directory, plain: true, sessions_max, idle_timeout, without: Without::NOTHING };
-    Server::new(config, random)
+    let config = server::Config {
+        directory,
+        plain: true,
+        ciphers: 1,
+        sessions_max,
+        idle_timeout,
+        without: Without::NOTHING,
+    };
+    Server::new(config, &Secrets::of_seed(random))
 }
 
 /// A world of a few guests and a few clients.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use client_lfp::{Client, Config};
+use client_lfp::{Client, Config, Security};
 use lfp_proto::geometry::CellSet;
 use lfp_proto::packet::View;
 use lfp_proto::time::Instant;
@@ -106,7 +106,7 @@ impl Replay {
             Some(client) => client,
             empty => {
                 let view = View::new_checked(bytes).map_err(|error| format!("in the capture: {error:?}"))?;
-                empty.insert(Client::new(&Config::default(), view.connection(), now))
+                empty.insert(Client::new(&Config::default(), Security::Plain, view.connection(), now))
             }
         };
         client.handle_timeout(now);
@@ -166,7 +166,12 @@ mod tests {
         write(b"LFPCAPT1");
         replay.read_more().expect("half a head");
         assert_eq!(replay.next_us(), None);
-        let mut client = Client::new(&Config::default(), lfp_proto::units::ConnectionId(7), Instant::ZERO);
+        let mut client = Client::new(
+            &Config::default(),
+            Security::Plain,
+            lfp_proto::units::ConnectionId(7),
+            Instant::ZERO,
+        );
         let hello = client.poll_transmit(Instant::ZERO).expect("a client begins with HELLO");
         let mut rest = 1_000_u64.to_le_bytes().to_vec();
         rest.extend(5_u64.to_le_bytes());

@@ -227,7 +227,7 @@ fn server_command(options: &Options, folder: &Path) -> Outcome<Command> {
     let config = folder.join("config.json");
     let source = format!("shm:{}", folder.join("screen").display());
     let service = serde_json::json!({"name": "default", "source": source, "rate_hz": options.rate});
-    let content = serde_json::json!({"listen": "127.0.0.1:0", "plain": true, "services": [service]});
+    let content = serde_json::json!({"listen": "127.0.0.1:0", "plain": true, "state_dir": folder, "services": [service]});
     std::fs::write(&config, content.to_string())?;
     let mut command = Command::new(beside("lfp-server")?);
     command.args(["--log", "info", "--log-json", "serve", "--config"]).arg(config);

@@ -21,6 +21,11 @@ impl Clock {
         micros(wall.unwrap_or_default()).saturating_sub(self.now().as_micros())
     }
 
+    /// The wall clock now, in seconds since 1970.
+    pub(crate) fn wall_s(self) -> u64 {
+        (self.wall_at_zero_us() + self.now().as_micros()) / 1_000_000
+    }
+
     /// Now.
     pub(crate) fn now(self) -> Instant {
         Instant::from_micros(micros(self.0.elapsed()))

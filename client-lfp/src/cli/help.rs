@@ -3,12 +3,17 @@
 pub(crate) const HELP: &str = "\
 client-lfp: shows a virtual machine's screen over LFP, sends it keys and mouse, and proves what it shows
 
-Usage: client-lfp ADDR:PORT --plain [options]
+Usage: client-lfp ADDR:PORT [options]
 
 Session
   --service NAME         the service to ask for [default: default]
-  --plain                talk without encryption; must be named on the server too. The only protection that this
-                         version has: anybody on the path can read the screen and type into it
+  --server-key PRINT     the server's fingerprint, as `lfp-server fingerprint` says it there. Without it, a server is
+                         taken at its word the first time, and must have the same key ever after
+  --state DIR            where keys are kept: this client's (client.key), those of servers (known-servers: name, key,
+                         fingerprint; a line may be removed) and tickets, which save a round trip
+                         [$XDG_STATE_HOME/lfp, else ~/.local/state/lfp]
+  --plain                talk without encryption; must be named on the server too: anybody on the path can read the
+                         screen and type into it
   --connect-timeout S    give up asking after S seconds [10]
   --datagram-size N      largest datagram wanted, UDP payload in bytes, 1100 to 8900 [1200]
   --receive-buffer N     receive buffer to ask the system for, in bytes [4194304]. The server is told half of what
@@ -63,11 +68,14 @@ Exit codes
   2  wrong usage
   3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more
   4  the picture did not settle in time, or there was none to write
-  5  a file, or standard output, could not be written
+  5  a file could not be read or written, or standard output not be written
   6  not all input reached the guest: another session holds its keyboard, the service takes none, or time ran out
+  7  the server has another key than the one that is known or named: both fingerprints are shown, nothing was sent
 
 JSON: times in milliseconds are since the program started; null is what did not happen
   state, error           how the session stands or ended; what went wrong, for people
+  protection, cipher, server_key    sealed or plain; if it is sealed, by what, and the fingerprint of the server's key
+  server_key_new         whether the server was taken at its word: nothing was known of its key before
   warnings               what was done otherwise than asked, for people
   exact                  whether the last picture was proven to be the server's, pixel for pixel
   surface, surface_text  live, connecting, no-framebuffer, gone or faulty, and why, for people

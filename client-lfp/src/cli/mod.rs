@@ -4,6 +4,7 @@ mod capture;
 mod clock;
 mod exit;
 mod help;
+mod keep;
 mod mirror;
 mod options;
 mod overlay;
@@ -13,6 +14,7 @@ mod report;
 mod run;
 mod script;
 mod socket;
+mod trust;
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;

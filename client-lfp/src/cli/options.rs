@@ -10,6 +10,7 @@ use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Attention, InputKind};
 use lfp_proto::geometry::Size;
 use lfp_proto::hello::ClientType;
+use lfp_proto::identity::Fingerprint;
 use lfp_proto::keys;
 use lfp_proto::limits::{DATAGRAM_MAX, DATAGRAM_MIN, NAME_MAX, REFERENCES_MAX};
 use lfp_proto::technique::{self, Technique};
@@ -32,6 +33,7 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     /// Host and port, not yet looked up.
     pub(crate) server: String,
+    pub(crate) trust: Trust,
     pub(crate) config: Config,
     /// Bytes to ask the system for.
     pub(crate) receive_buffer: usize,
@@ -50,6 +52,20 @@ pub(crate) struct Options {
     pub(crate) capture: Option<PathBuf>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+}
+
+/// Whom the user trusts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Trust {
+    /// The path and everybody on it.
+    Plain,
+    /// A server with a key.
+    Sealed {
+        /// Its fingerprint; `None`: the key that it had before, or that it has the first time.
+        server_key: Option<Fingerprint>,
+        /// Where keys are kept; `None`: where the user's programs keep such things.
+        state: Option<PathBuf>,
+    },
 }
 
 /// Something to do with keyboard or mouse.
@@ -106,6 +122,8 @@ impl Command {
 struct Raw {
     server: Option<String>,
     plain: bool,
+    server_key: Option<Fingerprint>,
+    state: Option<PathBuf>,
     config: Config,
     receive_buffer: Option<usize>,
     actions: Vec<Action>,
@@ -131,9 +149,10 @@ impl Raw {
             "png" => self.png = Some(parser.value().map_err(usage)?.into()),
             "capture" => self.capture = Some(parser.value().map_err(usage)?.into()),
             "mirror" => self.mirror = Some(parser.value().map_err(usage)?.into()),
+            "state" => self.state = Some(parser.value().map_err(usage)?.into()),
             "hide" => self.actions.push(Action::Hide(millis(name, parser)?)),
             "service" | "place" | "client-type" | "profile" | "depth" | "display" | "attention" | "type"
-            | "key" | "move" | "click" => {
+            | "server-key" | "key" | "move" | "click" => {
                 let value = parser.value().and_then(ValueExt::string).map_err(usage)?;
                 self.take_text(name, &value)?;
             }
@@ -159,6 +178,12 @@ impl Raw {
 
     fn take_text(&mut self, name: &str, value: &str) -> Result<(), Failure> {
         match name {
+            "server-key" => {
+                let fingerprint = value
+                    .parse()
+                    .map_err(|error| Failure::Usage(format!("--server-key {value}: {error}")))?;
+                self.server_key = Some(fingerprint);
+            }
             "service" => self.config.service = short(name, value)?,
             "place" => self.config.place = short(name, value)?,
             "client-type" => self.config.client_type = client_type(name, value)?,
@@ -192,14 +217,16 @@ impl Raw {
                 "{server}: a host and a port from 1 to 65535 are needed, such as 192.0.2.7:5810 or [2001:db8::7]:5810"
             )));
         }
-        // SPEC [LFP-3.2]: A side MUST NOT use plain protection unless its user has named it.
-        if !self.plain {
+        if self.plain && (self.server_key.is_some() || self.state.is_some()) {
             return Err(Failure::Usage(
-                "sealed packets come with a later version; for now name --plain, here and at the server, where \
-                 everybody on the path may see the screen"
-                    .into(),
+                "--plain knows no keys: leave --server-key and --state out, or --plain".into(),
             ));
         }
+        // SPEC [LFP-3.2]: A side MUST NOT use plain protection unless its user has named it.
+        let trust = match self.plain {
+            true => Trust::Plain,
+            false => Trust::Sealed { server_key: self.server_key, state: self.state },
+        };
         if self.overlay && self.png.is_none() && self.mirror.is_none() {
             return Err(Failure::Usage(
                 "--overlay draws over what --png or --mirror writes: name one".into(),
@@ -223,6 +250,7 @@ impl Raw {
         }
         Ok(Options {
             server,
+            trust,
             config: Config { notes: self.overlay, ..self.config },
             receive_buffer: self.receive_buffer.unwrap_or(RECEIVE_BUFFER),
             actions: self.actions,
@@ -415,10 +443,21 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_sealed_unless_plain_is_named() {
+        let trust = |line: &str| parse(line).unwrap_or_else(|error| panic!("{line}: {error}")).trust;
+        assert_eq!(trust("h:1"), Trust::Sealed { server_key: None, state: None });
+        assert_eq!(trust("h:1 --plain"), Trust::Plain);
+        let named = trust("h:1 --server-key aaaa-aaaa-aaaa-aaaa-aaaa-aaab --state s");
+        let server_key = "aaaaaaaaaaaaaaaaaaaaaaab".parse().ok();
+        assert_eq!(named, Trust::Sealed { server_key, state: Some("s".into()) });
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (line, part) in [
-            ("h:1", "--plain"),
             ("--plain", "ADDR:PORT"),
+            ("h:1 --plain --state x", "--plain knows no keys"),
+            ("h:1 --server-key abcd-efgh", "six groups of four"),
             ("h:1 --plain extra", "extra"),
             ("host --plain", "host: a host and a port"),
             (":5810 --plain", "192.0.2.7:5810"),

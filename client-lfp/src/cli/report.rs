@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::exit::Failure;
 use crate::cli::run::Run;
+use crate::cli::trust::Trusted;
 
 /// What the run came to; the fields stand in the help text.
 pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
@@ -16,7 +17,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
     let stats = client.stats();
     let surface = client.surface();
     let (size, depth) = client.picture().map(|Picture { size, depth, .. }| (size, depth)).unzip();
-    json!({
+    let mut report = json!({
         "state": client.state().name(),
         "error": failure.map(ToString::to_string),
         "warnings": run.warnings(),
@@ -63,7 +64,18 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "staleness_ms": staleness(&stats.staleness_us, stats.clock_error_us),
         "rtt_us": client.rtt_us(),
         "peak_memory_bytes": peak_memory_bytes(),
-    })
+    });
+    protected(run, &mut report);
+    report
+}
+
+/// How the session was protected.
+fn protected(run: &Run<'_>, report: &mut Value) {
+    let client = run.client();
+    report["protection"] = if run.trusted().is_some() { "sealed" } else { "plain" }.into();
+    report["cipher"] = json!(client.cipher().map(|cipher| format!("{cipher:?}").to_lowercase()));
+    report["server_key"] = json!(client.server_key().map(|key| key.fingerprint().to_string()));
+    report["server_key_new"] = run.trusted().is_some_and(Trusted::is_new).into();
 }
 
 fn refused(stats: &Stats) -> Value {

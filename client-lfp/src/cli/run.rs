@@ -19,6 +19,7 @@ use crate::cli::overlay::Overlay;
 use crate::cli::progress::Progress;
 use crate::cli::script::Script;
 use crate::cli::socket::Socket;
+use crate::cli::trust::{Trusted, random, security};
 
 /// Longest wait for a datagram: a signal that comes between a look at its flag and the wait is seen after it.
 const WAIT_MAX: Duration = Duration::from_millis(250);
@@ -43,6 +44,7 @@ pub(crate) struct Run<'a> {
     clock: Clock,
     socket: Socket,
     client: Client,
+    trusted: Option<Trusted>,
     script: Script,
     mirror: Option<Mirror>,
     overlay: Option<Overlay>,
@@ -69,12 +71,14 @@ impl<'a> Run<'a> {
             signal_hook::flag::register(signal, Arc::clone(&stop))
                 .map_err(|error| Failure::NoSession(format!("cannot watch for signal {signal}: {error}")))?;
         }
-        let mut client = Client::new(&config, connection_id()?, clock.now());
+        let (security, trusted) = security(options, clock)?;
+        let mut client = Client::new(&config, security, connection_id()?, clock.now());
         client.attend(clock.now(), options.attention);
         Ok(Self {
             options,
             clock,
             client,
+            trusted,
             script: Script::new(&options.actions, options.attention, options.type_interval),
             mirror,
             overlay: options.overlay.then(Overlay::default),
@@ -99,6 +103,11 @@ impl<'a> Run<'a> {
             Some(overlay) => overlay.draw(&self.client, self.ended_at),
             None => self.client.picture(),
         }
+    }
+
+    /// Whom the session is sealed with; `None`: it is plain.
+    pub(crate) const fn trusted(&self) -> Option<&Trusted> {
+        self.trusted.as_ref()
     }
 
     pub(crate) const fn milestones(&self) -> &Milestones {
@@ -160,6 +169,9 @@ impl<'a> Run<'a> {
             }
             if let Some(capture) = &mut self.capture {
                 capture.flush(now)?;
+            }
+            if let Some(trusted) = &mut self.trusted {
+                trusted.follow(&mut self.client, self.clock, self.options.quiet)?;
             }
             self.progress.look(&self.client, now, self.options.limit.is_some());
             if let Some(result) = self.ended(now) {
@@ -264,6 +276,9 @@ impl<'a> Run<'a> {
                 "no session with {server}: refused, {}",
                 explained(reason_text(*reason), text)
             )),
+            State::WrongKey { expected, found } => {
+                return self.trusted.as_ref().map(|trusted| trusted.mismatch(*expected, found));
+            }
             State::Closed { reason, text } => Failure::Ended(format!(
                 "the session with {server} was closed: {}",
                 explained(close_text(*reason), text)
@@ -322,19 +337,17 @@ impl<'a> Run<'a> {
 }
 
 fn connection_id() -> Result<ConnectionId, Failure> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::NoSession(format!("cannot get random numbers from the system: {error}")))?;
-    Ok(ConnectionId(u64::from_le_bytes(bytes)))
+    random().map(|bytes| ConnectionId(u64::from_le_bytes(bytes)))
 }
 
 const fn reason_text(reason: RefuseReason) -> &'static str {
     match reason {
-        RefuseReason::PlainNotAllowed => "plain sessions are not allowed",
+        RefuseReason::PlainNotAllowed => "the server takes sealed sessions only: leave --plain out",
         RefuseReason::UnknownService => "no such service",
         RefuseReason::Full => "the server is full",
         RefuseReason::Unsupported => "a parameter is not supported",
         RefuseReason::ShuttingDown => "the server is shutting down",
+        RefuseReason::WrongKey => "the server has another key",
     }
 }
 

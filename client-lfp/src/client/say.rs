@@ -1,6 +1,6 @@
 //! What a client has to say, put into packets.
 
-use lfp_proto::frame::{Attend, Close, CloseReason, Frame};
+use lfp_proto::frame::{Attend, Close, CloseReason, Frame, Path};
 use lfp_proto::packet::{Builder, Kind};
 use lfp_proto::time::Instant;
 use lfp_proto::units::{PacketNumber, SurfaceId};
@@ -21,11 +21,14 @@ impl Client {
         let digests = is_due(self.digests.due());
         let attends = is_due(self.attending.due());
         let pings = self.keep_alive_at() <= now || is_due(self.reach.probe_at());
-        if !(acks || inputs || digests || attends || pings) {
+        if !(acks || inputs || digests || attends || pings || self.path.is_some()) {
             return None;
         }
         let (number, mut builder) = self.start_packet();
         let mut elicits = self.push_ack(now, number, &mut builder);
+        if let Some(cookie) = self.path.take() {
+            elicits |= builder.push(&Frame::Path(Path { cookie: &cookie }));
+        }
         if inputs {
             elicits |= self.push_input(now, &mut builder);
         }
@@ -46,7 +49,7 @@ impl Client {
         if elicits {
             self.sent.on_sent(number, now);
         }
-        Some(builder.finish())
+        Some(self.seal.finish(now, number, builder))
     }
 
     pub(super) fn build_close(&mut self, now: Instant) -> Option<Vec<u8>> {
@@ -55,10 +58,10 @@ impl Client {
         }
         self.closes_left -= 1;
         self.close_due = now + CLOSE_INTERVAL;
-        let (_, mut builder) = self.start_packet();
+        let (number, mut builder) = self.start_packet();
         self.push_input(now, &mut builder);
         builder.push(&Frame::Close(Close { reason: CloseReason::Done, text: "" }));
-        Some(builder.finish())
+        Some(self.seal.finish(now, number, builder))
     }
 
     fn start_packet(&mut self) -> (PacketNumber, Builder) {

@@ -160,7 +160,7 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
         drop(server);
         output
     };
-    exits(Manner::Serve, "--settle 1", 2, "--plain");
+    exits(Manner::Serve, "--plain --server-key x", 2, "six groups of four");
     exits(Manner::Refuse, "--plain", 1, "no such service: there is `a`");
     let output =
         exits(Manner::Close, "--plain --json", 3, "was closed: the server is shutting down for tonight\n");
@@ -189,7 +189,9 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
 
 #[test]
 fn usage_has_one_exit_code() {
-    for arguments in ["h:99999 --plain", "h --plain", "127.0.0.1:1", "h:1 --plain --nonsense", "--plain"] {
+    for arguments in
+        ["h:99999 --plain", "h --plain", "127.0.0.1:1 --server-key x", "h:1 --plain --nonsense", "--plain"]
+    {
         let output = Command::new(env!("CARGO_BIN_EXE_client-lfp")).args(arguments.split(' ')).output();
         let output = output.expect("the program runs");
         assert_eq!(output.status.code(), Some(2), "{arguments}: {}", stderr(&output));

@@ -149,7 +149,10 @@ fn bytes_that_are_no_datagrams_are_counted() {
         };
         fuzz_datagram(&mut session.client, session.now, &bytes);
     }
-    assert_eq!(session.client.stats().malformed, 20_000);
+    // A flipped bit may make it one of a sealed connection, which this is not.
+    let stats = session.client.stats();
+    assert_eq!(stats.malformed + stats.foreign, 20_000);
+    assert!(stats.malformed > 19_000, "{} malformed", stats.malformed);
 }
 
 /// The oracle: one datagram, whatever it holds, changes nothing but counters or a picture.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use client_lfp::{Client, Config};
+use client_lfp::{Client, Config, Security};
 use lfp_proto::frame::{Ack, AckRange, Frame, Pixels, Surface, SurfaceState};
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::hello::{Accept, Challenge, Hello};
@@ -36,7 +36,7 @@ impl Session {
     /// A session at its beginning.
     pub(crate) fn asking(config: &Config) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let client = Client::new(config, CONNECTION, now);
+        let client = Client::new(config, Security::Plain, CONNECTION, now);
         Self { client, now, next: 1, window: ReceiveWindow::default() }
     }
 

@@ -8,9 +8,11 @@ mod hold;
 mod input;
 mod mark;
 mod parity;
+mod path;
 mod pixels;
 mod prove;
 mod surface;
+mod ticket;
 
 use alloc::vec::Vec;
 
@@ -22,9 +24,11 @@ pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
 pub use parity::Parity;
+pub use path::Path;
 pub use pixels::Pixels;
 pub use prove::Prove;
 pub use surface::{Surface, SurfaceState};
+pub use ticket::Ticket;
 
 use crate::units::PacketNumber;
 use crate::wire::{Malformed, Put, Reader};
@@ -46,6 +50,8 @@ mod kind {
     pub(super) const HOLD: u8 = 12;
     pub(super) const PROVE: u8 = 13;
     pub(super) const ATTENTION: u8 = 14;
+    pub(super) const PATH: u8 = 15;
+    pub(super) const TICKET: u8 = 16;
     pub(super) const PARITY: u8 = 17;
 }
 
@@ -82,6 +88,10 @@ pub enum Frame<'a> {
     Prove(Prove),
     /// How much the user sees of a surface.
     Attention(Attend),
+    /// The client is at another address, and proves it.
+    Path(Path<'a>),
+    /// What a returning client may show instead of a cookie.
+    Ticket(Ticket<'a>),
     /// What one of the packets before it can be recovered from.
     Parity(Parity<'a>),
 }
@@ -105,6 +115,8 @@ impl<'a> Frame<'a> {
             kind::HOLD => Self::Hold(Hold::parse(reader)?),
             kind::PROVE => Self::Prove(Prove::parse(reader)?),
             kind::ATTENTION => Self::Attention(Attend::parse(reader)?),
+            kind::PATH => Self::Path(Path::parse(reader)?),
+            kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
             kind::PARITY => Self::Parity(Parity::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
@@ -166,6 +178,14 @@ impl<'a> Frame<'a> {
             Self::Attention(attend) => {
                 out.put_u8(kind::ATTENTION);
                 attend.emit(out);
+            }
+            Self::Path(path) => {
+                out.put_u8(kind::PATH);
+                path.emit(out);
+            }
+            Self::Ticket(ticket) => {
+                out.put_u8(kind::TICKET);
+                ticket.emit(out);
             }
             Self::Parity(parity) => {
                 out.put_u8(kind::PARITY);

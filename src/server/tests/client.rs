@@ -173,7 +173,7 @@ impl TestClient {
                 self.hello_at = None;
             }
             Kind::Data => self.on_data(now, &view),
-            Kind::Hello => panic!("a server sent HELLO"),
+            Kind::Hello | Kind::Greet | Kind::Reset => panic!("a server sent {:?}", view.kind()),
         }
     }
 
@@ -225,7 +225,10 @@ impl TestClient {
                 Frame::Prove(_) | Frame::Parity(_) => {}
                 Frame::Hold(_) => panic!("this client keeps no references"),
                 Frame::Ack(_) | Frame::Ping | Frame::Padding => {}
-                Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) => panic!("a server sent {frame:?}"),
+                Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) => {
+                    panic!("a server sent {frame:?}")
+                }
+                Frame::Ticket(_) => panic!("a ticket in the clear"),
             }
         }
         self.refused_records += refused.len() as u64;

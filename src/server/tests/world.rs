@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::client::TestClient;
 use crate::ablation::Without;
+use crate::connection::Secrets;
 use crate::directory::{Directory, InputPolicy};
 use crate::heat::Hint;
 use crate::hypervisor::{Action, Source, SourceId, View};
@@ -88,7 +89,14 @@ pub(super) fn config(sources: u16) -> Config {
     for index in 0..sources {
         directory.insert(&service(index), [SourceId(index)], 60, InputPolicy::Exclusive);
     }
-    Config { directory, plain: true, sessions_max: 8, idle_timeout: IDLE_TIMEOUT, without: Without::NOTHING }
+    Config {
+        directory,
+        plain: true,
+        ciphers: 1,
+        sessions_max: 8,
+        idle_timeout: IDLE_TIMEOUT,
+        without: Without::NOTHING,
+    }
 }
 
 impl World {
@@ -107,7 +115,7 @@ impl World {
         }
         Self {
             now: Instant::from_micros(1_000_000),
-            server: Server::new(config, [7; 32]),
+            server: Server::new(config, &Secrets::of_seed([7; 32])),
             pipeline: Inline::new(opened),
             screens,
             clients: (0..clients).map(|index| TestClient::new(index, &service(0))).collect(),

@@ -1,7 +1,7 @@
 //! The client's core: whatever a server says, it goes on, within its bounds.
 
 use client_lfp::limits::{DATAGRAM_DEFAULT, INPUT_PENDING_MAX};
-use client_lfp::{Client, Config, State};
+use client_lfp::{Client, Config, Security, State};
 use lfp_proto::frame::InputKind;
 use lfp_proto::hello::{Accept, Challenge, Hello};
 use lfp_proto::packet::{Builder, Kind, View};
@@ -21,7 +21,7 @@ pub(crate) fn client(input: &[u8], tally: &mut Tally) {
     let mut now = Instant::from_micros(1_000_000);
     let asks = steps(input).next().is_some_and(|step| step.what % 2 == 1);
     let begin = |now: Instant| {
-        let mut client = Client::new(&Config::default(), CONNECTION, now);
+        let mut client = Client::new(&Config::default(), Security::Plain, CONNECTION, now);
         if !asks {
             establish(&mut client, now);
         }

@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::Frame;
 use lfp_proto::geometry::{CellSet, Grid, PixelRect, Size};
+use lfp_proto::greeting::{Decision, Greet, SealedAccept, SealedHello, Wish};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
+use lfp_proto::identity::Secret;
 use lfp_proto::limits::{DATAGRAM_MAX, FRAMES_MAX, RECORDS_MAX, TEXT_MAX};
-use lfp_proto::packet::{Builder, HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
+use lfp_proto::noise::{Noise, Pattern};
+use lfp_proto::packet::{Builder, HEADER_LEN, Kind, PLAIN_TRAILER_LEN, Protection, View};
 use lfp_proto::record::{RECORD_HEADER_MAX, Record};
+use lfp_proto::seal::{Cipher, Keys, RekeyAfter, Seal};
 use lfp_proto::technique::base::{BaseView, Vector, base_cells};
 use lfp_proto::technique::{self, BaseUse, Technique, bitmap, lossy, scan, trixel};
+use lfp_proto::time::Instant;
 use lfp_proto::units::{ConnectionId, PacketNumber};
 use lfp_proto::wire::{Malformed, Put, Reader};
 
@@ -28,7 +33,10 @@ fn check_view(view: &View<'_>) -> Outcome {
         let near = number.0.abs_diff(largest.wrapping_add(1)) <= 1 << 31;
         assert!(near || number.0 <= u64::from(u32::MAX), "{number:?} for {largest}");
     }
+    let sealed = view.protection() == Protection::Sealed;
     match view.kind() {
+        Kind::Hello | Kind::Accept | Kind::Greet if sealed => greeting(view.payload()),
+        Kind::Greet | Kind::Reset => unreachable!("neither is plain, and a reset has no checksum"),
         Kind::Hello => hello(view.payload()),
         Kind::Challenge => challenge(view.payload()),
         Kind::Accept => accept(view.payload()),
@@ -115,6 +123,51 @@ fn exact<T: PartialEq + std::fmt::Debug>(
 /// The payload of a HELLO.
 pub(crate) fn hello(input: &[u8]) -> Outcome {
     exact(input, Hello::parse, Hello::emit)
+}
+
+/// What a sealed connection's handshake says, as whatever it may be.
+pub(crate) fn greeting(input: &[u8]) -> Outcome {
+    let decision = exact(input, Decision::parse, Decision::emit);
+    let decision = exact(input, Wish::parse, Wish::emit).or(decision);
+    let greet = exact(input, Greet::parse, Greet::emit);
+    let accept = exact(input, SealedAccept::parse, SealedAccept::emit);
+    exact(input, SealedHello::parse, SealedHello::emit).or(accept).or(greet).or(decision)
+}
+
+/// A packet of a sealed connection: none that was not sealed there opens, and none harms.
+pub(crate) fn sealed(input: &[u8]) -> Outcome {
+    const NOW: Instant = Instant::from_micros(1_000_000);
+    let (up, down) = (Secret::new([1; 32]), Secret::new([2; 32]));
+    let (keys, mut opened) = (Keys { send: down, receive: up }, Vec::new());
+    let cipher = if input.len() % 2 == 0 { Cipher::ChaCha20Poly1305 } else { Cipher::Aes256Gcm };
+    let mut seal = Seal::new(&keys, cipher, NOW, RekeyAfter::default());
+    for largest in [0, u64::from(u32::MAX), u64::MAX] {
+        let outcome = seal.open(NOW, input, PacketNumber(largest), &mut opened);
+        assert!(outcome.is_err(), "a forged packet opens: {input:02x?}");
+    }
+    assert!(opened.len() <= DATAGRAM_MAX);
+    Err("forged")
+}
+
+/// A message of a Noise handshake: no panic, and no keys of a forged one.
+pub(crate) fn noise(input: &[u8]) -> Outcome {
+    let own = Secret::new([5; 32]);
+    let connection = ConnectionId(7);
+    for pattern in [Pattern::Ik, Pattern::Xx] {
+        let mut server = Noise::server(pattern, &own, connection, Secret::new([6; 32]));
+        let read = server.read(input);
+        assert!(pattern == Pattern::Xx || read.is_err(), "a forged wish is read");
+        if read.is_ok() {
+            let _ = server.write(&[]).expect("it was read");
+            assert!(server.read(input).is_err() && server.keys().is_none());
+        }
+        let known = own.public();
+        let known = (pattern == Pattern::Ik).then_some(&known);
+        let mut client = Noise::client(&Secret::new([3; 32]), known, connection, Secret::new([4; 32]));
+        let _ = client.write(&[]).expect("a message");
+        assert!(client.read(input).is_err() && client.keys().is_none(), "a forged answer is read");
+    }
+    Err("forged")
 }
 
 /// The payload of a CHALLENGE.

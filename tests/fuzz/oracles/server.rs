@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use client_lfp::{Client, Config as ClientConfig};
+use client_lfp::{Client, Config as ClientConfig, Security};
 use lfp::ablation::Without;
+use lfp::connection::Secrets;
 use lfp::directory::{Directory, InputPolicy};
 use lfp::hypervisor::synthetic::Painting;
 use lfp::hypervisor::{SourceId, SyntheticSource, SyntheticSpec};
@@ -16,8 +17,9 @@ use lfp::scan::{Scanner, Tick, TickState};
 use lfp::server::{Config, Input, Output, Server};
 use lfp_proto::frame::{Frame, InputKind, SurfaceState};
 use lfp_proto::geometry::Size;
+use lfp_proto::greeting::SealedHello;
 use lfp_proto::hello::{Challenge, Hello};
-use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::packet::{Builder, Header, Kind, Protection, View};
 use lfp_proto::time::Instant;
 use lfp_proto::units::{ConnectionId, Epoch, PacketNumber};
 
@@ -108,13 +110,14 @@ impl World {
         let config = Config {
             directory,
             plain: true,
+            ciphers: 1,
             sessions_max: SESSIONS_MAX,
             idle_timeout: IDLE_TIMEOUT,
             without: Without::NOTHING,
         };
         let now = Instant::from_micros(1_000_000);
         let mut world = Self {
-            server: Server::new(config, [7; 32]),
+            server: Server::new(config, &Secrets::of_seed([7; 32])),
             now,
             peers: (0..=ADDRESSES).map(|_| Peer::default()).collect(),
             encodes: Vec::new(),
@@ -130,7 +133,7 @@ impl World {
     /// A client at `from` gets a session.
     fn join(&mut self, from: u8, connection: ConnectionId) {
         for _ in 0..2 {
-            let mut client = Client::new(&ClientConfig::default(), connection, self.now);
+            let mut client = Client::new(&ClientConfig::default(), Security::Plain, connection, self.now);
             let bytes = client.poll_transmit(self.now).expect("a client asks");
             let bytes = with_cookie(&bytes, &self.peers[usize::from(from)].cookies).unwrap_or(bytes);
             self.send(from, &bytes);
@@ -234,6 +237,10 @@ impl World {
             peer.sent_bytes
         );
         assert!(bytes.len() <= DATAGRAM_MAX);
+        if Header::parse(bytes).expect("a server sends datagrams").has_tag() {
+            // RESET, of a connection that is not known.
+            return;
+        }
         let view = View::new_checked(bytes).expect("a server sends datagrams");
         if view.kind() == Kind::Challenge {
             let challenge = Challenge::parse(view.payload()).expect("a challenge");
@@ -261,6 +268,14 @@ fn datagram(connection: ConnectionId, hello: &Hello) -> Vec<u8> {
 fn with_cookie(bytes: &[u8], cookies: &BTreeMap<u64, Vec<u8>>) -> Option<Vec<u8>> {
     let view = View::new_checked(bytes).ok().filter(|view| view.kind() == Kind::Hello)?;
     let cookie = cookies.get(&view.connection().0)?.clone();
+    if view.protection() == Protection::Sealed {
+        let hello = SealedHello { cookie, ..SealedHello::parse(view.payload()).ok()? };
+        let builder = Builder::new(Vec::new(), DATAGRAM_MIN, Kind::Hello, view.connection(), PacketNumber(0));
+        let mut builder = builder.of_sealed();
+        hello.emit(builder.body());
+        builder.pad_to(DATAGRAM_MIN);
+        return Some(builder.finish());
+    }
     let hello = Hello { cookie, ..Hello::parse(view.payload()).ok()? };
     Some(datagram(view.connection(), &hello))
 }

@@ -2,8 +2,9 @@
 
 use lfp_proto::frame::{Frame, InputKind};
 use lfp_proto::geometry::CellRect;
+use lfp_proto::greeting::{Greet, SealedAccept, SealedHello};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
-use lfp_proto::packet::{Kind, View};
+use lfp_proto::packet::{Kind, Protection, View};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::units::PacketNumber;
 use serde_json::{Value, json};
@@ -23,7 +24,24 @@ pub(super) fn cells(cells: CellRect) -> Value {
 /// A datagram with all that it holds.
 pub(super) fn datagram(view: &View<'_>, largest: PacketNumber) -> Value {
     let parsed = "the payload parses";
+    let sealed = view.protection() == Protection::Sealed;
     let payload = match view.kind() {
+        Kind::Hello if sealed => {
+            let hello = SealedHello::parse(view.payload()).expect(parsed);
+            json!({
+                "cookie": hex(&hello.cookie), "client_time_us": hello.client_time_us,
+                "step": hello.step as u8, "message": hex(&hello.message),
+            })
+        }
+        Kind::Greet => {
+            let greet = Greet::parse(view.payload()).expect(parsed);
+            json!({"client_time_us": greet.client_time_us, "message": hex(&greet.message)})
+        }
+        Kind::Accept if sealed => {
+            let accept = SealedAccept::parse(view.payload()).expect(parsed);
+            json!({"message": hex(&accept.message), "decision": hex(&accept.decision)})
+        }
+        Kind::Reset => unreachable!("its trailer is no checksum"),
         Kind::Hello => hello(&Hello::parse(view.payload()).expect(parsed)),
         Kind::Challenge => {
             let challenge = Challenge::parse(view.payload()).expect(parsed);
@@ -45,7 +63,7 @@ pub(super) fn datagram(view: &View<'_>, largest: PacketNumber) -> Value {
         Kind::Data => view.frames().map(|parsed_frame| frame(&parsed_frame.expect(parsed))).collect(),
     };
     json!({
-        "version": 1, "kind": word(view.kind()), "protection": "plain", "connection": view.connection().0,
+        "version": 1, "kind": word(view.kind()), "protection": word(view.protection()), "connection": view.connection().0,
         "largest_seen": largest.0, "number": view.number(largest).0, "payload": payload,
     })
 }
@@ -128,6 +146,10 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             "frame": "attention", "surface": attend.surface.0,
             "level": format!("{:?}", attend.attention).to_lowercase(),
         }),
+        Frame::Path(path) => json!({"frame": "path", "cookie": hex(path.cookie)}),
+        Frame::Ticket(ticket) => {
+            json!({"frame": "ticket", "lifetime_s": ticket.lifetime_s, "ticket": hex(ticket.ticket)})
+        }
         Frame::Parity(parity) => json!({
             "frame": "parity", "back": parity.back, "count": parity.count, "length": parity.len,
             "payload": hex(parity.payload),

@@ -4,10 +4,11 @@ use lfp_proto::check;
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
     Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
-    InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Refusal, Refused, Surface, SurfaceState,
-    Verdict,
+    InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Refusal, Refused, Surface,
+    SurfaceState, Ticket, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
+use lfp_proto::greeting::{Greet, SealedAccept, SealedHello, Step};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::record::{Base, Context, Record};
@@ -95,7 +96,7 @@ pub(super) fn datagrams() -> Vec<Vector> {
     }
     let mut late = builder(Kind::Data, LARGEST.0 - 3);
     assert!(late.push(&Frame::Ping));
-    vec![
+    let mut all = vec![
         datagram("hello without a cookie, padded", first),
         datagram("hello with a cookie, padded", second),
         datagram("challenge", challenge),
@@ -103,6 +104,35 @@ pub(super) fn datagrams() -> Vec<Vector> {
         datagram("refuse", refuse),
         datagram("data: a surface, pixels, a floor, a ping", data),
         datagram("data: a number below the largest, across 32 bits", late),
+    ];
+    all.extend(sealed_datagrams(&cookie));
+    all
+}
+
+/// The datagrams of a sealed connection's handshake. What messages hold stands in `sealed.json`.
+fn sealed_datagrams(cookie: &[u8]) -> [Vector; 7] {
+    let hello = |step: Step, cookie: &[u8], message: &[u8]| {
+        let mut hello = builder(Kind::Hello, 0).of_sealed();
+        SealedHello { cookie: cookie.to_vec(), client_time_us: 1_234_567, step, message: message.to_vec() }
+            .emit(hello.body());
+        hello.pad_to(1_100);
+        hello
+    };
+    let message = [0x5e, 0xa1, 0xed];
+    let mut challenge = builder(Kind::Challenge, 0).of_sealed();
+    Challenge { client_time_us: 1_234_567, cookie: cookie.to_vec() }.emit(challenge.body());
+    let mut greet = builder(Kind::Greet, 0).of_sealed();
+    Greet { client_time_us: 1_234_567, message: message.to_vec() }.emit(greet.body());
+    let mut accept = builder(Kind::Accept, 0).of_sealed();
+    SealedAccept { message: message.to_vec(), decision: vec![0xdc; 20] }.emit(accept.body());
+    [
+        datagram("sealed hello that asks for a cookie, padded", hello(Step::Ask, &[], &[])),
+        datagram("sealed hello, IK, padded", hello(Step::Ik, cookie, &message)),
+        datagram("sealed hello, first of XX, padded", hello(Step::XxFirst, cookie, &message)),
+        datagram("sealed hello, third of XX, padded", hello(Step::XxThird, cookie, &message)),
+        datagram("sealed challenge", challenge),
+        datagram("greet", greet),
+        datagram("sealed accept", accept),
     ]
 }
 
@@ -242,6 +272,8 @@ pub(super) fn frames() -> Vec<Vector> {
             "attention, hidden",
             &Frame::Attention(Attend { surface: SURFACE, attention: Attention::Hidden }),
         ),
+        frame("path", &Frame::Path(Path { cookie: &[0xc0, 0x0c, 0x1e] })),
+        frame("ticket", &Frame::Ticket(Ticket { lifetime_s: 86_400, ticket: &[0x7e, 0x11] })),
         frame("parity", &Frame::Parity(Parity { back: 7, count: 3, len: 4, payload: &[1, 0x80, 0, 0xff] })),
     ]);
     all
@@ -641,8 +673,17 @@ pub(super) fn malformed() -> Vec<Vector> {
         wrong("shorter than header and trailer", "datagram", "truncated", whole[..17].to_vec()),
         wrong("a flipped bit", "datagram", "checksum", flipped),
         wrong("another version", "datagram", "field: version", changed(0, 0x25)),
-        wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x16)),
-        wrong("sealed, which this version does not speak", "datagram", "field: protection", changed(1, 1)),
+        wrong("an unknown kind", "datagram", "field: kind", changed(0, 0x18)),
+        wrong("sealed, which no checksum proves", "datagram", "field: protection", changed(1, 1)),
+        wrong("an unknown protection", "datagram", "field: protection", changed(1, 4)),
+        wrong("a phase without a seal", "datagram", "field: protection", changed(1, 2)),
+        wrong("a reset in the clear", "datagram", "field: protection", changed(0, 0x16)),
+        wrong(
+            "hello: a step without its message",
+            "sealed hello",
+            "field: message",
+            [vec![0; 9], vec![1, 0]].concat(),
+        ),
         wrong("more than 128 frames", "data", "field: frame count", many.finish()),
         wrong("an unknown frame type", "data", "field: frame type", changed(14, 99)),
         wrong("hello: a datagram size below the least", "hello", "field: datagram size", small),

@@ -51,7 +51,7 @@ impl Client {
     pub(crate) fn start(bench: &Bench, name: &str, server: SocketAddr, args: &[&str]) -> Self {
         let png = bench.file(&format!("{name}.png"));
         let mirror = bench.file(&format!("{name}.shm"));
-        let mut all = vec![server.to_string(), "--plain".to_owned(), "--json".to_owned()];
+        let mut all = vec![server.to_string(), "--json".to_owned()];
         all.extend(["--png".to_owned(), png.display().to_string()]);
         all.extend(["--mirror".to_owned(), mirror.display().to_string()]);
         all.extend(args.iter().map(|&arg| arg.to_owned()));

@@ -31,6 +31,9 @@ impl Process {
             .args(args)
             .current_dir(bench.path())
             .env("RUST_BACKTRACE", "1")
+            // Keys are the test's own.
+            .env("XDG_STATE_HOME", bench.file("state"))
+            .env_remove("STATE_DIRECTORY")
             .stdin(Stdio::piped())
             .stdout(File::create(&out).expect("a file for output"))
             .stderr(File::create(&err).expect("a file for errors"))

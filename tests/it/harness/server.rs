@@ -18,7 +18,7 @@ pub(crate) struct Server {
 impl Server {
     /// Serves one source as `default`.
     pub(crate) fn of(bench: &Bench, source: &str) -> Self {
-        Self::start(bench, &["serve", "--source", source, "--listen", "127.0.0.1:0", "--plain"])
+        Self::start(bench, &["serve", "--source", source, "--listen", "127.0.0.1:0"])
     }
 
     /// Serves sources by name.
@@ -34,13 +34,14 @@ impl Server {
     }
 
     fn of_json(bench: &Bench, services: &[Value]) -> Self {
-        let config = json!({"listen": "127.0.0.1:0", "plain": true, "services": services});
+        let config = json!({"listen": "127.0.0.1:0", "services": services});
         let file = bench.file("server.json");
         fs::write(&file, config.to_string()).expect("a configuration");
         Self::start(bench, &["serve", "--config", file.to_str().expect("UTF-8")])
     }
 
-    fn start(bench: &Bench, args: &[&str]) -> Self {
+    /// Starts it with these words.
+    pub(crate) fn start(bench: &Bench, args: &[&str]) -> Self {
         let mut process = Process::start(bench, "server", Path::new(env!("CARGO_BIN_EXE_lfp-server")), args);
         let address = process.line("listening on ").parse().expect("an address");
         Self { process, address }
