@@ -11,7 +11,7 @@ use nix::errno::Errno;
 const LINE_MAX: usize = 1_024;
 
 /// Something to do now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Command {
     /// Drop everything for so long.
     Blackout(Duration),
