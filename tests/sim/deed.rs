@@ -104,18 +104,21 @@ impl Deed {
             Self::Crash(peer) => world.crash(peer),
             Self::Leave(peer) => world.peers[peer].leave(now),
             Self::Network(peer, up, down) => {
-                let peer = &mut world.peers[peer];
-                peer.up.set_params(up);
-                peer.down.set_params(down);
+                let network = world.network_mut(peer);
+                network.up.set_params(up);
+                network.down.set_params(down);
             }
             Self::Tamper(peer, share) => world.peers[peer].tamper = share,
             Self::Blackout(peer, span) => {
                 world.totals.one("blackouts");
-                for link in world.peers[peer].links() {
+                for link in world.network_mut(peer).links() {
                     link.blackout(now, span);
                 }
             }
-            Self::Heal(peer) => world.peers[peer].heal(),
+            Self::Heal(peer) => {
+                world.peers[peer].tamper = Share::ZERO;
+                world.network_mut(peer).heal();
+            }
             Self::Key(peer) => world.peers[peer].type_key(now),
             Self::Pointer(peer) => world.peers[peer].move_pointer(now),
             Self::CellCost(cost) => world.cell_cost = cost,

@@ -11,6 +11,7 @@ mod held;
 mod kept;
 mod ledger;
 mod named;
+mod network;
 mod peer;
 mod profiles;
 mod scenario;

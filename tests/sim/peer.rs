@@ -6,8 +6,10 @@ use std::time::Duration;
 use client_lfp::{Client, Config, State};
 use lfp::time::Instant;
 use lfp::units::ConnectionId;
-use lfp_impair::{Link, Params, Random, Share};
+use lfp_impair::{Params, Random, Share};
 use lfp_proto::frame::InputKind;
+
+use crate::network::Network;
 
 /// Keys that a peer presses, each code once in so many events, so that what the guest gets tells who sent what.
 const CODES: u16 = 100;
@@ -25,8 +27,8 @@ pub(crate) struct Peer {
     pub(crate) config: Config,
     pub(crate) client: Option<Client>,
     pub(crate) connection: ConnectionId,
-    pub(crate) up: Link,
-    pub(crate) down: Link,
+    /// Which of the world's networks.
+    pub(crate) network: usize,
     /// Share of the server's packets that are changed on the way.
     pub(crate) tamper: Share,
     /// The user wants a session.
@@ -52,29 +54,31 @@ pub(crate) struct Inputs {
 }
 
 impl Peer {
+    /// A peer that has not begun, with a network of its own.
     pub(crate) fn new(
         index: usize,
         source: usize,
         config: Config,
         params: (Params, Params),
         mut random: Random,
-    ) -> Self {
-        Self {
+    ) -> (Self, Network) {
+        let network = Network::new(params, &mut random);
+        let peer = Self {
             index,
             address: SocketAddr::from(([10, 0, 0, index as u8 + 1], 4_000)),
             source,
             config,
             client: None,
             connection: ConnectionId(0),
-            up: Link::new(params.0, random.next()),
-            down: Link::new(params.1, random.next()),
+            network: index,
             tamper: Share::ZERO,
             wanted: false,
             retry_at: None,
             heard_at: Instant::ZERO,
             inputs: Inputs::default(),
             random,
-        }
+        };
+        (peer, network)
     }
 
     /// Starts a client with a new connection, in place of the old one, whatever that is doing.
@@ -143,21 +147,6 @@ impl Peer {
         }
     }
 
-    /// Both directions.
-    pub(crate) fn links(&mut self) -> [&mut Link; 2] {
-        [&mut self.up, &mut self.down]
-    }
-
-    /// Both directions lose everything that goes wrong; delay and rate stay.
-    pub(crate) fn heal(&mut self) {
-        self.tamper = Share::ZERO;
-        for link in self.links() {
-            let params = link.params().without_faults();
-            link.set_params(params);
-            link.clear_blackouts();
-        }
-    }
-
     pub(crate) fn is_established(&self) -> bool {
         self.client.as_ref().is_some_and(|client| *client.state() == State::Established)
     }
@@ -165,7 +154,7 @@ impl Peer {
     /// When something is due.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         let client = self.client.as_ref().and_then(Client::poll_timeout);
-        [client, self.retry_at, self.up.poll_timeout(), self.down.poll_timeout()].into_iter().flatten().min()
+        client.into_iter().chain(self.retry_at).min()
     }
 }
 

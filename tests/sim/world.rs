@@ -14,7 +14,7 @@ use lfp::scan::Tick;
 use lfp::server::{Input, Output, Server, SessionStatus};
 use lfp::time::Instant;
 use lfp::units::PacketNumber;
-use lfp_impair::{Random, Share};
+use lfp_impair::{Flow, Random, Share};
 use lfp_proto::frame::Frame;
 use lfp_proto::hello::Hello;
 use lfp_proto::packet::{Kind, View};
@@ -22,6 +22,7 @@ use lfp_proto::packet::{Kind, View};
 use crate::deed::Deed;
 use crate::gate::Gate;
 use crate::ledger::Ledger;
+use crate::network::{Arrived, Network};
 use crate::peer::{Peer, owner_of};
 use crate::tamper::tamper;
 use crate::totals::Totals;
@@ -60,6 +61,7 @@ pub(crate) struct World {
     pub(crate) pipeline: Inline,
     pub(crate) sources: Vec<Watched>,
     pub(crate) peers: Vec<Peer>,
+    pub(crate) networks: Vec<Network>,
     /// By connection id.
     pub(crate) ledgers: BTreeMap<u64, Ledger>,
     pub(crate) totals: Totals,
@@ -86,12 +88,13 @@ impl World {
     pub(crate) fn new(
         server: Server,
         sources: Vec<Watched>,
-        peers: Vec<Peer>,
+        peers: Vec<(Peer, Network)>,
         random: Random,
         trace: bool,
     ) -> Self {
         let adapter =
             |(id, source): (u16, &Watched)| (SourceId(id), Box::new(source.guest.clone()) as Box<dyn Source>);
+        let (peers, networks) = peers.into_iter().unzip();
         let pipeline = Inline::new((0..).zip(&sources).map(adapter).collect());
         let mut world = Self {
             now: Instant::from_micros(1_000_000),
@@ -99,6 +102,7 @@ impl World {
             pipeline,
             sources,
             peers,
+            networks,
             ledgers: BTreeMap::new(),
             totals: Totals::default(),
             cell_cost: Duration::from_micros(2),
@@ -117,6 +121,11 @@ impl World {
             world.schedule(world.now, Event::Scan(source));
         }
         world
+    }
+
+    /// What lies between a peer and the server.
+    pub(crate) fn network_mut(&mut self, peer: usize) -> &mut Network {
+        &mut self.networks[self.peers[peer].network]
     }
 
     /// Has `deed` done `after` from now.
@@ -145,7 +154,8 @@ impl World {
 
     /// Does what is due next, if that is not after `until`; says whether there was anything.
     fn step(&mut self, until: Instant) -> bool {
-        let peers = self.peers.iter().filter_map(Peer::next_at).min();
+        let networks = self.networks.iter().filter_map(Network::next_at);
+        let peers = self.peers.iter().filter_map(Peer::next_at).chain(networks).min();
         let event = self.events.keys().next().map(|(at, _)| *at);
         let Some(next) = [peers, event, self.server_at].into_iter().flatten().min() else { return false };
         if next > until {
@@ -165,6 +175,17 @@ impl World {
             let event = self.events.remove(&(at, id)).expect("it was there");
             self.happen(event);
             self.drain_server();
+        }
+        for network in 0..self.networks.len() {
+            while let Some(arrived) = self.networks[network].poll(self.now) {
+                match arrived {
+                    Arrived::AtServer(flow, bytes) => self.arrive(self.peers[usize::from(flow)].address, &bytes),
+                    Arrived::AtClient(flow, bytes) => {
+                        self.deliver(flow.into(), bytes);
+                        self.drain_peer(flow.into());
+                    }
+                }
+            }
         }
         for index in 0..self.peers.len() {
             self.step_peer(index);
@@ -293,7 +314,7 @@ impl World {
         self.fingerprint.update(&bytes);
         let view = View::new_checked(&bytes).expect("the server's datagrams are well formed");
         self.gate.on_down(to, &view, bytes.len());
-        let peer = self.peers.iter_mut().find(|peer| peer.address == to);
+        let peer = self.peers.iter().find(|peer| peer.address == to);
         if let Some(ledger) = self.ledgers.get_mut(&view.connection().0) {
             let truth = &mut self.sources[ledger.source].truth;
             ledger.on_down(self.now, to, &view, bytes.len(), truth, &mut self.totals);
@@ -304,7 +325,7 @@ impl World {
             println!("{:?} server to {to}: {}", self.now, describe(&view));
         }
         if let Some(peer) = peer {
-            peer.down.send(self.now, bytes);
+            self.networks[peer.network].down.send(self.now, peer.index as Flow, bytes);
         }
     }
 
@@ -354,14 +375,6 @@ impl World {
     }
 
     fn step_peer(&mut self, index: usize) {
-        while let Some(bytes) = self.peers[index].up.poll(self.now) {
-            let from = self.peers[index].address;
-            self.arrive(from, &bytes);
-        }
-        while let Some(bytes) = self.peers[index].down.poll(self.now) {
-            self.deliver(index, bytes);
-            self.drain_peer(index);
-        }
         let peer = &mut self.peers[index];
         if peer.retry_at.is_some_and(|at| at <= self.now) {
             self.totals.one("client restarts");
@@ -451,7 +464,7 @@ impl World {
                 self.recorded.pop_front();
             }
             self.recorded.push_back((self.now, peer.address, bytes.clone()));
-            peer.up.send(self.now, bytes);
+            self.networks[peer.network].up.send(self.now, index as Flow, bytes);
         }
         panic!("at {:?} peer {index} has something to say again and again", self.now);
     }

@@ -106,7 +106,7 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
     let stats_before = client.stats().clone();
     let init_us = client.painted_at().map_or(0, lfp_proto::time::Instant::as_micros);
     let (init, up) = (replay.down, replay.up);
-    let mut score = Score::new(frames);
+    let mut score = Score::new(frames.size(), frames.picture());
     let mut painted = log.painted_us.iter().copied().peekable();
     let mut judged = VecDeque::new();
     let (mut quality_db, mut shown_db) = (Vec::new(), Vec::new());
@@ -121,7 +121,7 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
             Next::Frame(at) => {
                 painted.next();
                 frames.advance()?;
-                score.on_frame(at, frames, picture(replay)?);
+                score.on_frame(at, &frames.changed, frames.picture(), picture(replay)?);
                 if !frames.changed.is_empty() {
                     judged.push_back(at + JUDGED_AFTER_US);
                 }
@@ -129,7 +129,7 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
             Next::Datagram(at) => {
                 replay.step()?;
                 replay.take_damage(&mut cells);
-                score.on_shown(at, &cells, frames, picture(replay)?);
+                score.on_shown(at, &cells, picture(replay)?);
             }
             Next::Judge(at) => {
                 judged.pop_front();
