@@ -420,6 +420,14 @@ impl Cells {
         &self.lost
     }
 
+    /// How many of `cells`, which lie inside the grid, are.
+    pub(super) fn lost_in(&self, cells: CellRect) -> usize {
+        if self.lost.is_empty() {
+            return 0;
+        }
+        cells.indices(self.grid).filter(|index| self.lost.contains(*index)).count()
+    }
+
     /// Cells that were sent last so that they are not exact.
     pub(super) const fn lossy(&self) -> &CellSet {
         &self.lossy

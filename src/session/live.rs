@@ -473,6 +473,7 @@ impl Live {
                 items.push(match stored_of(&record) {
                     Some(stored) => Item::Store { surface, epoch, stored },
                     None => {
+                        stats.bytes_repaired += (len * self.cells.lost_in(cells) / cells.cells()) as u64;
                         self.cells.on_sent(cells, tick, content, exact, picture);
                         self.references.on_sent(cells, content, encoded.as_deref());
                         self.stale.on_sent(cells);

@@ -56,6 +56,8 @@ pub struct SessionStats {
     pub packets_late: u64,
     /// Cells wanted again because a record of theirs was lost or refused.
     pub cells_repaired: u64,
+    /// Bytes of records sent that were, by their share of cells, sent because what was sent before was lost or refused.
+    pub bytes_repaired: u64,
     /// Probes of a client that had been silent for too long.
     pub probes: u64,
     /// Epochs begun.

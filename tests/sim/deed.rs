@@ -15,6 +15,7 @@ use lfp_proto::packet::{Builder, Kind};
 use lfp_proto::technique;
 
 use crate::guest::Stroke;
+use crate::play::Play;
 use crate::world::World;
 
 /// One thing that happens. Numbers are indices of the world's sources and peers.
@@ -22,6 +23,10 @@ use crate::world::World;
 pub(crate) enum Deed {
     /// A guest paints.
     Paint(usize, Stroke),
+    /// A guest paints a frame of a play.
+    Play(usize, Play, u32),
+    /// A peer's program is held up for so long: it neither reads nor writes.
+    Stall(usize, Duration),
     /// A guest changes its mode.
     Mode(usize, Size, PixelFormat),
     /// A guest goes dark, or comes back.
@@ -82,6 +87,8 @@ impl Deed {
         let now = world.now;
         match self {
             Self::Paint(source, stroke) => world.sources[source].guest.screen().paint(stroke),
+            Self::Play(source, play, number) => world.play(source, play, number),
+            Self::Stall(peer, span) => world.peers[peer].stalled_until = Some(now + span),
             Self::Mode(source, size, format) => {
                 world.totals.one("mode changes");
                 world.sources[source].guest.screen().set_mode(size, format);

@@ -6,6 +6,7 @@
 mod deed;
 mod epoch;
 mod gate;
+mod gauge;
 mod guest;
 mod held;
 mod kept;
@@ -13,8 +14,13 @@ mod ledger;
 mod named;
 mod network;
 mod peer;
+mod play;
 mod profiles;
+mod rival;
 mod scenario;
+#[path = "../../benches/trace/src/score.rs"]
+mod score;
+mod tables;
 mod tamper;
 mod totals;
 mod truth;

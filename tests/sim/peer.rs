@@ -1,5 +1,6 @@
 //! A client with its user, its network and its record of what it did.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,15 +10,17 @@ use lfp::units::ConnectionId;
 use lfp_impair::{Params, Random, Share};
 use lfp_proto::frame::InputKind;
 
+use crate::gauge::Gauge;
 use crate::network::Network;
 
 /// Keys that a peer presses, each code once in so many events, so that what the guest gets tells who sent what.
 const CODES: u16 = 100;
+/// What the socket of a client that does not read keeps.
+pub(crate) const UNREAD_BYTES_MAX: usize = 212_992;
 /// How long a user waits before trying again.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// A client with its user and its network.
-#[derive(Debug)]
 pub(crate) struct Peer {
     /// Which of the world's peers.
     pub(crate) index: usize,
@@ -31,6 +34,11 @@ pub(crate) struct Peer {
     pub(crate) network: usize,
     /// Share of the server's packets that are changed on the way.
     pub(crate) tamper: Share,
+    /// What its user sees is compared with what was painted.
+    pub(crate) gauge: Option<Gauge>,
+    /// Its program does nothing before this; what comes waits in its socket, of so many bytes.
+    pub(crate) stalled_until: Option<Instant>,
+    pub(crate) unread: VecDeque<Vec<u8>>,
     /// The user wants a session.
     pub(crate) wanted: bool,
     /// When the user tries again.
@@ -72,6 +80,9 @@ impl Peer {
             connection: ConnectionId(0),
             network: index,
             tamper: Share::ZERO,
+            gauge: None,
+            stalled_until: None,
+            unread: VecDeque::new(),
             wanted: false,
             retry_at: None,
             heard_at: Instant::ZERO,
@@ -153,6 +164,9 @@ impl Peer {
 
     /// When something is due.
     pub(crate) fn next_at(&self) -> Option<Instant> {
+        if self.stalled_until.is_some() {
+            return self.stalled_until;
+        }
         let client = self.client.as_ref().and_then(Client::poll_timeout);
         client.into_iter().chain(self.retry_at).min()
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::capture::{Replay, Traffic};
 use crate::figures::{Counted, Figures, Sent, Updates, mean, rounded, shown};
 use crate::player::{Frames, PlayLog};
-use crate::score::{self, Score};
+use crate::score::Score;
 use crate::stage::{Meters, Stage};
 use crate::{Options, Outcome, clock};
 
@@ -63,7 +63,7 @@ fn follow(capture: &Path, frames: &Frames) -> Outcome<Replay> {
             replay.step()?;
         }
         let picture = replay.client().and_then(Client::picture);
-        if picture.is_some_and(|picture| score::is_same(frames.picture(), picture)) {
+        if picture.is_some_and(|picture| is_same(frames.picture(), picture)) {
             lfp::clock::wait_until(lfp::clock::now() + FIRST_REST);
             replay.read_more()?;
             return Ok(replay);
@@ -243,4 +243,10 @@ fn figures(
         link: options.link.clone(),
         without: options.without.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// Whether the client shows exactly `source`'s pixels.
+fn is_same(source: &[u8], client: client_lfp::Picture<'_>) -> bool {
+    let pixels = source.chunks_exact(4).map(|pixel| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]));
+    client.live && client.is_complete() && pixels.eq(client.pixels.iter().copied())
 }

@@ -198,12 +198,6 @@ impl Score {
     }
 }
 
-/// Whether the client shows exactly `source`'s pixels.
-pub(crate) fn is_same(source: &[u8], client: Picture<'_>) -> bool {
-    let pixels = source.chunks_exact(4).map(|pixel| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]));
-    client.live && client.is_complete() && pixels.eq(client.pixels.iter().copied())
-}
-
 fn cell_of(size: Size, index: usize) -> CellRect {
     let columns = usize::from(size.grid().columns);
     CellRect { x: (index % columns) as u16, y: (index / columns) as u16, width: 1, height: 1 }

@@ -108,6 +108,12 @@ impl Link {
         self.flying.len()
     }
 
+    /// How long a datagram that is put in now waits before the bottleneck.
+    #[must_use]
+    pub fn waiting(&self, now: Instant) -> Duration {
+        self.free_at.saturating_since(now)
+    }
+
     /// Puts a datagram in. `now` never goes back.
     pub fn send(&mut self, now: Instant, flow: Flow, mut bytes: Vec<u8>) {
         let number = self.next;
@@ -344,7 +350,10 @@ mod tests {
         assert!((passed - 2..=passed).contains(&out.len()), "{} of {passed}", out.len());
         assert_eq!(link.counts().policed + out.len() as u64, COUNT);
         assert!(out.iter().all(|(at, bytes)| at.as_micros() == number(bytes) * 1_000 + 1_000));
-        assert!(out[..100].iter().zip(0..).all(|((_, bytes), at)| number(bytes) == at), "the bucket was full");
+        assert!(
+            out[..100].iter().zip(0..).all(|((_, bytes), at)| number(bytes) == at),
+            "the bucket was full"
+        );
     }
 
     #[test]

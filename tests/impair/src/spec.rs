@@ -326,10 +326,8 @@ mod tests {
             queue_bytes: 65_536,
             policer: Some(Policer { rate: Bitrate::from_bps(2_000_000), bucket_bytes: 10_000 }),
         };
-        let blackout = |start, span| Blackout {
-            start: Duration::from_secs(start),
-            span: Duration::from_secs(span),
-        };
+        let blackout =
+            |start, span| Blackout { start: Duration::from_secs(start), span: Duration::from_secs(span) };
         let way = Way { params, blackouts: vec![blackout(5, 10), blackout(30, 1)] };
         assert_eq!(spec, LinkSpec { up: way.clone(), down: way, seed: 7 });
         assert_eq!("".parse(), Ok(LinkSpec::default()));
