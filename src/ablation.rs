@@ -25,12 +25,14 @@ pub enum Part {
     Penalties,
     /// How long a region is likely to last is asked before it is sent lossily.
     Persistence,
+    /// Packets are covered by others where the path loses some.
+    Parity,
     /// One of the rules that say what a region is, by its place in [`RULES`] and in the rules' own table.
     Rule(usize),
 }
 
 /// Parts that are no technique.
-const OTHERS: [Part; 7] = [
+const OTHERS: [Part; 8] = [
     Part::Lossy,
     Part::Cache,
     Part::FlatRegions,
@@ -38,6 +40,7 @@ const OTHERS: [Part; 7] = [
     Part::PoissonGuard,
     Part::Penalties,
     Part::Persistence,
+    Part::Parity,
 ];
 /// Techniques that are left out only together with others, or not at all.
 const KEPT: [Technique; 3] = [Technique::Raw, Technique::Store, Technique::Use];
@@ -78,6 +81,7 @@ impl Part {
             Self::PoissonGuard => "poisson-guard",
             Self::Penalties => "penalties",
             Self::Persistence => "persistence",
+            Self::Parity => "parity",
             Self::Rule(place) => RULES[place],
         }
     }

@@ -40,8 +40,19 @@ pub const STALE_BACKOFF_MAX: Duration = Duration::from_secs(60);
 pub const CACHE_STORES_MAX: usize = CACHE_SLOTS / 2;
 /// Bytes of results of such searches that are kept for other sessions.
 pub const MOTION_CACHE_BYTES: usize = 1 << 20;
+/// Round-trip time from which on lost packets are worth more than a repair: two pictures of a film.
+pub const PARITY_RTT_MIN: Duration = Duration::from_millis(30);
+/// Time since a loss for which packets are covered.
+pub const PARITY_AFTER_LOSS: Duration = Duration::from_secs(30);
+/// Groups of 1,000 that may lose two packets, so that their PARITY is of no use.
+pub const PARITY_FAILURES_PERMILLE: u64 = 10;
 /// Refused records of 100 with a base, beyond which records build only on what is known to have come.
-pub const BASE_REFUSALS_PERCENT: u32 = 2;
+pub const BASE_REFUSALS_PERCENT: u32 = 5;
+/// Passes after which a reference that is kept for the case of a loss is held anew, and missing cells from which on a pass builds
+/// on it.
+pub const REFUGE_PASSES: u32 = 8;
+/// See [`REFUGE_PASSES`].
+pub const REFUGE_CELLS: usize = 32;
 /// Records in a row that have to come before they build on what is still on its way again: at first, and at most.
 pub const CLEAN_RECORDS_MIN: u32 = 256;
 /// See [`CLEAN_RECORDS_MIN`].

@@ -7,11 +7,11 @@ use lfp_proto::frame::{
     Attend, Attention, Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict,
 };
 use lfp_proto::geometry::CellSet;
-use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::packet::{self, Builder, Kind, View};
 use lfp_proto::technique::Technique;
 use lfp_proto::time::{Instant, micros};
 use lfp_proto::units::{ConnectionId, PacketNumber, SurfaceId};
-use lfp_proto::window::{Arrival, ReceiveWindow};
+use lfp_proto::window::{Arrival, ParityKeeper, ReceiveWindow};
 
 use crate::apply::{Applier, Outcome};
 use crate::arrivals::Arrivals;
@@ -46,6 +46,7 @@ pub struct Client {
     offset: ClockOffset,
 
     window: ReceiveWindow,
+    recent: ParityKeeper,
     arrivals: Arrivals,
     sent: Sent,
     heard_at: Instant,
@@ -82,6 +83,7 @@ impl Client {
             idle_timeout: IDLE_TIMEOUT,
             offset: ClockOffset::default(),
             window: ReceiveWindow::default(),
+            recent: ParityKeeper::default(),
             arrivals: Arrivals::default(),
             sent: Sent::default(),
             heard_at: now,
@@ -356,6 +358,13 @@ impl Client {
         }
         self.heard_at = now;
         self.reach.on_heard();
+        self.take(now, number, view.payload());
+        self.recover(now, number, view.payload());
+        self.marks.settle(now, &self.arrivals, self.offset, &mut self.stats);
+    }
+
+    /// Acts on packet `number`, which is new.
+    fn take(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) {
         if let Some(lost) = self.arrivals.on_packet(number) {
             self.marks.on_lost(lost);
         }
@@ -363,17 +372,34 @@ impl Client {
         if self.arrivals.notice_loss() {
             self.digests.on_loss();
         }
-        let (elicits, refused) = self.act(now, number, view);
+        self.recent.keep(number, payload);
+        let (elicits, refused) = self.act(now, number, payload);
         // SPEC [LFP-9.1]: A receiver MUST NOT ack a packet before it has acted on all its frames.
         self.window.on_applied(number, now, elicits, refused);
-        self.marks.settle(now, &self.arrivals, self.offset, &mut self.stats);
+    }
+
+    /// Acts on the packet that is missing of those that a PARITY in packet `number` covers, if there is one.
+    // SPEC [LFP-9.10]: A client that recovers a packet MUST act on it as if it had come, and count it in its acks.
+    fn recover(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) {
+        let parities = packet::frames(payload).flatten().filter_map(|frame| match frame {
+            Frame::Parity(parity) => Some(parity),
+            _ => None,
+        });
+        for parity in parities {
+            let Some((missing, payload)) = self.recent.recover(&parity, number) else { continue };
+            if self.window.examine(missing) == Arrival::New && packet::check_frames(&payload).is_ok() {
+                self.window.on_recovered();
+                self.stats.packets_recovered += 1;
+                self.take(now, missing, &payload);
+            }
+        }
     }
 
     /// Acts on the frames of packet `number`. Returns whether it asks for an ack, and the refused records.
     // SPEC [LFP-5.4]: A receiver MUST act on the frames of a packet, and on the records of a frame, in their order.
-    fn act(&mut self, now: Instant, number: PacketNumber, view: &View<'_>) -> (bool, Vec<(u16, Refusal)>) {
+    fn act(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) -> (bool, Vec<(u16, Refusal)>) {
         let (mut elicits, mut refused, mut index) = (false, Vec::new(), 0);
-        for frame in view.frames().flatten() {
+        for frame in packet::frames(payload).flatten() {
             elicits |= frame.elicits_ack();
             if let Frame::Pixels(pixels) = &frame {
                 self.on_pixels(now, number, pixels, &mut index, &mut refused);
@@ -421,7 +447,7 @@ impl Client {
             Frame::Close(close) => self.on_close(close),
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
             Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) => {}
-            Frame::Padding | Frame::Ping | Frame::Pixels(_) => {}
+            Frame::Padding | Frame::Ping | Frame::Pixels(_) | Frame::Parity(_) => {}
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Stats {
     pub untimely: u64,
     /// Packet numbers that were skipped and have not come, nor come too late.
     pub packets_lost: u64,
+    /// Packets that were lost and recovered from a PARITY; not among [`Stats::packets_lost`].
+    pub packets_recovered: u64,
     /// Records of which at least one cell was applied.
     pub records_applied: u64,
     /// Records that changed nothing since every cell of the screen, or the slot of the cache, had the same or newer content.

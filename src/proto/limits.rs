@@ -57,6 +57,13 @@ pub const RECORDS_MAX: usize = 128;
 /// Frames in one datagram, not counting padding.
 pub const FRAMES_MAX: usize = 128;
 
+/// Packets that one PARITY covers at most.
+pub const PARITY_PACKETS_MAX: usize = 16;
+/// Payloads that a receiver keeps for a PARITY that may come: those of the longest group, and of what overtakes it.
+pub const PARITY_KEPT: usize = 2 * PARITY_PACKETS_MAX;
+/// Bytes that a packet with a PARITY has beside the covered bytes: type, distance, count, lengths, length.
+pub const PARITY_OVERHEAD: usize = 1 + 1 + 1 + 2 + 2;
+
 /// Input events that wait for an ack.
 pub const INPUT_PENDING_MAX: usize = 64;
 /// Age at which a waiting input event (never a release) is dropped and reported.
@@ -105,9 +112,11 @@ const _: () = {
     assert!(DATAGRAM_MIN <= DATAGRAM_DEFAULT && DATAGRAM_DEFAULT <= DATAGRAM_MAX);
     // One cell without compression, with all headers, fits the smallest datagram.
     assert!(CELL_PIXELS * 3 + 128 <= DATAGRAM_MIN);
-    // One datagram's refusals, at their longest, fit one ack beside one range: type, largest, delay, counts, range,
-    // packet, then index and reason of each.
-    assert!(1 + 10 + 5 + 2 + 2 + 10 + 10 + 2 + RECORDS_MAX * 3 <= ACK_LEN_MAX);
+    // One datagram's refusals, at their longest, fit one ack beside one range: type, largest, delay, recovered, counts,
+    // range, packet, then index and reason of each.
+    assert!(1 + 10 + 5 + 10 + 2 + 2 + 10 + 10 + 2 + RECORDS_MAX * 3 <= ACK_LEN_MAX);
+    // The distance from a PARITY to the first packet that it covers takes one byte.
+    assert!(PARITY_KEPT < 128);
     assert!(ACK_LEN_MAX + 128 <= DATAGRAM_MIN && RECORDS_MAX <= ACK_REFUSALS_MAX);
     assert!(KEEP_ALIVE.as_secs() * 3 <= IDLE_TIMEOUT.as_secs());
     assert!(INPUT_HEARTBEAT.as_millis() * 2 < INPUT_SILENCE.as_millis());

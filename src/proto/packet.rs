@@ -137,38 +137,51 @@ impl<'a> View<'a> {
     /// # Errors
     /// Whatever is wrong with the first frame that is not.
     pub fn check_frames(&self) -> Result<(), Malformed> {
-        self.frames().try_for_each(|frame| frame.map(drop))
+        check_frames(self.payload())
     }
 
     /// The frames of a [`Kind::Data`] datagram without its padding, parsed one by one; ends after the first error.
     pub fn frames(&self) -> impl Iterator<Item = Result<Frame<'a>, Malformed>> + use<'a> {
-        let mut reader = Reader::new(self.payload());
-        let (mut frames, mut records) = (0, 0);
-        core::iter::from_fn(move || {
-            while reader.remaining() > 0 {
-                let frame = Frame::parse(&mut reader).and_then(|frame| {
-                    match &frame {
-                        Frame::Padding => return Ok(frame),
-                        Frame::Pixels(pixels) => records += pixels.records().count(),
-                        _ => {}
-                    }
-                    frames += 1;
-                    // SPEC [LFP-5.3]: A receiver MUST drop a packet that holds more than 128 frames, not counting PADDING,
-                    if frames > FRAMES_MAX || records > RECORDS_MAX {
-                        return Err(Malformed::Field("frame count"));
-                    }
-                    Ok(frame)
-                });
-                if frame.is_err() {
-                    reader = Reader::new(&[]);
-                }
-                if frame != Ok(Frame::Padding) {
-                    return Some(frame);
-                }
-            }
-            None
-        })
+        frames(self.payload())
     }
+}
+
+/// What [`View::check_frames`] says of the payload of a [`Kind::Data`] datagram.
+///
+/// # Errors
+/// Whatever is wrong with the first frame that is malformed.
+pub fn check_frames(payload: &[u8]) -> Result<(), Malformed> {
+    frames(payload).try_for_each(|frame| frame.map(drop))
+}
+
+/// What [`View::frames`] gives of the payload of a [`Kind::Data`] datagram.
+pub fn frames(payload: &[u8]) -> impl Iterator<Item = Result<Frame<'_>, Malformed>> {
+    let mut reader = Reader::new(payload);
+    let (mut frames, mut records) = (0, 0);
+    core::iter::from_fn(move || {
+        while reader.remaining() > 0 {
+            let frame = Frame::parse(&mut reader).and_then(|frame| {
+                match &frame {
+                    Frame::Padding => return Ok(frame),
+                    Frame::Pixels(pixels) => records += pixels.records().count(),
+                    _ => {}
+                }
+                frames += 1;
+                // SPEC [LFP-5.3]: A receiver MUST drop a packet that holds more than 128 frames, not counting PADDING,
+                if frames > FRAMES_MAX || records > RECORDS_MAX {
+                    return Err(Malformed::Field("frame count"));
+                }
+                Ok(frame)
+            });
+            if frame.is_err() {
+                reader = Reader::new(&[]);
+            }
+            if frame != Ok(Frame::Padding) {
+                return Some(frame);
+            }
+        }
+        None
+    })
 }
 
 /// Builds one datagram in a buffer of its own, never longer than a limit.
@@ -222,6 +235,12 @@ impl Builder {
     /// The payload so far, to be appended to directly (handshake bodies).
     pub fn body(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// The payload so far.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[HEADER_LEN..]
     }
 
     /// Payload bytes that still fit.

@@ -422,6 +422,7 @@ impl Server {
             reason = ?session.closing(),
             bytes_down = stats.bytes_down,
             packets_lost = stats.packets_lost,
+            packets_recovered = stats.packets_recovered,
             cells_repaired = stats.cells_repaired,
             "session is over"
         );

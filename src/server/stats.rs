@@ -62,6 +62,10 @@ pub struct ServerStats {
 pub struct SessionTotals {
     /// Packets that counted as lost.
     pub packets_lost: u64,
+    /// Packets that were lost, and recovered by clients from what covers them.
+    pub packets_recovered: u64,
+    /// Packets sent that cover others.
+    pub parities_sent: u64,
     /// Cells wanted again because a record of theirs was lost or refused.
     pub cells_repaired: u64,
     /// Records refused.
@@ -87,6 +91,8 @@ pub struct SessionTotals {
 impl SessionTotals {
     pub(super) fn add(&mut self, stats: &SessionStats) {
         self.packets_lost += stats.packets_lost;
+        self.packets_recovered += stats.packets_recovered;
+        self.parities_sent += stats.parities_sent;
         self.cells_repaired += stats.cells_repaired;
         self.records_refused += stats.refused();
         self.records_based += stats.records_based;

@@ -19,8 +19,8 @@ pub(super) enum Item {
         cells: CellRect,
         /// At which content.
         content: ContentNumber,
-        /// It builds on a reference.
-        based: bool,
+        /// What it builds on, if that is a reference.
+        on: Option<BuiltOn>,
         /// It paints what a slot of the cache holds.
         used: Option<Stored>,
     },
@@ -64,6 +64,17 @@ pub(super) enum Item {
     Prove,
     /// DIGEST_REPLY.
     Verdict(DigestReply),
+    /// PARITY.
+    Parity,
     /// INPUT_ACK.
     InputAck,
+}
+
+/// What of a reference a record builds on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct BuiltOn {
+    /// Which cells.
+    pub(super) cells: CellRect,
+    /// The newest content that they may have there.
+    pub(super) through: ContentNumber,
 }

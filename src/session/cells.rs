@@ -287,7 +287,12 @@ impl Cells {
         missing
     }
 
-    /// A record of `cells` at `content` was refused for its base: those of its cells that did not go out again since go
+    /// Whether all of `cells` that did not go out again since `content` count as lost already.
+    pub(super) fn are_lost(&self, cells: CellRect, content: ContentNumber) -> bool {
+        cells.indices(self.grid).all(|index| self.content[index] != content.0 || self.lost.contains(index))
+    }
+
+    /// A record of `cells` at `content` was refused for its base, nobody knows why: those of its cells that did not go out again since go
     /// without one next time.
     pub(super) fn go_plain(&mut self, cells: CellRect, content: ContentNumber) {
         for index in cells.indices(self.grid) {

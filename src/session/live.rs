@@ -208,6 +208,11 @@ impl Live {
         self.queued_bytes
     }
 
+    /// Whether something is being encoded.
+    pub(super) fn is_encoding(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// When the next packet of pixels may go, of up to `datagram` bytes: at once if it will be full or nothing more is
     /// being encoded, else a moment later, as what is being encoded may fill it.
     pub(super) fn packet_at(&self, datagram: usize) -> Option<Instant> {
@@ -467,7 +472,7 @@ impl Live {
                 let base = record.base.map_or(Some(record::Base::None), |used| self.references.wire(used));
                 let base = base.expect("what has lost its base is not in the queue");
                 record.wire(base).emit(scratch);
-                let (based, exact) = (record.base.is_some(), record.technique.is_exact());
+                let (on, exact) = (self.references.built_on(&record), record.technique.is_exact());
                 stats.on_record(&record, len);
                 let (surface, epoch, cells) = (self.surface, self.epoch, record.cells);
                 items.push(match stored_of(&record) {
@@ -477,7 +482,7 @@ impl Live {
                         self.cells.on_sent(cells, tick, content, exact, picture);
                         self.references.on_sent(cells, content, encoded.as_deref());
                         self.stale.on_sent(cells);
-                        Item::Pixels { surface, epoch, cells, content, based, used }
+                        Item::Pixels { surface, epoch, cells, content, on, used }
                     }
                 });
                 sent += 1;
@@ -547,13 +552,17 @@ impl Live {
         self.references.on_confirmed(cells, content, based);
     }
 
+    /// A record of `cells` at `content` was refused for its base, and nothing that is known explains why: its cells do without
+    /// one next time.
+    pub(super) fn go_plain(&mut self, cells: CellRect, content: ContentNumber) {
+        self.cells.go_plain(cells, content);
+    }
+
     /// A record of `cells` at `content` was refused; for what it builds on, if `unbased`. Returns how many cells are
     /// wanted again.
     pub(super) fn on_refused(&mut self, cells: CellRect, content: ContentNumber, unbased: bool) -> u64 {
         if unbased {
-            // That is what may happen to a guess. It is no guess next time.
             self.references.on_base_refused();
-            self.cells.go_plain(cells, content);
         } else {
             self.credit.on_refused(cells.cells());
         }

@@ -6,11 +6,13 @@
 mod carried;
 mod cells;
 mod digest;
+mod doubt;
 mod input;
 mod live;
 mod packets;
 mod path;
 mod quality;
+mod redundancy;
 mod reference;
 mod refresh;
 mod refusals;
@@ -31,7 +33,7 @@ use crate::hypervisor::SourceId;
 use crate::kernel::pack;
 use crate::limits::{
     CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX,
-    ENCODES_PENDING_MAX, RECORD_OVERHEAD, RTT_GUESS,
+    ENCODES_PENDING_MAX, PARITY_OVERHEAD, RECORD_OVERHEAD, RTT_GUESS,
 };
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
 use crate::pixel::Bounds;
@@ -49,6 +51,7 @@ use self::digest::Digests;
 use self::input::{Fresh, InputState};
 use self::live::Wanted;
 pub use self::packets::Brought;
+use self::redundancy::Redundancy;
 pub use self::stats::SessionStats;
 use self::surface::{Keeps, Surface};
 use self::timers::Timer;
@@ -92,6 +95,11 @@ impl Terms {
             without,
             idle_timeout,
         }
+    }
+
+    /// Longest datagram of a packet that another may cover.
+    const fn coverable(&self) -> usize {
+        self.datagram - PARITY_OVERHEAD
     }
 
     /// Whether the client keeps pictures in slots; what is stored there is taken from references.
@@ -174,6 +182,7 @@ pub struct Session {
     window: SendWindow<Vec<Item>>,
     rate: RateController,
     pacer: Pacer,
+    redundancy: Redundancy,
     /// In the order of their ids.
     surfaces: Vec<Surface>,
     /// The surface that is served first next time.
@@ -220,6 +229,7 @@ impl Session {
             window: SendWindow::new(rtt_guess),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
             rate,
+            redundancy: Redundancy::default(),
             surfaces: surfaces
                 .map(|(id, (source, shows))| Surface::new(id, *source, *shows, keeps))
                 .collect(),
@@ -351,6 +361,7 @@ impl Session {
         self.address = address;
         self.heard_at = now;
         self.window.on_path_change(rtt_guess);
+        self.redundancy.on_path_change();
         self.rate.on_path_change(now, rtt_guess);
         self.stats.moves += 1;
         self.repace();
@@ -463,7 +474,7 @@ impl Session {
 
     /// Asks for as much to be encoded as the pacer can send by the time it comes back, and a little more.
     fn request(&mut self, now: Instant) -> Option<EncodeRequest> {
-        let datagram = self.terms.datagram;
+        let datagram = self.terms.coverable();
         let ahead =
             self.surfaces.iter().filter_map(Surface::shown).map(live::Live::ahead_bytes).sum::<usize>();
         let span = ENCODE_AHEAD + Duration::from_micros(self.encode_us);
@@ -519,7 +530,7 @@ impl Session {
 
     /// When a packet of what is encoded may go, as far as it is not for the path to say.
     fn packet_at(&self) -> Option<Instant> {
-        let datagram = self.terms.datagram;
+        let datagram = self.terms.coverable();
         self.surfaces.iter().filter_map(|surface| surface.shown()?.packet_at(datagram)).min()
     }
 

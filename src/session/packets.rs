@@ -1,9 +1,11 @@
 //! Packets of a session, in and out.
 
+use crate::ablation::Part;
 use crate::geometry::CellRect;
 use crate::limits::{FLOOR_STEP, PADDING_MAX};
 use crate::session::carried::Item;
 use crate::session::digest::Digests;
+use crate::session::doubt::{Doubts, Refused};
 use crate::session::input::InputState;
 use crate::session::live::Live;
 use crate::session::stats::SessionStats;
@@ -14,7 +16,7 @@ use crate::time::Instant;
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Ack, Close, Frame, Refusal};
 use lfp_proto::packet::{Builder, Kind, View};
-use lfp_proto::window::{AckSummary, Arrival, Fate, Stamp};
+use lfp_proto::window::{AckSummary, Arrival, Fate, SendWindow, Sent, Stamp};
 
 /// What a packet brought that the session cannot deal with alone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -81,23 +83,33 @@ impl Session {
             | Frame::DigestReply(_)
             | Frame::InputAck(_)
             | Frame::Hold(_)
+            | Frame::Parity(_)
             | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
         }
     }
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
-        let Self { window, surfaces, digests, input, stats, .. } = self;
-        let mut knowledge = Knowledge { surfaces, digests, input, stats };
+        let Self { window, surfaces, digests, input, stats, redundancy, .. } = self;
+        let mut knowledge = Knowledge { surfaces, digests, input, stats, doubts: Doubts::default() };
+        let mut came = 0;
         let summary = window.on_ack(now, ack, |fate, sent| match fate {
             Fate::Lost => knowledge.on_lost(&sent.info),
             Fate::Acked | Fate::AckedLate => {
+                redundancy.on_came();
+                came += 1;
                 let refused = ack.refused.iter().find(|refused| refused.packet == sent.number);
-                knowledge.on_delivered(&sent.info, refused.map_or(&[], |refused| &refused.records), number);
+                knowledge.on_delivered(sent, refused.map_or(&[], |refused| &refused.records), number);
             }
         });
+        knowledge.spread(window);
         match summary {
-            Ok(summary) => self.on_summary(now, &summary),
+            Ok(mut summary) => {
+                let recovered = self.redundancy.on_recovered(now, ack.recovered).min(came);
+                self.stats.packets_recovered += recovered;
+                summary.on_recovered(recovered * self.terms.datagram as u64);
+                self.on_summary(now, &summary);
+            }
             Err(_) => self.stats.datagrams_malformed += 1,
         }
     }
@@ -105,8 +117,9 @@ impl Session {
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
         let Self { window, surfaces, digests, input, stats, .. } = self;
-        let mut knowledge = Knowledge { surfaces, digests, input, stats };
+        let mut knowledge = Knowledge { surfaces, digests, input, stats, doubts: Doubts::default() };
         let (summary, probe) = window.on_timeout(now, |_, sent| knowledge.on_lost(&sent.info));
+        knowledge.spread(window);
         self.on_summary(now, &summary);
         if probe {
             self.stats.probes += 1;
@@ -117,6 +130,12 @@ impl Session {
     fn on_summary(&mut self, now: Instant, summary: &AckSummary) {
         self.stats.packets_lost += summary.lost_packets;
         self.stats.packets_late += summary.late_packets;
+        self.redundancy.on_lost(now, summary.lost_packets);
+        self.redundancy.on_late(summary.late_packets);
+        if !self.terms.without.contains(Part::Parity) {
+            self.redundancy.decide(now, self.window.rtt().smoothed());
+        }
+        self.window.await_parity(self.redundancy.packets());
         if summary.acked_bytes + summary.lost_bytes == 0 {
             return;
         }
@@ -126,6 +145,9 @@ impl Session {
 
     /// The packet to send at `now`, if there is a reason for one.
     pub(super) fn packet(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
+        if let Some(parity) = self.parity(now, spare) {
+            return Some(parity);
+        }
         let pixels = self.may_send_pixels(now);
         let alive = self.is_due(Timer::KeepAlive, now);
         if !pixels && !alive && !self.must_send(now) {
@@ -135,7 +157,7 @@ impl Session {
         // SPEC [LFP-4.7]: A server MUST NOT send a datagram longer than the HELLO's datagram size.
         let mut builder = Builder::new(
             spare.pop().unwrap_or_else(|| Vec::with_capacity(self.terms.datagram)),
-            self.terms.datagram,
+            self.terms.coverable(),
             Kind::Data,
             self.connection,
             number,
@@ -157,7 +179,36 @@ impl Session {
             builder.fill_up();
         }
         self.probe_due = false;
+        let paints = items.iter().any(|item| matches!(item, Item::Pixels { .. }));
+        self.redundancy.on_sent(number, builder.payload(), paints);
         Some(self.sent(now, builder.finish(), ping, items))
+    }
+
+    /// The packet that covers those sent last, if it is time for one.
+    fn parity(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
+        if !self.parity_waits() || !self.window_is_open() || !self.pacer.may_send(now) {
+            return None;
+        }
+        let number = self.window.next();
+        let most = self.terms.datagram;
+        let buffer = spare.pop().unwrap_or_else(|| Vec::with_capacity(most));
+        let mut builder = Builder::new(buffer, most, Kind::Data, self.connection, number);
+        let covers =
+            self.redundancy.parity(number).is_some_and(|parity| builder.push(&Frame::Parity(parity)));
+        self.redundancy.begin_anew();
+        if !covers {
+            spare.push(builder.finish());
+            return None;
+        }
+        self.stats.parities_sent += 1;
+        Some(self.sent(now, builder.finish(), false, vec![Item::Parity]))
+    }
+
+    /// Whether it is time to cover the packets sent last: they are as many as one PARITY is for, or nothing follows them soon.
+    pub(super) fn parity_waits(&self) -> bool {
+        let encoding = || self.surfaces.iter().filter_map(Surface::shown).any(Live::is_encoding);
+        let uncovered = self.redundancy.uncovered();
+        uncovered > 0 && (uncovered >= self.redundancy.packets() || !(self.has_records() || encoding()))
     }
 
     /// Whether pixels may go now. Tells the rate controller if there are none: of what it learns until there are again, it
@@ -243,7 +294,7 @@ impl Session {
         if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
             let Self { surfaces, digests, input, stats, .. } = self;
             stats.packets_lost += 1;
-            Knowledge { surfaces, digests, input, stats }.on_lost(&given_up.info);
+            Knowledge { surfaces, digests, input, stats, doubts: Doubts::default() }.on_lost(&given_up.info);
         }
         self.pacer.on_sent(now, len);
         self.count_sent(now, len);
@@ -281,29 +332,35 @@ struct Knowledge<'a> {
     digests: &'a mut Digests,
     input: &'a mut InputState,
     stats: &'a mut SessionStats,
+    doubts: Doubts,
 }
 
 impl Knowledge<'_> {
     /// A packet came, as the client's packet `by` says; these of its records were refused.
-    fn on_delivered(&mut self, items: &[Item], refused: &[(u16, Refusal)], by: PacketNumber) {
+    fn on_delivered(&mut self, sent: &Sent<Vec<Item>>, refused: &[(u16, Refusal)], by: PacketNumber) {
         let mut index = 0;
-        for item in items {
+        for item in &sent.info {
             match *item {
-                Item::Pixels { surface, epoch, cells, content, based, used } => {
+                Item::Pixels { surface, epoch, cells, content, on, used } => {
                     let refusal = refused.iter().find(|(record, _)| *record == index);
                     index += 1;
                     if let Some((_, reason)) = refusal {
                         self.stats.records_refused[*reason as usize - 1] += 1;
                         // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again
-                        let unbased = based && *reason == Refusal::Base;
-                        let live = self.live(surface, epoch);
-                        let wanted = live.map_or(0, |live| {
-                            used.into_iter().for_each(|used| live.slots_mut().forget(used));
-                            live.on_refused(cells, content, unbased)
-                        });
+                        let unbased = on.filter(|_| *reason == Refusal::Base);
+                        let Some(live) = self.live(surface, epoch) else { continue };
+                        used.into_iter().for_each(|used| live.slots_mut().forget(used));
+                        let (grid, explained) = (live.cells().grid(), live.cells().are_lost(cells, content));
+                        let wanted = live.on_refused(cells, content, unbased.is_some());
                         self.stats.cells_repaired += wanted;
+                        self.doubts.add(surface, grid, cells, content);
+                        if let Some(on) = unbased {
+                            let packet = sent.number;
+                            let refused = Refused { packet, surface, epoch, cells, content, on, explained };
+                            self.doubts.add_refused(refused);
+                        }
                     } else if let Some(live) = self.live(surface, epoch) {
-                        live.on_confirmed(cells, content, based);
+                        live.on_confirmed(cells, content, on.is_some());
                         self.digests.on_confirmed(by);
                     }
                 }
@@ -329,7 +386,7 @@ impl Knowledge<'_> {
                         surface.on_announced(epoch);
                     }
                 }
-                Item::Mark { .. } | Item::Prove | Item::Verdict(_) | Item::InputAck => {}
+                Item::Mark { .. } | Item::Prove | Item::Parity | Item::Verdict(_) | Item::InputAck => {}
             }
         }
     }
@@ -350,8 +407,8 @@ impl Knowledge<'_> {
                         live.slots_mut().forget(stored);
                     }
                 }
-                // It is asked again when its turn comes.
-                Item::Prove => {}
+                // It is asked again when its turn comes; what it would have saved is repaired by itself.
+                Item::Prove | Item::Parity => {}
                 // Every packet with pixels repeats it.
                 Item::Hold { .. } => {}
                 Item::Surface { surface, epoch } => {
@@ -375,8 +432,17 @@ impl Knowledge<'_> {
         // SPEC [LFP-10.2]: When a packet is lost or a record refused, its cells MUST become wanted again, except
         // those for which a larger content has been sent since or that the epoch has left behind; they are encoded
         // from the newest picture.
-        let wanted = self.live(surface, epoch).map_or(0, |live| live.on_missing(cells, content));
+        let Some(live) = self.live(surface, epoch) else { return };
+        let (grid, wanted) = (live.cells().grid(), live.on_missing(cells, content));
         self.stats.cells_repaired += wanted;
+        self.doubts.add(surface, grid, cells, content);
+    }
+
+    /// Has what hangs on what turned out to be missing sent again.
+    fn spread(self, window: &SendWindow<Vec<Item>>) {
+        if !self.doubts.is_empty() {
+            self.stats.cells_repaired += self.doubts.spread(window, self.surfaces);
+        }
     }
 
     fn live(&mut self, surface: SurfaceId, epoch: Epoch) -> Option<&mut Live> {

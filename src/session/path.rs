@@ -2,10 +2,11 @@
 
 use crate::limits::{BASE_REFUSALS_PERCENT, CLEAN_RECORDS_MAX, CLEAN_RECORDS_MIN};
 
-/// Records of which refusals are a share; older ones count half, and so on.
-const SPAN: u32 = 256;
-/// Refusals below which a share says nothing.
-const REFUSALS_MIN: u32 = 4;
+/// Records of which refusals are a share; older ones count half, and so on. One loss has all be refused that hangs on it
+/// and was on its way: only many losses say something of a path.
+const SPAN: u32 = 4_096;
+/// Records that are taken to have come before any did.
+const CAME_BEFORE: u32 = 1_024;
 
 /// What records may build on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,7 +21,7 @@ pub(super) enum Policy {
 ///
 /// | policy | event | next |
 /// | --- | --- | --- |
-/// | newest | more than 2 % of the records with a base are refused for it | proven; the way back is twice as long as last time |
+/// | newest | more than 5 % of the records with a base are refused for it | proven; the way back is twice as long as last time |
 /// | proven | so many records came that none was lost in between | newest |
 /// | newest | four times as many came | newest; the next way back is short again |
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +39,8 @@ pub(super) struct Path {
 
 impl Default for Path {
     fn default() -> Self {
-        Self { policy: Policy::Newest, based: 0, refused: 0, clean: 0, needed: CLEAN_RECORDS_MIN, turns: 0 }
+        let (clean, needed) = (CLEAN_RECORDS_MAX, CLEAN_RECORDS_MIN);
+        Self { policy: Policy::Newest, based: 0, refused: 0, clean, needed, turns: 0 }
     }
 }
 
@@ -63,6 +65,11 @@ impl Path {
         }
     }
 
+    /// Whether something was lost or refused lately.
+    pub(super) const fn has_losses(&self) -> bool {
+        self.clean < CLEAN_RECORDS_MAX
+    }
+
     /// A record was lost with its packet.
     pub(super) const fn on_lost(&mut self) {
         self.clean = 0;
@@ -72,7 +79,7 @@ impl Path {
     pub(super) fn on_base_refused(&mut self) {
         self.clean = 0;
         self.count(true, true);
-        let many = self.refused >= REFUSALS_MIN && self.refused * 100 > self.based * BASE_REFUSALS_PERCENT;
+        let many = self.refused * 100 > (self.based + CAME_BEFORE) * BASE_REFUSALS_PERCENT;
         if many && self.policy == Policy::Newest {
             self.turn(Policy::Proven);
             self.needed = (self.needed * 2).min(CLEAN_RECORDS_MAX);
@@ -99,14 +106,20 @@ impl Path {
 mod tests {
     use super::*;
 
+    /// A loss of which `refused` records hang, after `came` that came.
+    fn lose(path: &mut Path, came: u32, refused: u32) {
+        (0..came).for_each(|_| path.on_came(true));
+        path.on_lost();
+        (0..refused).for_each(|_| path.on_base_refused());
+    }
+
     #[test]
-    fn rare_refusals_cost_less_than_the_way_out() {
+    fn rare_losses_cost_less_than_the_way_out() {
         let mut path = Path::default();
-        for _ in 0..100 {
-            (0..99).for_each(|_| path.on_came(true));
-            path.on_base_refused();
-        }
+        assert!(!path.has_losses());
+        (0..100).for_each(|_| lose(&mut path, 1_000, 40));
         assert_eq!((path.policy(), path.take_turns()), (Policy::Newest, 0));
+        assert!(path.has_losses());
     }
 
     #[test]
@@ -115,8 +128,7 @@ mod tests {
         let mut needed = 0;
         for _ in 0..10 {
             while path.policy() == Policy::Newest {
-                (0..10).for_each(|_| path.on_came(true));
-                path.on_base_refused();
+                lose(&mut path, 10, 1);
             }
             let mut came = 0;
             while path.policy() == Policy::Proven {
@@ -134,7 +146,9 @@ mod tests {
     #[test]
     fn losses_keep_a_path_from_being_believed() {
         let mut path = Path::default();
-        (0..REFUSALS_MIN).for_each(|_| path.on_base_refused());
+        while path.policy() == Policy::Newest {
+            lose(&mut path, 0, 1);
+        }
         for _ in 0..1_000 {
             (0..CLEAN_RECORDS_MIN).for_each(|_| path.on_came(true));
             path.on_lost();

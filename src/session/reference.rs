@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::geometry::{CellRect, CellSet, Size};
-use crate::limits::REFERENCES_MAX;
-use crate::logic::{Base, BaseUse};
+use crate::limits::{REFERENCES_MAX, REFUGE_CELLS, REFUGE_PASSES};
+use crate::logic::{Base, BaseUse, EncodedRecord};
 use crate::scan::Picture;
-use crate::session::carried::Item;
+use crate::session::carried::{BuiltOn, Item};
 use crate::session::cells::Cells;
 use crate::session::path::{Path, Policy};
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
@@ -21,7 +21,8 @@ use lfp_proto::record;
 
 /// The references of one surface in one epoch.
 ///
-/// Under [`Policy::Newest`] one slot is held anew after each pass. Under [`Policy::Proven`] records build on one slot
+/// Under [`Policy::Newest`] one slot is held anew after each pass. Where losses are seen, a second one is held now and then:
+/// after a loss on which much hangs, a pass builds on that. Under [`Policy::Proven`] records build on one slot
 /// while the fate of what another holds is open; when nothing in that is, they change places. A client that keeps one
 /// reference has its cells that are known to have come used meanwhile.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct References {
     held: [Option<Held>; REFERENCES_MAX as usize],
     /// The slot that records build on.
     coding: usize,
+    /// The slot that is held anew after each pass, while what was sent last may be built on.
+    latest: usize,
     generation: u64,
     path: Path,
     /// What records may build on now; made anew when that changes.
@@ -76,6 +79,7 @@ impl References {
             newest: ContentNumber(0),
             held: [const { None }; REFERENCES_MAX as usize],
             coding: 0,
+            latest: 0,
             generation: 0,
             path: Path::default(),
             base: None,
@@ -171,7 +175,8 @@ impl References {
             return false;
         }
         let slot = match self.path.policy() {
-            Policy::Newest => self.coding,
+            Policy::Newest if self.retreat(cells) => return false,
+            Policy::Newest => self.latest,
             Policy::Proven => match self.free_slot() {
                 Some(slot) => slot,
                 None => return false,
@@ -183,6 +188,19 @@ impl References {
         if let Some(newest) = newest {
             self.sent.share(newest);
         }
+        self.hold(slot, cells);
+        if self.path.policy() == Policy::Newest {
+            self.coding = slot;
+            if self.is_refuge_due() {
+                self.hold(1 - slot, cells);
+            }
+        }
+        self.doubt();
+        true
+    }
+
+    /// Slot `slot` is what was sent up to now.
+    fn hold(&mut self, slot: usize, cells: &Cells) {
         let mut refuted = cells.lost().clone();
         cells.contents().iter().enumerate().filter(|(_, content)| **content == 0).for_each(|(index, _)| {
             refuted.insert(index);
@@ -201,8 +219,30 @@ impl References {
             announced: false,
             passes: (0, 0),
         });
-        self.doubt();
-        true
+    }
+
+    /// Whether the slot that is not held after each pass should be: losses are seen, all is known of what it holds, and that is
+    /// old.
+    fn is_refuge_due(&mut self) -> bool {
+        if self.kept < 2 || !self.path.has_losses() {
+            return false;
+        }
+        let Some(held) = &mut self.held[1 - self.latest] else { return true };
+        held.passes.1 += 1;
+        held.passes.1 >= REFUGE_PASSES && held.is_settled()
+    }
+
+    /// Whether this pass should build on the older slot, since much of what was sent last is missing there, and not here.
+    fn retreat(&mut self, cells: &Cells) -> bool {
+        let Some(held) = self.held[1 - self.latest].as_ref().filter(|_| self.kept > 1) else { return false };
+        let lost = cells.lost().len();
+        let here = cells.lost().iter().filter(|index| held.trusts(*index, Policy::Newest)).count();
+        let retreats = lost >= REFUGE_CELLS && here * 2 > lost;
+        if retreats && self.coding == self.latest {
+            self.coding = 1 - self.latest;
+            self.doubt();
+        }
+        retreats
     }
 
     /// The slot to hold next while records build only on what is known to have come.
@@ -218,6 +258,7 @@ impl References {
             // It is better than the one in use, which is free now.
             if held.through > in_use {
                 self.coding = other;
+                self.latest = 1 - other;
                 self.base = None;
                 return Some(1 - other);
             }
@@ -260,6 +301,13 @@ impl References {
         let contents =
             used.cells.indices(held.confirmed.grid()).map(|index| ContentNumber(held.contents[index]));
         Some(record::Base::Reference { slot: used.slot, check: check::contents(contents) })
+    }
+
+    /// What `record`, which can be sent, builds on.
+    pub(super) fn built_on(&self, record: &EncodedRecord) -> Option<BuiltOn> {
+        let used = record.base?;
+        let held = self.held[usize::from(used.slot)].as_ref()?;
+        Some(BuiltOn { cells: used.cells, through: held.through })
     }
 
     /// The picture that `used` is of, as [`References::holds`] has it.

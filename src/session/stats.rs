@@ -54,6 +54,10 @@ pub struct SessionStats {
     pub packets_lost: u64,
     /// Packets that counted as lost and came after all.
     pub packets_late: u64,
+    /// Packets that were lost, and recovered by the client from what covers them.
+    pub packets_recovered: u64,
+    /// Packets sent that cover others.
+    pub parities_sent: u64,
     /// Cells wanted again because a record of theirs was lost or refused.
     pub cells_repaired: u64,
     /// Bytes of records sent that were, by their share of cells, sent because what was sent before was lost or refused.

@@ -61,7 +61,10 @@ impl Session {
             Timer::Ack => self.receive.ack_due(),
             Timer::Window => self.window.deadline(),
             Timer::Pace => {
-                let ready = self.packet_at().filter(|_| self.window_is_open());
+                // What covers the packets sent last waits for nothing else.
+                let parity = self.parity_waits().then_some(Instant::ZERO);
+                let ready =
+                    self.packet_at().into_iter().chain(parity).min().filter(|_| self.window_is_open());
                 ready.map(|at| at.max(self.pacer.next_send()))
             }
             Timer::Retry => self.surfaces.iter().filter_map(|surface| surface.shown()?.retry_at()).min(),

@@ -4,7 +4,8 @@
 use lfp_proto::check;
 use lfp_proto::frame::{
     Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
-    InputAck, InputEvent, InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
+    InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Refusal, Refused, Surface, SurfaceState,
+    Verdict,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
@@ -159,7 +160,7 @@ fn ack(rng: &mut Rng) -> Ack {
         let span = (range.last.0 - range.first.0).min(40) as usize + 1;
         refused.push(Refused { packet: PacketNumber(range.last.0 - rng.below(span) as u64), records });
     }
-    Ack { delay_us: rng.wild().min(u64::from(u32::MAX)), ranges, refused }
+    Ack { delay_us: rng.wild().min(u64::from(u32::MAX)), recovered: rng.wild(), ranges, refused }
 }
 
 /// What either side may say, and CLOSE once in a while.
@@ -176,8 +177,16 @@ fn from_either(rng: &mut Rng) -> Frame<'static> {
 fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
     let (surface, epoch) = (surface_id(rng), epoch(rng));
     let mut records = Vec::new();
-    let frame = match rng.below(14) {
+    let frame = match rng.below(15) {
         0 | 1 => from_either(rng),
+        14 => {
+            let count = 1 + rng.below(16) as u8;
+            let payload: Vec<u8> = (0..rng.below(200)).map(|_| rng.wild() as u8).collect();
+            let back = (count + rng.below(4) as u8).min(32);
+            let len = if rng.below(2) == 0 { payload.len() as u16 } else { rng.wild() as u16 };
+            Frame::Parity(Parity { back, count, len, payload: &payload }).emit(out);
+            return;
+        }
         12 => Frame::Hold(hold(rng)),
         13 => {
             let mut side = || rng.below(12) as u16;

@@ -148,6 +148,8 @@ fn the_table_of_limits_is_the_code_s() {
         SEND_WINDOW_MAX,
         LOSS_PACKETS,
         ACK_PACKETS,
+        PARITY_PACKETS_MAX,
+        PARITY_KEPT,
     ));
     let specification = specification();
     let stated: BTreeMap<_, _> = table(&specification, "## 15.")

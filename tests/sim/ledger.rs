@@ -2,6 +2,7 @@
 //! packet, with nothing to go by but the wire, the sources' ticks and the client's picture.
 
 mod bases;
+mod recovered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use lfp_proto::packet::{Kind, View};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
 
+use self::recovered::Recoverable;
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
 use crate::kept::{Kept, Name, name_of};
@@ -75,6 +77,7 @@ pub(crate) struct Ledger {
     up_at: Instant,
     /// What the client showed when it was last looked at.
     contents: (Epoch, Vec<u64>),
+    recoverable: Recoverable,
 }
 
 /// A digest of the client's.
@@ -149,6 +152,7 @@ impl Ledger {
             down_at: Instant::ZERO,
             up_at: Instant::ZERO,
             contents: (Epoch(0), Vec::new()),
+            recoverable: Recoverable::default(),
         }
     }
 
@@ -158,10 +162,11 @@ impl Ledger {
         now: Instant,
         to: SocketAddr,
         view: &View<'_>,
-        len: usize,
+        bytes: &[u8],
         truth: &mut Truth,
         totals: &mut Totals,
     ) {
+        let len = bytes.len();
         assert!(len <= self.datagram_max, "LFP-4.7: {len} bytes in a datagram");
         match view.kind() {
             Kind::Accept => {
@@ -176,6 +181,7 @@ impl Ledger {
                 assert!(self.accepted.contains(&to) || is_farewell(view), "LFP-4.9: packets to {to}");
                 self.assert_burst(now, view, len);
                 self.on_packet_down(now, view, truth, totals);
+                self.recoverable.on_sent(self.down_largest, bytes);
             }
             Kind::Hello => panic!("the server says hello"),
         }
@@ -217,6 +223,7 @@ impl Ledger {
                     assert_eq!(prove.epoch, self.epoch, "proofs are asked for of the newest epoch");
                     totals.one("proofs asked for");
                 }
+                Frame::Parity(_) => totals.one("parities"),
                 Frame::Ping => totals.one("pings of the server"),
                 Frame::Floor(_) => totals.one("floors of the server"),
                 Frame::Close(close) => {
@@ -400,6 +407,7 @@ impl Ledger {
 
     /// The client has taken the packet that came, rather than dropped it as known or too old.
     pub(crate) fn on_down_taken(&mut self, now: Instant, view: &View<'_>) {
+        self.recoverable.on_taken(view.number(PacketNumber(self.down_largest)).0);
         self.follow_bases(view);
         let closes = view.frames().any(|frame| matches!(frame, Ok(Frame::Close(_))));
         self.open &= !closes;

@@ -379,7 +379,7 @@ impl World {
         let peer = self.peers.iter().find(|peer| peer.address == to);
         if let Some(ledger) = self.ledgers.get_mut(&view.connection().0) {
             let truth = &mut self.sources[ledger.source].truth;
-            ledger.on_down(self.now, to, &view, bytes.len(), truth, &mut self.totals);
+            ledger.on_down(self.now, to, &view, &bytes, truth, &mut self.totals);
         } else {
             assert_ne!(view.kind(), Kind::Accept, "a session that nobody asked for");
         }
@@ -421,6 +421,7 @@ impl World {
             ("client: packets known", stats.duplicates),
             ("client: packets untimely", stats.untimely),
             ("client: packets lost", stats.packets_lost),
+            ("client: packets recovered", stats.packets_recovered),
             ("client: records superseded", stats.records_superseded),
             ("client: cells repaired", stats.cells_repaired),
             ("client: holds", stats.holds),
@@ -494,12 +495,23 @@ impl World {
             }
         }
         let known = client.stats().duplicates + client.stats().untimely;
+        let recovered = client.stats().packets_recovered;
         let established = *client.state() == State::Established;
         let view = View::new_checked(&bytes).ok();
         let view = view.filter(|view| view.connection() == peer.connection && view.kind() == Kind::Data);
         let ledger = self.ledgers.get_mut(&peer.connection.0).expect("every client has one");
+        let mut lost = None;
         if let Some(view) = view.as_ref().filter(|_| established) {
             ledger.on_down_delivered(view, poisoned, changed);
+            lost = ledger.recovered_by(view);
+            if lost.is_some() && peer.tamper != Share::ZERO {
+                // Seals make sure that what was tampered with is never added up.
+                return;
+            }
+        }
+        let lost = lost.as_ref().map(|bytes| View::new_checked(bytes).expect("the server sent it"));
+        if let Some(lost) = &lost {
+            ledger.on_down_delivered(lost, None, false);
         }
         client.handle_datagram(self.now, &bytes);
         if let Some(gauge) = &mut peer.gauge {
@@ -509,9 +521,14 @@ impl World {
         if client.stats().duplicates + client.stats().untimely == known {
             ledger.on_down_taken(self.now, &view);
         }
+        let recovered = client.stats().packets_recovered - recovered;
+        if recovered > 0 {
+            assert_eq!(recovered, 1, "a PARITY is worth one packet");
+            ledger.on_down_taken(self.now, &lost.expect("LFP-9.10: only what is missing is recovered"));
+        }
         let Some(shown) = client.picture() else { return };
         let truth = &self.sources[ledger.source].truth;
-        if client.stats().datagrams_down % FULL_LOOK_EVERY == 0 {
+        if recovered > 0 || client.stats().datagrams_down % FULL_LOOK_EVERY == 0 {
             ledger.assert_shown(&shown, None, truth);
         } else {
             let parts = ledger.delivered_cells(&view);

@@ -32,6 +32,7 @@ pub(crate) struct Figures {
     pub(crate) cells_repaired: u64,
     pub(crate) records_refused: u64,
     pub(crate) packets_lost: u64,
+    pub(crate) packets_recovered: u64,
     pub(crate) techniques: Value,
     pub(crate) contexts: Value,
     pub(crate) init_ms: f64,
@@ -84,6 +85,10 @@ impl Counted<'_> {
 
     pub(crate) const fn packets_lost(&self) -> u64 {
         self.after.packets_lost.saturating_sub(self.before.packets_lost)
+    }
+
+    pub(crate) const fn packets_recovered(&self) -> u64 {
+        self.after.packets_recovered - self.before.packets_recovered
     }
 
     pub(crate) fn techniques(&self) -> Value {

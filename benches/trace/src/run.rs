@@ -190,7 +190,7 @@ fn check_relay(seen: &Seen, before: &Meters, after: &Meters) -> Outcome<()> {
         one.datagrams.abs_diff(other.datagrams) <= 20 + one.datagrams / 100
             && one.bytes.abs_diff(other.bytes) <= 20_000 + one.bytes / 100
     };
-    if seen.stats_after.packets_lost == 0
+    if seen.stats_after.packets_lost + seen.stats_after.packets_recovered == 0
         && !(near(relayed.play, seen.sent.play) && near(relayed.up, seen.sent.up))
     {
         return Err(
@@ -232,6 +232,7 @@ fn figures(
         cells_repaired: counted.cells_repaired(),
         records_refused: counted.records_refused(),
         packets_lost: counted.packets_lost(),
+        packets_recovered: counted.packets_recovered(),
         techniques: counted.techniques(),
         contexts: counted.contexts(),
         init_ms: rounded(seen.init_us as f64 / 1e3, 2),

@@ -83,7 +83,7 @@ JSON: times in milliseconds are since the program started; null is what did not 
   records_refused        by reason
   holds, stores          pictures frozen as references; pieces kept in the cache
   techniques, contexts   the records that came: {name: {regions, cells, bytes}}
-  packets_lost, duplicates, malformed, foreign
+  packets_lost, packets_recovered, duplicates, malformed, foreign
   digests                {sent, exact, differed}
   input                  {events, frames, dropped, dropped_by_server, undone}: undone had not been taken at the end
   staleness_ms           {n, p50, p95, p99, max, clock_error}: age of the picture when a frame of the guest was complete

@@ -44,6 +44,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "techniques": tallies(stats.came.by_technique().map(|(technique, tally)| (technique.name(), tally))),
         "contexts": tallies(stats.came.by_context().map(|(context, tally)| (context.name(), tally))),
         "packets_lost": stats.packets_lost,
+        "packets_recovered": stats.packets_recovered,
         "duplicates": stats.duplicates,
         "malformed": stats.malformed,
         "foreign": stats.foreign,

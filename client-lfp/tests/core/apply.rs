@@ -3,10 +3,12 @@
 use client_lfp::limits::{ACK_DELAY, ACK_PACKETS, LOSS_PACKETS};
 use client_lfp::{CellNote, Config};
 use lfp_proto::depth::Depth;
-use lfp_proto::frame::{AckRange, Digest, DigestReply, Frame, Refusal, SurfaceState, Verdict};
+use lfp_proto::frame::{AckRange, Digest, DigestReply, Frame, Parity, Refusal, SurfaceState, Verdict};
+use lfp_proto::packet::View;
 use lfp_proto::record::{Base, Context, Record};
 use lfp_proto::technique::{Technique, bitmap, raw};
 use lfp_proto::units::{Epoch, PacketNumber};
+use lfp_proto::window::ParityGroup;
 
 use crate::server::{Session, ack_of, colour, dark, live, ms, pixels, records, rect};
 
@@ -149,6 +151,36 @@ fn acks_wait_a_little_unless_a_gap_shows() {
     session.step(ACK_DELAY);
     assert_eq!(session.ack().expect("an ack").ranges.len(), 1, "the floor is honoured");
     assert_eq!(session.client.stats().packets_lost, 1);
+}
+
+#[test]
+fn a_lost_packet_comes_out_of_its_parity_and_is_acked_as_recovered() {
+    let mut session = Session::live(16, 16);
+    let (red, blue) =
+        (records(&[colour(rect(0, 0, 1, 1), &RED)]), records(&[colour(rect(0, 0, 1, 1), &BLUE)]));
+    let mut group = ParityGroup::default();
+    let mut covered = |session: &mut Session, frames: &[Frame<'_>]| {
+        let number = PacketNumber(session.next());
+        let bytes = session.packet(frames);
+        group.add(number, View::new_checked(&bytes).unwrap().payload());
+        (number, bytes)
+    };
+    let (first, late) = covered(&mut session, &[pixels(1, &red)]);
+    let (_, second) = covered(&mut session, &[Frame::Ping]);
+    session.deliver(&second);
+    assert_eq!(session.pixel(0, 0), 0);
+    let parity = group.parity(PacketNumber(session.next())).unwrap();
+    let carrier = session.say(&[Frame::Parity(parity)]);
+    assert_eq!((session.pixel(0, 0), session.client.stats().packets_recovered), (0xff_0000, 1));
+    assert_eq!(session.client.stats().packets_lost, 0);
+    let ack = session.ack().expect("it is acked at once");
+    assert_eq!((ack.recovered, ack.ranges[0].last), (1, carrier));
+    assert!(ack.ranges.last().unwrap().first <= first && ack.ranges.len() == 1);
+    // The original, late, and the same PARITY change nothing more.
+    session.say(&[pixels(1, &blue)]);
+    session.deliver(&late);
+    session.say(&[Frame::Parity(Parity { back: parity.back + 2, ..parity })]);
+    assert_eq!((session.pixel(0, 0), session.client.stats().packets_recovered), (0x00_00ff, 1));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod digest;
 mod hold;
 mod input;
 mod mark;
+mod parity;
 mod pixels;
 mod prove;
 mod surface;
@@ -20,6 +21,7 @@ pub use digest::{Digest, DigestReply, Verdict};
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
+pub use parity::Parity;
 pub use pixels::Pixels;
 pub use prove::Prove;
 pub use surface::{Surface, SurfaceState};
@@ -44,6 +46,7 @@ mod kind {
     pub(super) const HOLD: u8 = 12;
     pub(super) const PROVE: u8 = 13;
     pub(super) const ATTENTION: u8 = 14;
+    pub(super) const PARITY: u8 = 17;
 }
 
 /// One frame.
@@ -79,6 +82,8 @@ pub enum Frame<'a> {
     Prove(Prove),
     /// How much the user sees of a surface.
     Attention(Attend),
+    /// What one of the packets before it can be recovered from.
+    Parity(Parity<'a>),
 }
 
 impl<'a> Frame<'a> {
@@ -100,6 +105,7 @@ impl<'a> Frame<'a> {
             kind::HOLD => Self::Hold(Hold::parse(reader)?),
             kind::PROVE => Self::Prove(Prove::parse(reader)?),
             kind::ATTENTION => Self::Attention(Attend::parse(reader)?),
+            kind::PARITY => Self::Parity(Parity::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -160,6 +166,10 @@ impl<'a> Frame<'a> {
             Self::Attention(attend) => {
                 out.put_u8(kind::ATTENTION);
                 attend.emit(out);
+            }
+            Self::Parity(parity) => {
+                out.put_u8(kind::PARITY);
+                parity.emit(out);
             }
         }
     }

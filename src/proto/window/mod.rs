@@ -2,6 +2,7 @@
 
 mod loss;
 mod pacer;
+mod parity;
 mod rate;
 mod receive;
 mod rtt;
@@ -9,6 +10,7 @@ mod send;
 
 pub use loss::LossThresholds;
 pub use pacer::Pacer;
+pub use parity::{ParityGroup, ParityKeeper};
 pub use rate::{Phase, RateController, Stamp};
 pub use receive::{Arrival, ReceiveWindow};
 pub use rtt::Rtt;

@@ -45,6 +45,7 @@ pub struct ReceiveWindow {
     next_refusal: u64,
     /// (own packet, id of the last refusal that it carried).
     carriers: VecDeque<(PacketNumber, u64)>,
+    recovered: u64,
     unacked: u32,
     ack_at: Option<Instant>,
 }
@@ -97,6 +98,11 @@ impl ReceiveWindow {
         }
     }
 
+    /// The packet to be applied next did not come: a PARITY gave what it held.
+    pub const fn on_recovered(&mut self) {
+        self.recovered += 1;
+    }
+
     /// When an ack should go, if one is owed.
     #[must_use]
     pub const fn ack_due(&self) -> Option<Instant> {
@@ -137,6 +143,7 @@ impl ReceiveWindow {
         refused.sort_by_key(|refused| core::cmp::Reverse(refused.packet));
         Ack {
             delay_us: micros(now.saturating_since(self.largest_at)),
+            recovered: self.recovered,
             ranges: self.ranges.iter().rev().copied().collect(),
             refused,
         }

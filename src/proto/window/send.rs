@@ -67,6 +67,17 @@ pub struct AckSummary {
     pub rtt: Option<Duration>,
 }
 
+impl AckSummary {
+    /// Of what is acked now, `bytes` did not come: a PARITY gave them. To what the path delivers they are lost.
+    pub fn on_recovered(&mut self, bytes: u64) {
+        let (all, calm) = (bytes.min(self.acked_bytes), bytes.min(self.calm_acked_bytes));
+        self.acked_bytes -= all;
+        self.lost_bytes += all;
+        self.calm_acked_bytes -= calm;
+        self.calm_lost_bytes += calm;
+    }
+}
+
 /// An ack of a packet that was never sent: the peer is broken, or guesses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NeverSent;
@@ -98,6 +109,8 @@ pub struct SendWindow<T> {
     flying: usize,
     rtt: Rtt,
     thresholds: LossThresholds,
+    /// Packets that one PARITY covers.
+    parity: u64,
     loss_at: Option<Instant>,
     /// What the probe timer counts from: the newest packet that asks for an ack, or the newest probe asked for.
     probe_from: Instant,
@@ -117,6 +130,7 @@ impl<T> SendWindow<T> {
             flying: 0,
             rtt: Rtt::new(rtt_guess),
             thresholds: LossThresholds::default(),
+            parity: 0,
             loss_at: None,
             probe_from: Instant::ZERO,
             backoff: 0,
@@ -147,6 +161,14 @@ impl<T> SendWindow<T> {
         self.base
     }
 
+    /// The packets whose fate is open, in ascending order.
+    pub fn flying(&self) -> impl Iterator<Item = &Sent<T>> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Flying(sent) => Some(sent),
+            Slot::Lost(..) | Slot::Settled => None,
+        })
+    }
+
     /// The round-trip time.
     #[must_use]
     pub const fn rtt(&self) -> &Rtt {
@@ -173,6 +195,12 @@ impl<T> SendWindow<T> {
         self.rtt = Rtt::new(rtt_guess);
         self.thresholds = LossThresholds::default();
         self.backoff = 0;
+    }
+
+    /// One PARITY covers up to `packets` packets, 0: there is none. A packet does not count as lost for others behind it before
+    /// what covers it must have come.
+    pub const fn await_parity(&mut self, packets: usize) {
+        self.parity = packets as u64;
     }
 
     /// Notes that packet [`SendWindow::next`] was sent. Gives back the oldest packet if there was no room: it counts
@@ -297,7 +325,7 @@ impl<T> SendWindow<T> {
         for index in 0..behind.min(self.slots.len()) {
             let Slot::Flying(sent) = &self.slots[index] else { continue };
             let due = sent.at + delay;
-            if self.largest_acked.0 - sent.number.0 < self.thresholds.packets() && due > now {
+            if self.largest_acked.0 - sent.number.0 < self.thresholds.packets() + self.parity && due > now {
                 self.loss_at = Some(self.loss_at.map_or(due, |at| at.min(due)));
                 continue;
             }

@@ -61,7 +61,9 @@ impl Rig {
 
     /// Refusals until only what has come is built on.
     fn refuse(&mut self) {
-        (0..4).for_each(|_| self.references.on_base_refused());
+        while self.references.path.policy() == Policy::Newest {
+            self.references.on_base_refused();
+        }
     }
 
     /// The HOLDs that packet `number` carries: slot and through.
@@ -169,4 +171,44 @@ fn a_client_that_keeps_none_costs_nothing() {
     let mut rig = Rig::new(0);
     assert!(rig.references.base().is_none() && rig.told(9).is_empty());
     assert_eq!(rig.references.memory_bytes(), 0);
+}
+
+#[test]
+fn after_a_loss_on_which_much_hangs_a_pass_builds_on_the_older_slot() {
+    let size = Size { width: 64 * 16, height: 16 };
+    let mut references = References::new(SurfaceId(0), Epoch(1), 2, size);
+    let (mut cells, mut picture) = (Cells::new(size.grid()), Picture::black(size));
+    let row = |x, width| CellRect { x, y: 0, width, height: 1 };
+    let mut send = |references: &mut References, cells: &mut Cells, number: u64| {
+        for x in 0..64 {
+            picture.put(x, 0, Arc::new([number as u32; CELL_PIXELS]), number);
+        }
+        cells.on_sent(row(0, 64), number, ContentNumber(number), true, &picture);
+        references.on_sent(row(0, 64), ContentNumber(number), Some(&picture));
+        assert!(references.advance(cells, None));
+        picture.clone()
+    };
+    // On a clean path there is but one slot.
+    let first = send(&mut references, &mut cells, 1);
+    assert!(references.held[1].is_none());
+    references.on_lost();
+    send(&mut references, &mut cells, 2);
+    assert_eq!(references.held[1].as_ref().map(|held| held.through), Some(ContentNumber(2)));
+    // All of what came next is lost: the pass builds on what was before.
+    send(&mut references, &mut cells, 3);
+    assert_eq!(references.base().unwrap().slot, 0);
+    references.on_missing(row(0, 64), ContentNumber(3));
+    cells.on_missing(row(0, 64), ContentNumber(3));
+    assert!(!references.advance(&cells, None));
+    let base = references.base().unwrap();
+    assert_eq!((base.slot, base.trusted.len()), (1, 64));
+    assert_ne!(base.picture.tile(0, 0), first.tile(0, 0));
+    // What that sends is built on again, in the slot for it.
+    send(&mut references, &mut cells, 4);
+    assert_eq!(references.base().unwrap().slot, 0);
+    // If the older slot lacks it too, there is nothing to go back to.
+    references.distrust(row(0, 64));
+    cells.distrust(row(0, 64));
+    references.advance(&cells, None);
+    assert_eq!(references.base().unwrap().slot, 0);
 }

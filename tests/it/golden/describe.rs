@@ -86,7 +86,10 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
                     json!({"packet": refused.packet.0, "records": records})
                 })
                 .collect();
-            json!({"frame": "ack", "delay_us": ack.delay_us, "ranges": ranges, "refused": refused})
+            json!({
+                "frame": "ack", "delay_us": ack.delay_us, "recovered": ack.recovered, "ranges": ranges,
+                "refused": refused,
+            })
         }
         Frame::Floor(number) => json!({"frame": "floor", "floor": number.0}),
         Frame::Surface(surface) => json!({
@@ -124,6 +127,10 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
         Frame::Attention(attend) => json!({
             "frame": "attention", "surface": attend.surface.0,
             "level": format!("{:?}", attend.attention).to_lowercase(),
+        }),
+        Frame::Parity(parity) => json!({
+            "frame": "parity", "back": parity.back, "count": parity.count, "length": parity.len,
+            "payload": hex(parity.payload),
         }),
         Frame::Hold(hold) => json!({
             "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,

@@ -4,7 +4,8 @@ use lfp_proto::check;
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
     Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
-    InputAck, InputEvent, InputKind, Mark, Pixels, Prove, Refusal, Refused, Surface, SurfaceState, Verdict,
+    InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Refusal, Refused, Surface, SurfaceState,
+    Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::hello::{Accept, Challenge, ClientType, Display, Hello, Refuse, RefuseReason};
@@ -128,14 +129,16 @@ fn frame(name: &str, frame: &Frame<'_>) -> Vector {
 
 fn ack_frames() -> [Vector; 3] {
     let range = |first, last| AckRange { first: number(first), last: number(last) };
-    let plain = Ack { delay_us: 0, ranges: vec![range(1, 1)], refused: Vec::new() };
+    let plain = Ack { delay_us: 0, recovered: 0, ranges: vec![range(1, 1)], refused: Vec::new() };
     let gaps = Ack {
         delay_us: 4_321,
+        recovered: 200,
         ranges: vec![range(998, 1_000), range(996, 996), range(300, 700), range(1, 2)],
         refused: Vec::new(),
     };
     let refused = Ack {
         delay_us: u64::from(u32::MAX),
+        recovered: 0,
         ranges: vec![range(200, 400), range(90, 198)],
         refused: vec![
             Refused { packet: number(400), records: vec![(0, Refusal::Surface), (127, Refusal::Epoch)] },
@@ -239,6 +242,7 @@ pub(super) fn frames() -> Vec<Vector> {
             "attention, hidden",
             &Frame::Attention(Attend { surface: SURFACE, attention: Attention::Hidden }),
         ),
+        frame("parity", &Frame::Parity(Parity { back: 7, count: 3, len: 4, payload: &[1, 0x80, 0, 0xff] })),
     ]);
     all
 }
@@ -649,19 +653,25 @@ pub(super) fn malformed() -> Vec<Vector> {
             "varint",
             [vec![3], vec![0xff; 9], vec![2]].concat(),
         ),
-        wrong("ack: no range", "frame", "field: ack ranges", ack(&[5, 0, 0, 0])),
-        wrong("ack: a range down to zero", "frame", "field: ack ranges", ack(&[5, 0, 1, 5, 0])),
+        wrong("ack: no range", "frame", "field: ack ranges", ack(&[5, 0, 0, 0, 0])),
+        wrong("ack: a range down to zero", "frame", "field: ack ranges", ack(&[5, 0, 0, 1, 5, 0])),
         wrong(
             "ack: refusals of a packet that it does not ack",
             "frame",
             "field: refused records",
-            ack(&[5, 0, 1, 0, 1, 1, 1, 0, 1]),
+            ack(&[5, 0, 0, 1, 0, 1, 1, 1, 0, 1]),
         ),
         wrong("surface: live, without pixels", "frame", "field: surface size", vec![4, 0, 1, 0, 0, 0, 0]),
         wrong("close: a text that a terminal obeys", "frame", "field: close text", vec![11, 0, 1, 0x1b]),
         wrong("pixels: ends inside a record", "frame", "truncated", vec![5, 0, 1, 3, 1, 0, 0]),
         wrong("hold: a reference that no client keeps", "frame", "field: reference", vec![12, 0, 1, 2, 0]),
         wrong("attention: a level that there is not", "frame", "field: attention", vec![14, 0, 3]),
+        wrong(
+            "parity: covers the packet that carries it",
+            "frame",
+            "field: parity packets",
+            vec![17, 1, 2, 0, 0, 0],
+        ),
         wrong("a byte behind the frame", "frame", "trailing", vec![10, 1, 1, 0]),
     ]
 }

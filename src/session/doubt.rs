@@ -1,0 +1,154 @@
+//! What hangs on a loss: records on their way that build on what is missing will be refused.
+//!
+//! To wait for the client to say so takes another round trip, in which still more records would build on them.
+
+use crate::geometry::{CellRect, Grid};
+use crate::session::carried::{BuiltOn, Item};
+use crate::session::surface::Surface;
+use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
+use lfp_proto::window::SendWindow;
+
+/// What is known to be missing, and what hangs on it.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    surfaces: Vec<(SurfaceId, Missing)>,
+    refused: Vec<Refused>,
+}
+
+/// A record that was refused for what it builds on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused {
+    /// The packet that carried it.
+    pub(super) packet: PacketNumber,
+    /// Of which surface.
+    pub(super) surface: SurfaceId,
+    /// In which epoch.
+    pub(super) epoch: Epoch,
+    /// Which cells it was of.
+    pub(super) cells: CellRect,
+    /// At which content.
+    pub(super) content: ContentNumber,
+    /// What it builds on.
+    pub(super) on: BuiltOn,
+    /// It is known why.
+    pub(super) explained: bool,
+}
+
+/// Of each cell of a surface, the content of it that is missing; 0: none.
+#[derive(Debug)]
+struct Missing {
+    grid: Grid,
+    contents: Vec<u64>,
+    /// Around all of them.
+    bounds: CellRect,
+}
+
+impl Doubts {
+    /// `cells` at `content` are lost, or refused. `grid` is that of surface `surface`.
+    pub(super) fn add(&mut self, surface: SurfaceId, grid: Grid, cells: CellRect, content: ContentNumber) {
+        if !grid.contains(cells) {
+            return;
+        }
+        let at = self.surfaces.iter().position(|(id, _)| *id == surface).unwrap_or_else(|| {
+            let missing = Missing { grid, contents: vec![0; grid.cells()], bounds: cells };
+            self.surfaces.push((surface, missing));
+            self.surfaces.len() - 1
+        });
+        let missing = &mut self.surfaces[at].1;
+        for index in cells.indices(grid) {
+            missing.contents[index] = missing.contents[index].max(content.0);
+        }
+        missing.bounds = around(missing.bounds, cells);
+    }
+
+    /// A record was refused for what it builds on.
+    pub(super) fn add_refused(&mut self, refused: Refused) {
+        self.refused.push(refused);
+    }
+
+    /// Whether nothing is missing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.surfaces.is_empty() && self.refused.is_empty()
+    }
+
+    /// Has the cells of all records that hang on what is missing sent again. Returns how many cells that are.
+    pub(super) fn spread(mut self, window: &SendWindow<Vec<Item>>, surfaces: &mut [Surface]) -> u64 {
+        let mut wanted = 0;
+        for sent in window.flying() {
+            for item in &sent.info {
+                let Item::Pixels { surface: id, epoch, cells, content, on, .. } = *item else { continue };
+                let surface = surfaces.get_mut(usize::from(id.0));
+                let Some(live) = surface.and_then(|surface| surface.live_in(epoch)) else { continue };
+                let grid = live.cells().grid();
+                let hangs = on.is_some_and(|on| self.hangs(id, on));
+                if self.blame(sent.number, id, cells, content) || hangs {
+                    wanted += live.on_missing(cells, content);
+                    self.add(id, grid, cells, content);
+                } else if let Some((_, missing)) = self.surfaces.iter_mut().find(|(of, _)| *of == id) {
+                    missing.heal(cells, content);
+                }
+            }
+        }
+        for refused in self.refused.iter().filter(|refused| !refused.explained) {
+            let surface = surfaces.get_mut(usize::from(refused.surface.0));
+            if let Some(live) = surface.and_then(|surface| surface.live_in(refused.epoch)) {
+                live.go_plain(refused.cells, refused.content);
+            }
+        }
+        wanted
+    }
+
+    /// Whether something that a record builds on is missing.
+    fn hangs(&self, surface: SurfaceId, on: BuiltOn) -> bool {
+        let missing = self.surfaces.iter().find(|(id, _)| *id == surface);
+        missing.is_some_and(|(_, missing)| missing.reaches(on))
+    }
+
+    /// Whether `cells` at `content`, in packet `number` whose fate is open, may be why a record was refused: it builds on
+    /// them, and came though it was sent later.
+    fn blame(
+        &mut self,
+        number: PacketNumber,
+        id: SurfaceId,
+        cells: CellRect,
+        content: ContentNumber,
+    ) -> bool {
+        let mut blamed = false;
+        for refused in &mut self.refused {
+            let earlier = number < refused.packet && id == refused.surface && content <= refused.on.through;
+            if earlier && overlap(refused.on.cells, cells) {
+                (blamed, refused.explained) = (true, true);
+            }
+        }
+        blamed
+    }
+}
+
+impl Missing {
+    fn reaches(&self, on: BuiltOn) -> bool {
+        overlap(self.bounds, on.cells)
+            && on.cells.indices(self.grid).any(|index| (1..=on.through.0).contains(&self.contents[index]))
+    }
+
+    /// `cells` went out again as `content`, which is not missing.
+    fn heal(&mut self, cells: CellRect, content: ContentNumber) {
+        if overlap(self.bounds, cells) {
+            for index in cells.indices(self.grid) {
+                if self.contents[index] < content.0 {
+                    self.contents[index] = 0;
+                }
+            }
+        }
+    }
+}
+
+const fn overlap(a: CellRect, b: CellRect) -> bool {
+    a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
+}
+
+/// The smallest rectangle that holds both.
+fn around(a: CellRect, b: CellRect) -> CellRect {
+    let (x, y) = (a.x.min(b.x), a.y.min(b.y));
+    let (right, bottom) = ((a.x + a.width).max(b.x + b.width), (a.y + a.height).max(b.y + b.height));
+    CellRect { x, y, width: right - x, height: bottom - y }
+}
