@@ -62,6 +62,10 @@ pub struct SessionStats {
     pub cells_repaired: u64,
     /// Bytes of records sent that were, by their share of cells, sent because what was sent before was lost or refused.
     pub bytes_repaired: u64,
+    /// Records said again before they were known to be lost.
+    pub records_repeated: u64,
+    /// Bytes of those.
+    pub bytes_repeated: u64,
     /// Probes of a client that had been silent for too long.
     pub probes: u64,
     /// Epochs begun.

@@ -1,6 +1,6 @@
 //! The aims of the transport beside what is reached.
 
-use lfp::ablation::Without;
+use lfp::ablation::{Part, Without};
 
 use super::stage::{Stage, Timed};
 use super::{Row, Table};
@@ -89,4 +89,47 @@ enum Most {
     Fixed(u64),
     /// 1.25 times the same figure without loss.
     Clean(fn(&Timed) -> Option<u64>),
+}
+
+/// The rows of a snapshot, as words.
+fn snapshot(name: &str) -> Vec<Vec<String>> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tables").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let rows = text.lines().skip_while(|line| !line.is_empty()).skip(2);
+    rows.map(|row| {
+        row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+    })
+    .collect()
+}
+
+#[test]
+fn every_aim_is_reached() {
+    let rows = snapshot("aims.txt");
+    assert_eq!(rows.len(), aims().rows.len());
+    for row in rows {
+        let number = |at: usize| row[at].parse::<u64>().unwrap_or_else(|_| panic!("{row:?} has no figure"));
+        assert!(number(2) <= number(1), "{row:?}");
+    }
+}
+
+#[test]
+fn what_makes_up_for_losses_costs_nothing_where_there_are_none() {
+    let rows = snapshot("without.txt");
+    for play in Play::TIMED {
+        let clean: Vec<_> = rows.iter().filter(|row| row[0] == play.name() && row[2] == "0").collect();
+        assert_eq!(clean.len(), 4);
+        assert!(clean.iter().all(|row| row[4..] == clean[0][4..]), "{clean:?}");
+    }
+}
+
+#[test]
+fn what_is_said_again_needs_no_round_trip() {
+    let p95 = |without: &[Part]| {
+        let without = without.iter().copied().collect();
+        let mut stage =
+            Stage::new(Play::Typing, "rtt=100ms,loss=10%,seed=2", 1, false, without).expect("exact");
+        stage.timed().p95.expect("shown")
+    };
+    let (with, without) = (p95(&[Part::Parity]), p95(&[Part::Parity, Part::Repeats]));
+    assert!(with < 90 && without > 150, "{with} ms, {without} ms without repeats");
 }

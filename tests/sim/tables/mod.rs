@@ -52,7 +52,7 @@ pub(crate) struct Table {
 struct Made(Vec<(Vec<String>, Figures)>);
 
 fn all() -> Vec<Table> {
-    let mut all = vec![plays::grid(), plays::bursts(), plays::narrow(), plays::odd()];
+    let mut all = vec![plays::grid(), plays::without(), plays::bursts(), plays::narrow(), plays::odd()];
     all.extend([rates::alone(), rates::flows(), rates::rivals(), rates::changes()]);
     all.push(aims::aims());
     all

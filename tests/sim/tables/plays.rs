@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lfp::ablation::Without;
+use lfp::ablation::{Part, Without};
 use lfp_impair::{Bursts, Share};
 
 use super::stage::{Stage, Timed};
@@ -42,6 +42,37 @@ p50, p95, p99: milliseconds from the painting of a frame until each cell that it
 exact: milliseconds from the last frame until the client showed it pixel for pixel; kB: down, headers included;
 repair: thousandths of these that repeated what was lost or refused; refused: records.",
         keys: &["play", "rtt ms", "loss %"],
+        figures: FIGURES,
+        rows,
+    }
+}
+
+/// What covers losses, and each of it left out.
+pub(super) fn without() -> Table {
+    let without = |parts: &[Part]| parts.iter().copied().collect::<Without>();
+    let ways = [
+        ("nothing", without(&[])),
+        ("repeats", without(&[Part::Repeats])),
+        ("parity", without(&[Part::Parity])),
+        ("both", without(&[Part::Repeats, Part::Parity])),
+    ];
+    let mut rows = Vec::new();
+    for play in Play::TIMED {
+        for (rtt, loss) in [(20, 3), (100, 0), (100, 3), (100, 10), (250, 5)] {
+            for (name, without) in ways {
+                let spec = format!("rtt={rtt}ms,loss={loss}%,rate=50mbit,seed={}", rtt + loss);
+                let keys = [play.name().to_owned(), rtt.to_string(), loss.to_string(), name.to_owned()];
+                let make = move || Some(Stage::new(play, &spec, 1, false, without)?.timed());
+                rows.push(Row::new(keys, move || figures(make())));
+            }
+        }
+    }
+    Table {
+        name: "without",
+        about: "
+The same as in grid, with what makes up for losses before they are known left out: small updates that are said again, parity,
+and both.",
+        keys: &["play", "rtt ms", "loss %", "without"],
         figures: FIGURES,
         rows,
     }

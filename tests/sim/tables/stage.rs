@@ -137,7 +137,8 @@ impl Stage {
         let stats = self.stats()[0];
         let before = self.before[0];
         let bytes = wire_bytes(&stats) - wire_bytes(&before);
-        let repaired = stats.bytes_repaired - before.bytes_repaired;
+        let repaired =
+            stats.bytes_repaired + stats.bytes_repeated - before.bytes_repaired - before.bytes_repeated;
         let (updates, open) = self.world.peers[0].gauge.as_ref().expect("a gauge").updates_ms();
         let rank = |percent: usize| {
             let all = updates.len() + open;
