@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use crate::directory::InputPolicy;
@@ -58,10 +58,10 @@ pub struct Service {
     #[serde(default = "default_rate", deserialize_with = "rate")]
     pub rate_hz: u32,
     /// How the sources are scanned that do not say themselves what changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strategy")]
     pub scan: Strategy,
     /// Who may type.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "input")]
     pub input: InputPolicy,
 }
 
@@ -143,14 +143,31 @@ fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SourceSpec>
 /// A number of `range`.
 fn within<'de, D: Deserializer<'de>, T>(deserializer: D, range: &RangeInclusive<T>) -> Result<T, D::Error>
 where
-    T: Deserialize<'de> + PartialOrd + fmt::Display,
+    T: DeserializeOwned + PartialOrd + fmt::Display,
 {
-    let value = T::deserialize(deserializer)?;
-    if range.contains(&value) {
-        return Ok(value);
-    }
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let number = T::deserialize(&value).ok().filter(|number| range.contains(number));
     let (least, most) = (range.start(), range.end());
-    Err(serde::de::Error::custom(format!("is {value}; {least} to {most} are allowed")))
+    number.ok_or_else(|| {
+        serde::de::Error::custom(format!("is {value}; whole numbers from {least} to {most} are allowed"))
+    })
+}
+
+/// One of a few words, which `allowed` lists.
+fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+    allowed: &str,
+) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    T::deserialize(&value).map_err(|_| serde::de::Error::custom(format!("is {value}; {allowed} are allowed")))
+}
+
+fn strategy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strategy, D::Error> {
+    word(deserializer, "\"auto\", \"sweep\" and \"probe\"")
+}
+
+fn input<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InputPolicy, D::Error> {
+    word(deserializer, "\"exclusive\" and \"none\"")
 }
 
 fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
@@ -390,10 +407,22 @@ mod tests {
                 "1 to 240",
             ),
             (
+                &service(r#"{"name": "b", "source": "synthetic:idle", "rate_hz": -1}"#),
+                true,
+                "services[1].rate_hz",
+                "is -1; whole numbers from 1 to 240 are allowed",
+            ),
+            (
+                &service(r#"{"name": "b", "source": "synthetic:idle", "scan": 3}"#),
+                true,
+                "services[1].scan",
+                r#"is 3; "auto", "sweep" and "probe" are allowed"#,
+            ),
+            (
                 &service(r#"{"name": "b", "source": "synthetic:idle", "scan": "seldom"}"#),
                 true,
                 "services[1].scan",
-                "`probe`, `auto`",
+                r#"is "seldom"; "auto", "sweep" and "probe" are allowed"#,
             ),
             (
                 &service(r#"{"name": "b", "source": "synthetic:idle", "input": "all"}"#),

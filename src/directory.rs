@@ -18,6 +18,17 @@ pub enum InputPolicy {
     None,
 }
 
+impl InputPolicy {
+    /// Its word in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::None => "none",
+        }
+    }
+}
+
 /// What kind of service it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Tier {

@@ -1,16 +1,18 @@
 //! The client's core: datagrams and time in, datagrams out.
 
+mod say;
+
 use core::time::Duration;
 
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
-    Attend, Attention, Close, CloseReason, Frame, Hold, InputKind, Pixels, Refusal, Verdict,
+    Attention, Close, CloseReason, Frame, Hold, InputKind, Parity, Pixels, Refusal, Verdict,
 };
 use lfp_proto::geometry::CellSet;
-use lfp_proto::packet::{self, Builder, Kind, View};
+use lfp_proto::packet::{self, Kind, View};
 use lfp_proto::technique::Technique;
 use lfp_proto::time::{Instant, micros};
-use lfp_proto::units::{ConnectionId, PacketNumber, SurfaceId};
+use lfp_proto::units::{ConnectionId, PacketNumber};
 use lfp_proto::window::{Arrival, ParityKeeper, ReceiveWindow};
 
 use crate::apply::{Applier, Outcome};
@@ -22,8 +24,8 @@ use crate::framebuffer::Picture;
 use crate::handshake::{Answer, Established, Handshake};
 use crate::input::InputQueue;
 use crate::limits::{
-    CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_DEFAULT, IDLE_TIMEOUT, IDLE_TIMEOUT_RANGE, INPUT_HEARTBEAT,
-    KEEP_ALIVE, REFERENCES_MAX, SILENCE,
+    CLOSE_REPEATS, DATAGRAM_DEFAULT, IDLE_TIMEOUT, IDLE_TIMEOUT_RANGE, INPUT_HEARTBEAT, KEEP_ALIVE,
+    REFERENCES_MAX, SILENCE,
 };
 use crate::machine::{self, Event};
 use crate::marks::{ClockOffset, Marks};
@@ -67,6 +69,15 @@ pub struct Client {
     attending: Attending,
     painted_at: Option<Instant>,
     stats: Stats,
+}
+
+/// What the frames of a packet came to.
+struct Acted<'a> {
+    /// It asks for an ack.
+    elicits: bool,
+    /// Its refused records.
+    refused: Vec<(u16, Refusal)>,
+    parity: Option<Parity<'a>>,
 }
 
 impl Client {
@@ -358,13 +369,14 @@ impl Client {
         }
         self.heard_at = now;
         self.reach.on_heard();
-        self.take(now, number, view.payload());
-        self.recover(now, number, view.payload());
+        if let Some(parity) = self.take(now, number, view.payload()) {
+            self.recover(now, number, &parity);
+        }
         self.marks.settle(now, &self.arrivals, self.offset, &mut self.stats);
     }
 
-    /// Acts on packet `number`, which is new.
-    fn take(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) {
+    /// Acts on packet `number`, which is new. Returns the PARITY that it carries, if any.
+    fn take<'a>(&mut self, now: Instant, number: PacketNumber, payload: &'a [u8]) -> Option<Parity<'a>> {
         if let Some(lost) = self.arrivals.on_packet(number) {
             self.marks.on_lost(lost);
         }
@@ -373,44 +385,40 @@ impl Client {
             self.digests.on_loss();
         }
         self.recent.keep(number, payload);
-        let (elicits, refused) = self.act(now, number, payload);
+        let Acted { elicits, refused, parity } = self.act(now, number, payload);
         // SPEC [LFP-9.1]: A receiver MUST NOT ack a packet before it has acted on all its frames.
         self.window.on_applied(number, now, elicits, refused);
+        parity
     }
 
-    /// Acts on the packet that is missing of those that a PARITY in packet `number` covers, if there is one.
+    /// Acts on the packet that is missing of those that `parity`, which packet `number` carries, covers, if there is one.
     // SPEC [LFP-9.10]: A client that recovers a packet MUST act on it as if it had come, and count it in its acks.
-    fn recover(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) {
-        let parities = packet::frames(payload).flatten().filter_map(|frame| match frame {
-            Frame::Parity(parity) => Some(parity),
-            _ => None,
-        });
-        for parity in parities {
-            let Some((missing, payload)) = self.recent.recover(&parity, number) else { continue };
-            if self.window.examine(missing) == Arrival::New && packet::check_frames(&payload).is_ok() {
-                self.window.on_recovered();
-                self.stats.packets_recovered += 1;
-                self.take(now, missing, &payload);
-            }
+    fn recover(&mut self, now: Instant, number: PacketNumber, parity: &Parity<'_>) {
+        let Some((missing, payload)) = self.recent.recover(parity, number) else { return };
+        if self.window.examine(missing) == Arrival::New && packet::check_frames(&payload).is_ok() {
+            self.window.on_recovered();
+            self.stats.packets_recovered += 1;
+            // A packet that covers others is covered by none.
+            self.take(now, missing, &payload);
         }
     }
 
-    /// Acts on the frames of packet `number`. Returns whether it asks for an ack, and the refused records.
+    /// Acts on the frames of packet `number`.
     // SPEC [LFP-5.4]: A receiver MUST act on the frames of a packet, and on the records of a frame, in their order.
-    fn act(&mut self, now: Instant, number: PacketNumber, payload: &[u8]) -> (bool, Vec<(u16, Refusal)>) {
-        let (mut elicits, mut refused, mut index) = (false, Vec::new(), 0);
+    fn act<'a>(&mut self, now: Instant, number: PacketNumber, payload: &'a [u8]) -> Acted<'a> {
+        let (mut acted, mut index) = (Acted { elicits: false, refused: Vec::new(), parity: None }, 0);
         for frame in packet::frames(payload).flatten() {
-            elicits |= frame.elicits_ack();
-            if let Frame::Pixels(pixels) = &frame {
-                self.on_pixels(now, number, pixels, &mut index, &mut refused);
-            } else {
-                self.on_frame(now, number, &frame);
+            acted.elicits |= frame.elicits_ack();
+            match &frame {
+                Frame::Pixels(pixels) => self.on_pixels(now, number, pixels, &mut index, &mut acted.refused),
+                Frame::Parity(parity) => acted.parity = Some(*parity),
+                other => self.on_frame(now, number, other),
             }
             if self.state.is_final() {
                 break;
             }
         }
-        (elicits, refused)
+        acted
     }
 
     fn on_frame(&mut self, now: Instant, number: PacketNumber, frame: &Frame<'_>) {
@@ -560,108 +568,7 @@ impl Client {
             _ => false,
         }
     }
-
-    /// A packet with everything that is due, if anything is.
-    fn build_data(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let acks = is_due(self.window.ack_due());
-        let inputs = is_due(self.input.due());
-        let digests = is_due(self.digests.due());
-        let attends = is_due(self.attending.due());
-        let pings = self.keep_alive_at() <= now || is_due(self.reach.probe_at());
-        if !(acks || inputs || digests || attends || pings) {
-            return None;
-        }
-        let (number, mut builder) = self.start_packet();
-        let mut elicits = self.push_ack(now, number, &mut builder);
-        if inputs {
-            elicits |= self.push_input(now, &mut builder);
-        }
-        if attends {
-            elicits |= self.push_attention(now, number, &mut builder);
-        }
-        if digests {
-            elicits |= self.push_digests(now, &mut builder);
-        }
-        if pings {
-            elicits |= builder.push(&Frame::Ping);
-            self.reach.on_probe(now);
-        }
-        if builder.is_empty() {
-            // What was due has vanished meanwhile: expired input, a picture gone.
-            return None;
-        }
-        if elicits {
-            self.sent.on_sent(number, now);
-        }
-        Some(builder.finish())
-    }
-
-    fn build_close(&mut self, now: Instant) -> Option<Vec<u8>> {
-        if self.closes_left == 0 || now < self.close_due {
-            return None;
-        }
-        self.closes_left -= 1;
-        self.close_due = now + CLOSE_INTERVAL;
-        let (_, mut builder) = self.start_packet();
-        self.push_input(now, &mut builder);
-        builder.push(&Frame::Close(Close { reason: CloseReason::Done, text: "" }));
-        Some(builder.finish())
-    }
-
-    fn start_packet(&mut self) -> (PacketNumber, Builder) {
-        let number = self.sent.next_number();
-        let builder = Builder::new(Vec::new(), self.send_limit, Kind::Data, self.connection, number);
-        (number, builder)
-    }
-
-    /// Adds the ack that is owed, if one is; says whether the frame asks for an ack itself.
-    fn push_ack(&mut self, now: Instant, number: PacketNumber, builder: &mut Builder) -> bool {
-        // Not in every packet: two long frames might never fit together.
-        if self.window.ack_due().is_none() {
-            return false;
-        }
-        let Some(ack) = self.window.ack(now, number) else { return false };
-        let frame = Frame::Ack(ack);
-        builder.push(&frame) && frame.elicits_ack()
-    }
-
-    fn push_input(&mut self, now: Instant, builder: &mut Builder) -> bool {
-        let surface = self.surface.as_ref().map_or(SurfaceId(0), Surface::id);
-        let rtt = self.sent.rtt().answer_time();
-        let Some(input) = self.input.peek(surface) else { return false };
-        let fits = builder.push(&Frame::Input(input));
-        if fits {
-            self.input.on_sent(now, rtt);
-            self.stats.input_frames += 1;
-        }
-        fits
-    }
-
-    fn push_attention(&mut self, now: Instant, number: PacketNumber, builder: &mut Builder) -> bool {
-        let surface = self.surface.as_ref().map_or(SurfaceId(0), Surface::id);
-        let frame = Frame::Attention(Attend { surface, attention: self.attending.level() });
-        let fits = builder.push(&frame);
-        if fits {
-            self.attending.on_sent(now, number, self.sent.rtt().answer_time());
-        }
-        fits
-    }
-
-    fn push_digests(&mut self, now: Instant, builder: &mut Builder) -> bool {
-        let Some(surface) = &self.surface else { return false };
-        let answer_time = self.sent.rtt().answer_time();
-        let mut pushed = false;
-        while builder.room() >= DIGEST_LEN_MAX {
-            let Some(digest) = self.digests.take(now, surface, answer_time) else { break };
-            pushed |= builder.push(&Frame::Digest(digest));
-            self.stats.digests_sent += 1;
-        }
-        pushed
-    }
 }
 
 /// Bytes of a packet's payload that holds nothing but a CLOSE: type, reason, length, text.
 const CLOSE_LEN_MAX: usize = 1 + 1 + 2 + crate::limits::TEXT_MAX;
-/// Bytes of a DIGEST frame: type, id, surface, epoch, cells, checksums.
-const DIGEST_LEN_MAX: usize = 1 + 5 + 3 + 5 + 4 * 2 + 4 + 4;

@@ -45,7 +45,8 @@ fn summary(args: &CheckConfigArgs, config: &Config) -> String {
     for service in &config.services {
         let sources: Vec<_> = service.sources.iter().map(ToString::to_string).collect();
         let (name, sources) = (&service.name, sources.join(", "));
-        text.push_str(&format!("  {name}: {sources}, at most {} Hz\n", service.rate_hz));
+        let (rate, scan, input) = (service.rate_hz, service.scan.name(), service.input.name());
+        text.push_str(&format!("  {name}: {sources}, at most {rate} Hz, scan {scan}, input {input}\n"));
     }
     text
 }

@@ -64,7 +64,17 @@ pub enum CommandError {
     /// The file that is to be made is there already.
     #[error("{path} exists; name another file or remove it", path = .0.display())]
     Exists(PathBuf),
-    /// A trace could not be written.
+    /// A trace has no such moment.
+    #[error("{source_spec} has no picture {} s from its first one: it lasts {} s", in_seconds(.at), in_seconds(.length))]
+    Beyond {
+        /// Which.
+        source_spec: SourceSpec,
+        /// What was asked for.
+        at: Duration,
+        /// How long it is.
+        length: Duration,
+    },
+    /// A trace could not be read or written.
     #[error("{path} {error}", path = path.display())]
     Trace {
         /// Which.
@@ -202,6 +212,19 @@ pub(super) fn parse_rate(text: &str) -> Result<u32, String> {
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.001..=315_360_000.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "a time is 0.001 to 315360000 seconds".to_owned())
+}
+
+/// A moment, from the command line: as [`parse_seconds`], or 0.
+pub(super) fn parse_moment(text: &str) -> Result<Duration, String> {
+    if text.parse() == Ok(0.0) {
+        return Ok(Duration::ZERO);
+    }
+    parse_seconds(text)
+        .map_err(|_| "a moment is 0 to 315360000 seconds, in steps of 0.001 or more".to_owned())
+}
+
+fn in_seconds(time: &Duration) -> String {
+    format!("{:.1}", time.as_secs_f64())
 }
 
 /// A picture as one run of `0x00RRGGBB` pixels, kept up to date by cells.

@@ -7,9 +7,9 @@ use super::cell::Cell;
 use super::groups::{Group, Kind, Warmth};
 use super::look::{is_picture, look};
 use super::motion::Search;
-use super::video::Videos;
+use super::video::{Sight, Videos};
 use crate::ablation::{Part, Without};
-use crate::geometry::{CellRect, CellSet, Grid, Size};
+use crate::geometry::{CellRect, CellSet, Grid, PixelRect, Size};
 use crate::heat::{Heat, around, common};
 use crate::kernel::join::Joiner;
 use crate::limits::{CELL, CONTEXTS_SPARE_MAX, HEAT_SPOTS_MAX, MOTION_MOVES_MAX, REGIONS_MAX};
@@ -17,17 +17,20 @@ use crate::scan::{CellContext, Contexts, Delta, Picture, Region, Vector};
 use crate::time::Instant;
 use lfp_proto::record::Context;
 
-/// Changes per second, and buckets in which they fell, from which a cell is busy.
-const BUSY_HZ: u32 = 6;
-const BUSY_HITS: u32 = 3;
 /// Changes per second of a cell in which a video has a few pixels.
 const EDGE_HZ: u32 = 2;
+/// Rest after which such a cell is no longer the edge.
+const EDGE_REST: Duration = Duration::from_millis(500);
 /// Changes per second beyond which a cell does not blink: nobody makes a cursor that fast.
 const BLINK_HZ_MAX: u32 = 8;
 /// Time for which a slide says what its surroundings are.
 const SLIDE_MEMORY: Duration = Duration::from_millis(500);
+/// Of what slides as one, so many parts lie as close together as a window's: its plain parts have not been seen to move.
+const WHOLE_PART: usize = 4;
+/// Cells around what slides that slide with it: a window's title and shadow, which look the same wherever they are.
+const RIM: u16 = 3;
 /// Slides that are remembered.
-const SLIDES_MAX: usize = 16;
+const SLIDES_MAX: usize = 64;
 
 /// Finds out what has moved, what hangs together, and what it is.
 #[derive(Debug)]
@@ -58,12 +61,25 @@ pub struct Engine {
 /// Something moved.
 #[derive(Clone, Copy, Debug)]
 struct Slide {
-    /// From where and to where.
-    cells: CellRect,
+    /// From where and to where; partly covered cells are part of it.
+    from: CellRect,
+    to: CellRect,
     /// Cells that moved.
     count: usize,
     vector: Vector,
     at: Instant,
+}
+
+impl Slide {
+    /// Whether most of what lies there moved: scattered pieces of one vector are chance.
+    fn is_whole(&self) -> bool {
+        self.count * WHOLE_PART >= self.to.cells()
+    }
+
+    /// Everything between where it was and where it is.
+    fn cells(&self) -> CellRect {
+        around(self.from, self.to)
+    }
 }
 
 impl Engine {
@@ -125,30 +141,42 @@ impl Engine {
             let vector = if has_moved { self.search.vector(index) } else { None };
             let cell = &mut self.cells[index];
             cell.look = look(&heat.features(index));
-            cell.change(vector, now);
             let is_slow = vector.is_none() && heat.rate(index, now) <= BLINK_HZ_MAX;
-            cell.hold(is_slow.then(|| new.tile((index % columns) as u16, (index / columns) as u16)));
+            let tile = is_slow.then(|| new.tile((index % columns) as u16, (index / columns) as u16));
+            cell.change(vector, tile, now);
         }
         self.slides.retain(|slide| now.saturating_since(slide.at) <= SLIDE_MEMORY);
-        for one in self.search.moves().iter().filter(|_| has_moved) {
-            let from = CellRect {
-                x: one.source.x / CELL,
-                y: one.source.y / CELL,
-                width: one.source.width.div_ceil(CELL),
-                height: one.source.height.div_ceil(CELL),
-            };
-            let count = one.cells.cells();
-            let slide = Slide { cells: around(one.cells, from), count, vector: one.vector, at: now };
+        if has_moved {
+            self.slide(now);
+        }
+    }
+
+    /// Notes what slides, and over which cells: what those show next has been uncovered, whatever it is.
+    fn slide(&mut self, now: Instant) {
+        for one in self.search.moves() {
+            let from = touched(one.source);
+            let slide = Slide { from, to: one.cells, count: one.cells.cells(), vector: one.vector, at: now };
             // Of many pieces the first ones, which have most on them, are enough.
             let known = self.slides.iter().position(|known| known.at == now && known.vector == slide.vector);
             match known {
                 Some(place) => {
                     let known = &mut self.slides[place];
-                    known.cells = around(known.cells, slide.cells);
+                    known.from = around(known.from, slide.from);
+                    known.to = around(known.to, slide.to);
                     known.count += slide.count;
                 }
                 None if self.slides.len() < SLIDES_MAX => self.slides.push(slide),
+                // They stand in the order of their times: the oldest makes room.
+                None if self.slides[0].at < now => {
+                    self.slides.remove(0);
+                    self.slides.push(slide);
+                }
                 None => {}
+            }
+        }
+        for slide in self.slides.iter().filter(|slide| slide.at == now && slide.is_whole()) {
+            for cells in [slide.from, slide.to] {
+                with_rim(cells, self.grid).indices(self.grid).for_each(|index| self.cells[index].sweep());
             }
         }
     }
@@ -174,10 +202,7 @@ impl Engine {
             self.kinds[index] = match cell.vector(now) {
                 Some(_) => Kind::Moved,
                 None if cell.blinks() => Kind::Flipping,
-                None if rate >= BUSY_HZ && hits >= BUSY_HITS && is_picture(cell.look) => Kind::Film,
-                None if rate >= BUSY_HZ && hits >= BUSY_HITS => Kind::Busy,
-                None if is_picture(cell.look) => Kind::Picture,
-                None => Kind::Graphic,
+                None => Kind::of(self.warmths[index].is_busy() && cell.is_fresh(now), cell),
             };
         }
     }
@@ -205,39 +230,51 @@ impl Engine {
     /// Asks the rules about each group, and follows the videos.
     fn judge(&mut self, now: Instant) {
         for group in &mut self.groups {
-            let near = self.slides.iter().filter(|slide| common(slide.cells, group.cells) > 0);
+            let near = self.slides.iter().filter(|slide| common(slide.cells(), group.cells) > 0);
             let (straight, oblique) = near.fold((0, 0), |(straight, oblique), slide| {
                 let counts = if slide.vector.is_straight() { (slide.count, 0) } else { (0, slide.count) };
                 (straight.max(counts.0), oblique.max(counts.1))
             });
             // A hand moves along an axis now and then; chance makes small oblique pieces in any page.
             let dragging = oblique * 2 >= straight.max(1);
-            let is_edge = group.kind != Kind::Moved
-                && self
-                    .slides
-                    .iter()
-                    .any(|slide| common(slide.cells, group.cells) * 2 >= group.cells.cells());
-            group.judge(dragging, is_edge, self.without);
+            group.judge(dragging, self.without);
             if group.context == Context::Video {
                 self.videos.note(group.cells, now);
             }
         }
+        self.bound(now);
+    }
+
+    /// Finds where the videos are.
+    fn bound(&mut self, now: Instant) {
         let Self { cells, active, kinds, warmths, grid, without, .. } = self;
-        let slides = |index: usize| active.contains(index) && kinds[index] == Kind::Moved;
-        let changes = |x: u16, y: u16| {
-            let index = grid.index(x, y);
-            active.contains(index) && warmths[index].rate >= EDGE_HZ && !slides(index)
-        };
-        let busy = |x: u16, y: u16| {
-            let index = grid.index(x, y);
-            active.contains(index) && [Kind::Film, Kind::Busy].contains(&kinds[index])
-        };
-        let alike = |x: u16, y: u16| {
-            let index = grid.index(x, y);
-            cells[index].look == Context::Photo && !slides(index)
-        };
         let seeks = !without.contains(Part::Boundary);
-        self.videos.settle(*grid, now, busy, changes, |x, y| seeks && alike(x, y));
+        let slides = |index: usize| active.contains(index) && kinds[index] == Kind::Moved;
+        let sight = Sight {
+            busy: &|x, y| {
+                let index = grid.index(x, y);
+                let is_otherwise = matches!(kinds[index], Kind::Moved | Kind::Flipping);
+                active.contains(index)
+                    && warmths[index].is_busy()
+                    && cells[index].is_fresh(now)
+                    && !is_otherwise
+            },
+            changed: &|x, y| {
+                let index = grid.index(x, y);
+                active.contains(index)
+                    && warmths[index].rate >= EDGE_HZ
+                    && cells[index].rested(now) <= EDGE_REST
+                    && !slides(index)
+            },
+            fresh: &|x, y| cells[grid.index(x, y)].is_fresh(now),
+            picture: &|x, y| is_picture(cells[grid.index(x, y)].look),
+            photo: &|x, y| matches!(cells[grid.index(x, y)].look, Context::Photo | Context::Noise),
+            alike: &|x, y| {
+                let index = grid.index(x, y);
+                seeks && cells[index].look == Context::Photo && !slides(index)
+            },
+        };
+        self.videos.settle(*grid, now, sight);
     }
 
     /// Says of each cell what it is taken for, and lists the regions.
@@ -307,6 +344,21 @@ impl Engine {
         self.spare.push_back(Arc::clone(&contexts));
         contexts
     }
+}
+
+/// The cells that a rectangle of pixels touches.
+fn touched(pixels: PixelRect) -> CellRect {
+    let (x, y) = (pixels.x / CELL, pixels.y / CELL);
+    let (right, bottom) = (pixels.x + pixels.width, pixels.y + pixels.height);
+    CellRect { x, y, width: right.div_ceil(CELL) - x, height: bottom.div_ceil(CELL) - y }
+}
+
+/// `cells`, and around them what moves with them and may not have been seen to.
+fn with_rim(cells: CellRect, grid: Grid) -> CellRect {
+    let (x, y) = (cells.x.saturating_sub(RIM), cells.y.saturating_sub(RIM));
+    let right = (cells.x + cells.width + RIM).min(grid.columns);
+    let bottom = (cells.y + cells.height + RIM).min(grid.rows);
+    CellRect { x, y, width: right - x, height: bottom - y }
 }
 
 /// What a cell is in a region: what happens to the region happens to it; what the region looks like is finer known of

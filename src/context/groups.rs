@@ -1,6 +1,7 @@
 //! Union: cells that changed lately become regions.
 
 use super::cell::Cell;
+use super::look::is_picture;
 use super::rules::{Rule, Shape, judge};
 use crate::ablation::Without;
 use crate::geometry::CellRect;
@@ -27,6 +28,23 @@ pub(super) enum Kind {
     Graphic,
 }
 
+impl Kind {
+    /// Of a cell that neither moved nor flips, and changes all the time or does not.
+    pub(super) const fn of(is_busy: bool, cell: &Cell) -> Self {
+        match (is_busy, is_picture(cell.look)) {
+            (true, true) if !is_uncovered(cell) => Self::Film,
+            (_, true) => Self::Picture,
+            (true, false) => Self::Busy,
+            (false, false) => Self::Graphic,
+        }
+    }
+}
+
+/// Whether what slid over a cell explains that it changed.
+const fn is_uncovered(cell: &Cell) -> bool {
+    cell.unswept() < FILM_CHANGES
+}
+
 /// What is added up about a region.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group {
@@ -37,6 +55,7 @@ pub(super) struct Group {
     hits: u64,
     warming: u32,
     cooling: u32,
+    uncovered: u32,
     age_ms: u64,
     vector: Option<(Vector, u32)>,
     looks: [u32; Context::ALL.len()],
@@ -53,8 +72,20 @@ pub(super) struct Warmth {
     pub(super) class: Class,
 }
 
+/// Changes from which a cell shows a film: so many that nothing which slid over it explains.
+const FILM_CHANGES: u8 = 6;
+/// Changes per second, and buckets in which they fell, from which a cell is busy.
+const BUSY_HZ: u32 = 6;
+const BUSY_HITS: u32 = 3;
 /// Longest time that is foretold.
 const PERSISTENCE_MAX_MS: u64 = 60_000;
+
+impl Warmth {
+    /// Whether it changes all the time.
+    pub(super) const fn is_busy(self) -> bool {
+        self.rate >= BUSY_HZ && self.hits >= BUSY_HITS
+    }
+}
 
 impl Group {
     pub(super) fn new(kind: Kind, x: u16, y: u16) -> Self {
@@ -66,6 +97,7 @@ impl Group {
             hits: 0,
             warming: 0,
             cooling: 0,
+            uncovered: 0,
             age_ms: 0,
             vector: None,
             looks: [0; Context::ALL.len()],
@@ -89,20 +121,20 @@ impl Group {
         self.hits += u64::from(warmth.hits);
         self.warming += u32::from(warmth.trend == Trend::Warming);
         self.cooling += u32::from(warmth.trend == Trend::Cooling);
+        self.uncovered += u32::from(is_uncovered(cell));
         self.age_ms += cell.age_ms(now);
         self.looks[usize::from(cell.look as u8)] += 1;
     }
 
-    /// Asks the rules; `dragging` says whether most of what moves there moved across the axes lately, `is_edge` whether these cells are what
-    /// a scroll uncovers.
-    pub(super) fn judge(&mut self, dragging: bool, is_edge: bool, without: Without) {
-        let shape = self.shape(dragging, is_edge);
+    /// Asks the rules; `dragging` says whether most of what moves there moved across the axes lately.
+    pub(super) fn judge(&mut self, dragging: bool, without: Without) {
+        let shape = self.shape(dragging);
         let rule = judge(&shape, without);
         self.rule = Some(rule);
         self.context = rule.context;
     }
 
-    fn shape(&self, dragging: bool, is_edge: bool) -> Shape {
+    fn shape(&self, dragging: bool) -> Shape {
         let count = self.count.max(1);
         let share = |context: Context| self.looks[usize::from(context as u8)] * 100 / count;
         let all = |holds: bool| if holds { 100 } else { 0 };
@@ -120,7 +152,7 @@ impl Group {
             noise: share(Context::Noise),
             moved: all(self.kind == Kind::Moved),
             dragging,
-            uncovered: is_edge,
+            uncovered: self.uncovered * 100 / count,
             flipping: all(self.kind == Kind::Flipping),
         }
     }

@@ -32,8 +32,8 @@ pub struct Shape {
     pub moved: u32,
     /// Whether most of what moves there moved across the axes, now or a moment ago.
     pub dragging: bool,
-    /// Whether these cells are what something that slides uncovers.
-    pub uncovered: bool,
+    /// Cells that have changed no more often, since something slid over them, than what it uncovers is painted.
+    pub uncovered: u32,
     /// Cells that flip between two contents.
     pub flipping: u32,
 }
@@ -62,7 +62,7 @@ pub struct Rule {
 }
 
 /// The rules; a region is what the first one that holds says. What happens comes before what it looks like.
-pub const RULES: [Rule; 12] = [
+pub const RULES: [Rule; 11] = [
     Rule {
         name: "flips",
         context: Context::Blink,
@@ -86,15 +86,15 @@ pub const RULES: [Rule; 12] = [
         context: Context::Video,
         test: |shape| {
             let (width, height) = shape.sides;
-            !shape.uncovered
-                && width >= 4
+            width >= 4
                 && height >= 3
+                && shape.uncovered < 50
                 && shape.fill >= 40
                 && shape.rate_hz >= 6
                 && shape.hits >= 28
                 && shape.picture() >= 50
         },
-        reason: "a rectangle of colours that flow, changing without a pause for a third of a second",
+        reason: "a rectangle of colours that flow, changing without a pause for a third of a second, and nothing slides over it",
     },
     Rule {
         name: "plane",
@@ -131,12 +131,6 @@ pub const RULES: [Rule; 12] = [
         context: Context::Interface,
         test: |shape| shape.graphic() >= 60 && shape.text < 30,
         reason: "a few colours, straight lines",
-    },
-    Rule {
-        name: "mostly-writing",
-        context: Context::Text,
-        test: |shape| shape.text >= 20,
-        reason: "writing among something else: better taken for writing than blurred",
     },
     Rule { name: "anything", context: Context::Unknown, test: |_| true, reason: "no rule holds" },
 ];

@@ -1,102 +1,19 @@
-//! The rules on pieces of recorded desktops (`tests/data/traces`), and on painted ones.
+//! The rules on painted desktops, and in `recorded` on pieces of recorded ones.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+mod recorded;
+
 use std::sync::Arc;
 
 use super::{CellContext, RULES, Shape, Watcher, judge};
 use crate::ablation::{self, Part, Without};
-use crate::geometry::{CellRect, PixelRect, Size};
+use crate::geometry::{CellRect, Size};
 use crate::hypervisor::synthetic::{Painting, Scene};
-use crate::hypervisor::trace::{TraceReader, TraceWriter};
 use crate::hypervisor::{SourceId, SyntheticSpec};
 use crate::pixel::PixelFormat;
 use crate::scan::fake::{Screen, fake};
 use crate::scan::{Class, Region, Tick};
 use crate::time::Instant;
 use lfp_proto::record::Context;
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/traces")
-}
-
-/// Name, recording, first frame, frames, and the piece of the screen.
-const EXCERPTS: [(&str, &str, u64, u64, PixelRect); 4] = [
-    ("video", "6_video", 0, 16, PixelRect { x: 512, y: 240, width: 368, height: 240 }),
-    ("terminal", "5_terminal", 86, 12, PixelRect { x: 32, y: 160, width: 480, height: 240 }),
-    ("drag", "4_windows", 48, 7, PixelRect { x: 160, y: 96, width: 384, height: 256 }),
-    ("web", "2_web", 99, 5, PixelRect { x: 16, y: 96, width: 448, height: 192 }),
-];
-
-/// Cuts the excerpt `name` anew out of its recording in the folder `traces`.
-fn cut(name: &str, traces: &Path) {
-    let (_, trace, first, frames, area) =
-        EXCERPTS.into_iter().find(|excerpt| excerpt.0 == name).expect("an excerpt");
-    let file = File::open(traces.join(trace).with_extension("lfptrace")).expect("a recording");
-    let mut reader = TraceReader::new(BufReader::new(file)).expect("a trace");
-    let size = Size { width: area.width, height: area.height };
-    let out = File::create(folder().join(name).with_extension("lfptrace")).expect("a file");
-    let mut writer = TraceWriter::new(out, name, size, reader.header().fps, 19).expect("begun");
-    let begin = (0..first).all(|_| reader.advance().expect("a frame"));
-    assert!(begin, "{trace} has frame {first}");
-    let mut origin = None;
-    for _ in 0..frames {
-        let at_us = reader.next_at_us().expect("so many frames");
-        reader.advance().expect("a frame");
-        let row = usize::from(reader.size().width) * 4;
-        let rows = reader.picture().chunks_exact(row).skip(area.y.into()).take(area.height.into());
-        let piece = usize::from(area.x) * 4..usize::from(area.x + area.width) * 4;
-        let bytes: Vec<u8> = rows.flat_map(|row| row[piece.clone()].iter().copied()).collect();
-        writer.add(at_us - *origin.get_or_insert(at_us), &bytes).expect("written");
-    }
-    writer.finish().expect("written");
-}
-
-/// The ticks of an excerpt, with the times of its frames in milliseconds. It is cut anew first where `LFP_CUT_EXCERPTS`
-/// names the folder of the recordings.
-fn play(name: &str) -> Vec<(u64, Arc<Tick>)> {
-    if let Some(traces) = std::env::var_os("LFP_CUT_EXCERPTS") {
-        cut(name, Path::new(&traces));
-    }
-    let file = File::open(folder().join(name).with_extension("lfptrace")).expect("an excerpt");
-    let mut reader = TraceReader::new(BufReader::new(file)).expect("a trace");
-    let (screen, source) = fake(reader.size().width, reader.size().height, PixelFormat::Xrgb8888);
-    let mut watcher = Watcher::new(SourceId(0), source);
-    let mut ticks = Vec::new();
-    while let Some(at_us) = reader.next_at_us() {
-        reader.advance().expect("a frame");
-        show(&mut screen.lock().expect("sound"), reader.picture());
-        ticks.extend(watcher.tick(Instant::from_micros(at_us + 1)).map(|tick| (at_us / 1_000, tick)));
-    }
-    ticks
-}
-
-fn show(screen: &mut Screen, picture: &[u8]) {
-    let surface = screen.surface();
-    let (stride, row) = (surface.stride_bytes as usize, usize::from(surface.size.width) * 4);
-    for (to, from) in screen.bytes.chunks_exact_mut(stride).zip(picture.chunks_exact(row)) {
-        to[..row].copy_from_slice(from);
-    }
-}
-
-/// Percent of the cells that changed in the ticks from the third on that are taken for `context`.
-fn share(ticks: &[(u64, Arc<Tick>)], context: Context) -> usize {
-    let (mut all, mut such) = (0, 0);
-    for (_, tick) in &ticks[2..] {
-        let crate::scan::TickState::Live { delta, .. } = &tick.state else { panic!("dark") };
-        for index in delta.cells.iter() {
-            all += 1;
-            such += usize::from(tick.contexts.cell(index).context == context);
-        }
-    }
-    such * 100 / all.max(1)
-}
-
-fn videos(tick: &Tick) -> Vec<CellRect> {
-    let videos = tick.contexts.regions().iter().filter(|region| region.context == Context::Video);
-    videos.map(|region| region.cells).collect()
-}
 
 #[test]
 fn every_rule_but_the_last_can_be_left_out_by_its_name() {
@@ -106,48 +23,6 @@ fn every_rule_but_the_last_can_be_left_out_by_its_name() {
     assert_eq!(judge(&plane, Without::NOTHING).name, "plane");
     let without: Without = ["plane"].map(|name| name.parse::<Part>().expect("a part")).into_iter().collect();
     assert_eq!(judge(&plane, without).name, "controls");
-}
-
-#[test]
-fn a_recorded_video_is_found_within_half_a_second_exact_to_a_cell() {
-    let ticks = play("video");
-    // It covers the pixels (540, 270) to (859, 449) of the recording, in the excerpt (28, 30) to (347, 209).
-    let window = CellRect { x: 1, y: 1, width: 21, height: 13 };
-    let exact: Vec<_> =
-        ticks.iter().filter(|(_, tick)| videos(tick) == [window]).map(|(at, _)| *at).collect();
-    assert!(exact.first().is_some_and(|at| *at <= 500), "exact at {exact:?} ms");
-    let (_, last) = ticks.last().expect("ticks");
-    assert_eq!(videos(last), [window]);
-}
-
-#[test]
-fn a_recorded_terminal_scrolls_and_is_no_video() {
-    let ticks = play("terminal");
-    let (scroll, drag) = (share(&ticks, Context::Scroll), share(&ticks, Context::Drag));
-    assert!(scroll >= 40 && drag <= 5, "{scroll} % scroll, {drag} % drag");
-    assert!(ticks.iter().all(|(_, tick)| videos(tick).is_empty()));
-}
-
-#[test]
-fn a_recorded_window_is_dragged() {
-    let ticks = play("drag");
-    let drag = share(&ticks, Context::Drag);
-    assert!(drag >= 50, "{drag} %");
-    let vectors =
-        ticks.iter().flat_map(|(_, tick)| tick.contexts.regions()).filter_map(|region| region.vector);
-    assert!(vectors.clone().any(|vector| !vector.is_straight()));
-}
-
-#[test]
-fn a_recorded_page_is_writing_and_scrolls() {
-    let ticks = play("web");
-    let scroll = share(&ticks, Context::Scroll);
-    assert!(scroll >= 60, "{scroll} %");
-    let (_, first) = &ticks[0];
-    let count =
-        |context: Context| (0..28 * 12).filter(|index| first.contexts.cell(*index).look == context).count();
-    let (text, photo) = (count(Context::Text), count(Context::Photo));
-    assert!(text >= 60, "{text} cells of text, {photo} of a photograph");
 }
 
 /// A painting, shown frame by frame.
@@ -171,7 +46,16 @@ impl Rig {
 
     /// Shows `frame`, in columns from `still` on the one before.
     fn show(&mut self, at_ms: u64, frame: u64, still: usize) {
-        let pixels = self.scene.paint(frame);
+        let pixels = self.scene.paint(frame).to_vec();
+        self.put_until(at_ms, &pixels, still);
+    }
+
+    /// Shows `pixels`.
+    fn put(&mut self, at_ms: u64, pixels: &[u32]) {
+        self.put_until(at_ms, pixels, usize::MAX);
+    }
+
+    fn put_until(&mut self, at_ms: u64, pixels: &[u32], still: usize) {
         let mut screen = self.screen.lock().expect("sound");
         let stride = screen.surface().stride_bytes as usize;
         for (y, row) in pixels.chunks_exact(SIZE.width.into()).enumerate() {
@@ -218,6 +102,48 @@ fn a_painted_video_is_found_with_its_whole_boundary_while_parts_of_it_rest() {
     rig.show(75 * 33 + 1_500, 76, usize::MAX);
     assert_eq!(rig.videos().len(), 1);
     assert_eq!(rig.cell(12, 8).context, Context::Video);
+}
+
+/// Shows a film of [`FILM`]'s size at `place` of a painted page, which says `frame` of both.
+fn show_at(rig: &mut Rig, film: &mut Scene, at_ms: u64, frame: u64, place: (usize, usize)) {
+    let (left, top) = (usize::from(FILM.x) * 16, usize::from(FILM.y) * 16);
+    let (width, height) = (usize::from(FILM.width) * 16, usize::from(FILM.height) * 16);
+    let picture = film.paint(frame).to_vec();
+    let mut page = rig.scene.paint(0).to_vec();
+    let side = usize::from(SIZE.width);
+    for y in 0..height {
+        let row = &picture[(top + y) * side + left..][..width];
+        page[(place.1 + y) * side + place.0..][..width].copy_from_slice(row);
+    }
+    rig.put(at_ms, &page);
+}
+
+#[test]
+fn a_painted_video_that_moves_and_pauses_is_exact_to_a_cell_half_a_second_after_each() {
+    let mut rig = Rig::new(Painting::Idle);
+    let mut film = Scene::new(SyntheticSpec { size: SIZE, ..SyntheticSpec::new(Painting::Video) });
+    let whole = |videos: Vec<Region>| videos.iter().map(|video| video.cells).collect::<Vec<_>>();
+    // Where it is in pixels, and in cells, which it need not fill.
+    let places = [
+        ((16, 16), CellRect { x: 1, y: 1, ..FILM }),
+        ((72, 48), CellRect { x: 4, y: 3, width: 25, ..FILM }),
+        ((247, 160), CellRect { x: 15, y: 10, width: 25, ..FILM }),
+    ];
+    let (mut at, mut frame) = (0, 0);
+    show_at(&mut rig, &mut film, at, frame, places[0].0);
+    for (place, cells) in places {
+        let shown = at + 33;
+        while at < shown + 1_500 {
+            (at, frame) = (at + 33, frame + 1);
+            show_at(&mut rig, &mut film, at, frame, place);
+            let found = whole(rig.videos());
+            assert!(at <= shown + 500 || found == [cells], "{} ms at {place:?}: {found:?}", at - shown);
+        }
+        // It pauses for a second and a half, and is where it was as soon as it goes on.
+        (at, frame) = (at + 1_500, frame + 1);
+        show_at(&mut rig, &mut film, at, frame, place);
+        assert_eq!(whole(rig.videos()), [cells], "after a pause at {place:?}");
+    }
 }
 
 #[test]

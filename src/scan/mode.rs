@@ -59,3 +59,15 @@ pub enum Strategy {
     /// Always the whole surface.
     Sweep,
 }
+
+impl Strategy {
+    /// Its word in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Auto => "auto",
+            Self::Sweep => "sweep",
+        }
+    }
+}

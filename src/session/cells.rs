@@ -122,19 +122,24 @@ impl Cells {
     }
 
     /// Hands out at least `least` cells of this pass, if it has so many, in whole blocks, and fewer than `most` and a
-    /// block: first where it is `warm`, then from top to bottom.
-    pub(super) fn take(&mut self, least: usize, most: usize, warm: &[CellRect]) -> CellSet {
+    /// block: first where it is `warm`, then, of a `first` picture, blocks with little in them, then from top to bottom.
+    pub(super) fn take(
+        &mut self,
+        least: usize,
+        most: usize,
+        warm: &[CellRect],
+        first: Option<&Picture>,
+    ) -> CellSet {
         let mut taken = CellSet::new(self.grid);
         let mut count = 0;
         while count < least {
             let in_round =
                 |area: &CellRect| area.indices(self.grid).find(|index| self.round.contains(*index));
             let urgent = warm.iter().filter(|area| self.grid.contains(**area)).find_map(in_round);
-            let Some(first) = urgent.or_else(|| self.round.iter().next()) else { break };
-            let columns = usize::from(self.grid.columns);
-            let (x, y) = ((first % columns) as u16 / BLOCK * BLOCK, (first / columns) as u16 / BLOCK * BLOCK);
-            let (width, height) = (BLOCK.min(self.grid.columns - x), BLOCK.min(self.grid.rows - y));
-            for index in (CellRect { x, y, width, height }).indices(self.grid) {
+            let plainest = || first.and_then(|picture| self.plainest(picture));
+            let next = || plainest().or_else(|| self.round.iter().next());
+            let Some(next) = urgent.or_else(next) else { break };
+            for index in self.block(next).indices(self.grid) {
                 if count < most && self.round.remove(index) {
                     taken.insert(index);
                     self.under_way.insert(index);
@@ -143,6 +148,35 @@ impl Cells {
             }
         }
         taken
+    }
+
+    /// The block that the cell with row-major `index` lies in.
+    fn block(&self, index: usize) -> CellRect {
+        let columns = usize::from(self.grid.columns);
+        let (x, y) = ((index % columns) as u16 / BLOCK * BLOCK, (index / columns) as u16 / BLOCK * BLOCK);
+        let (width, height) = (BLOCK.min(self.grid.columns - x), BLOCK.min(self.grid.rows - y));
+        CellRect { x, y, width, height }
+    }
+
+    /// A cell of this pass in the block in which least is to be seen: most of a screen is there for few bytes.
+    fn plainest(&self, picture: &Picture) -> Option<usize> {
+        let corners = (0..self.grid.rows)
+            .step_by(BLOCK.into())
+            .flat_map(|y| (0..self.grid.columns).step_by(BLOCK.into()).map(move |x| self.grid.index(x, y)));
+        let columns = usize::from(self.grid.columns);
+        let detail =
+            |index: usize| u32::from(picture.detail((index % columns) as u16, (index / columns) as u16));
+        let blocks = corners.filter_map(|corner| {
+            let mut left = self.block(corner).indices(self.grid).filter(|index| self.round.contains(*index));
+            let next = left.next()?;
+            Some((detail(next) + left.map(detail).sum::<u32>(), next))
+        });
+        blocks.min().map(|(_, next)| next)
+    }
+
+    /// Whether some cell has never been sent.
+    pub(super) fn has_blank(&self) -> bool {
+        self.content.contains(&0)
     }
 
     /// Hands out the cells of this pass that must go without a base, if there are any.
@@ -476,3 +510,6 @@ impl Cells {
         !busy && self.wanted.insert(index)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,3 +152,58 @@ fn around(a: CellRect, b: CellRect) -> CellRect {
     let (right, bottom) = ((a.x + a.width).max(b.x + b.width), (a.y + a.height).max(b.y + b.height));
     CellRect { x, y, width: right - x, height: bottom - y }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRID: Grid = Grid { columns: 8, rows: 4 };
+
+    const fn at(x: u16, y: u16, width: u16, height: u16) -> CellRect {
+        CellRect { x, y, width, height }
+    }
+
+    fn on(cells: CellRect, through: u64) -> BuiltOn {
+        BuiltOn { cells, through: ContentNumber(through) }
+    }
+
+    #[test]
+    fn only_what_reads_the_missing_content_hangs_on_it() {
+        let id = SurfaceId(0);
+        let mut doubts = Doubts::default();
+        doubts.add(id, GRID, at(2, 1, 2, 1), ContentNumber(10));
+        assert!(doubts.hangs(id, on(at(0, 0, 8, 4), 10)));
+        assert!(!doubts.hangs(id, on(at(0, 0, 8, 4), 9)), "its base was made before");
+        assert!(!doubts.hangs(id, on(at(4, 0, 4, 4), 10)), "other cells");
+        assert!(!doubts.hangs(SurfaceId(1), on(at(0, 0, 8, 4), 10)), "another surface");
+        // What went out again and came is missing no more; what went out before does not matter.
+        let missing = &mut doubts.surfaces[0].1;
+        missing.heal(at(2, 1, 1, 1), ContentNumber(12));
+        missing.heal(at(3, 1, 1, 1), ContentNumber(9));
+        assert!(!doubts.hangs(id, on(at(2, 1, 1, 1), 20)) && doubts.hangs(id, on(at(3, 1, 1, 1), 20)));
+    }
+
+    #[test]
+    fn an_earlier_packet_that_holds_of_the_base_is_to_blame() {
+        let mut doubts = Doubts::default();
+        let (surface, epoch, cells) = (SurfaceId(0), Epoch(1), at(0, 0, 1, 1));
+        let refused = Refused {
+            packet: PacketNumber(20),
+            surface,
+            epoch,
+            cells,
+            content: ContentNumber(20),
+            on: on(at(1, 1, 2, 2), 18),
+            explained: false,
+        };
+        doubts.add_refused(refused);
+        let mut blame = |packet, cells, content| {
+            doubts.blame(PacketNumber(packet), surface, cells, ContentNumber(content))
+        };
+        assert!(!blame(21, at(1, 1, 1, 1), 17), "it was sent later");
+        assert!(!blame(17, at(4, 1, 1, 1), 17), "it holds other cells");
+        assert!(!blame(19, at(1, 1, 1, 1), 19), "the base was made before");
+        assert!(blame(17, at(2, 2, 1, 1), 17));
+        assert!(doubts.refused[0].explained);
+    }
+}

@@ -49,6 +49,8 @@ pub(crate) struct Replay {
     pending: Vec<u8>,
     at: usize,
     client: Option<Client>,
+    /// Bytes that had come, and cells that were painted, until all were.
+    filled: Vec<(u64, usize)>,
     pub(crate) down: Traffic,
     pub(crate) up: Traffic,
 }
@@ -61,6 +63,7 @@ impl Replay {
             pending: Vec::new(),
             at: 0,
             client: None,
+            filled: Vec::new(),
             down: Traffic::default(),
             up: Traffic::default(),
         })
@@ -114,6 +117,11 @@ impl Replay {
         } else {
             client.handle_datagram(now, bytes);
             self.down.add(len);
+            let picture =
+                client.picture().filter(|_| client.painted_at().is_none() || self.filled.is_empty());
+            let painted =
+                picture.map(|picture| picture.contents.iter().filter(|content| **content > 0).count());
+            self.filled.extend(painted.map(|painted| (self.down.bytes, painted)));
         }
         self.at = start + len;
         Ok(())
@@ -122,6 +130,12 @@ impl Replay {
     /// The client as it is after what has been played; `None` before the first datagram.
     pub(crate) const fn client(&self) -> Option<&Client> {
         self.client.as_ref()
+    }
+
+    /// Cells of the first picture that were painted when `bytes` had come.
+    pub(crate) fn painted_with(&self, bytes: u64) -> usize {
+        let at = self.filled.partition_point(|(came, _)| *came <= bytes);
+        at.checked_sub(1).map_or(0, |at| self.filled[at].1)
     }
 
     /// Moves the cells that changed since the last call into `cells`.

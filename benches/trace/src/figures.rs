@@ -36,6 +36,7 @@ pub(crate) struct Figures {
     pub(crate) techniques: Value,
     pub(crate) contexts: Value,
     pub(crate) init_ms: f64,
+    pub(crate) init_quarter: f64,
     pub(crate) play_s: f64,
     pub(crate) late_ms_max: f64,
     pub(crate) profile: String,

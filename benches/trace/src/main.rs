@@ -47,7 +47,7 @@ pub(crate) struct Options {
     lossless: bool,
     /// A bad network between server and client, such as rtt=100ms,loss=3%,rate=20mbit,seed=1; "" is a relay that does
     /// nothing
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", value_parser = parse_link)]
     link: Option<String>,
     /// Print one JSON object a trace, on one line, and nothing else
     #[arg(long)]
@@ -81,6 +81,7 @@ fn start(options: &Options) -> Outcome<()> {
         let [trace, shm, log] = &options.traces[..] else { return Err("a player takes three files".into()) };
         return player::play(trace, shm, log);
     }
+    stage::end_with_us()?;
     let traces = traces(options)?;
     if options.refiners {
         return refine::compare(&traces);
@@ -103,6 +104,11 @@ fn start(options: &Options) -> Outcome<()> {
         print!("{}", aims::sum_up(&all, &rivals));
     }
     Ok(())
+}
+
+/// A link that the relay will understand.
+fn parse_link(text: &str) -> Result<String, String> {
+    text.parse::<lfp_impair::LinkSpec>().map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// The traces that are named, or lie in a folder that is, by name.

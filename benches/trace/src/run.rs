@@ -86,6 +86,7 @@ struct Seen {
     stats_after: Stats,
     /// When the first picture was complete, from the client's start.
     init_us: u64,
+    init_quarter: f64,
 }
 
 /// Something that happened, at a time.
@@ -140,7 +141,8 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
     }
     let stats_after = replay.client().ok_or("the capture is empty")?.stats().clone();
     let sent = Sent { init, play: replay.down.since(init), up: replay.up.since(up) };
-    Ok(Seen { score, quality_db, shown_db, sent, stats_before, stats_after, init_us })
+    let init_quarter = replay.painted_with(init.bytes / 4) as f64 / frames.size().grid().cells() as f64;
+    Ok(Seen { score, quality_db, shown_db, sent, stats_before, stats_after, init_us, init_quarter })
 }
 
 impl Next {
@@ -236,6 +238,7 @@ fn figures(
         techniques: counted.techniques(),
         contexts: counted.contexts(),
         init_ms: rounded(seen.init_us as f64 / 1e3, 2),
+        init_quarter: rounded(seen.init_quarter, 3),
         play_s: seconds(end_us.saturating_sub(log.began_us)),
         late_ms_max: rounded(log.late_us as f64 / 1e3, 2),
         profile: options.profile.clone(),

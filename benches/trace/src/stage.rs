@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -15,6 +16,27 @@ use crate::{Options, Outcome, clock};
 
 /// How long a process is given to end.
 const END_WAIT: Duration = Duration::from_secs(10);
+
+/// The processes of the run that have not been waited for.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// From now on, a signal that ends this process ends those that it has started first. To be called before any thread is
+/// started.
+pub(crate) fn end_with_us() -> Outcome<()> {
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    signals.thread_block()?;
+    std::thread::spawn(move || {
+        let signal = signals.wait();
+        // Held until the end, so that nothing is started any more.
+        let running = RUNNING.lock();
+        for pid in running.iter().flat_map(|running| running.iter()) {
+            // One that has just ended by itself is what was wanted.
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+        std::process::exit(128 + signal.map_or(0, |signal| signal as i32));
+    });
+    Ok(())
+}
 
 /// A process whose standard streams are ours.
 struct Process {
@@ -27,7 +49,10 @@ impl Process {
     fn start(command: &mut Command, errors: &Path) -> Outcome<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(errors)?);
+        let mut running = RUNNING.lock().map_err(|_| "another thread has failed")?;
         let mut child = command.spawn().map_err(|error| format!("cannot start {name}: {error}"))?;
+        running.push(Pid::from_raw(i32::try_from(child.id())?));
+        drop(running);
         let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         Ok(Self { input: child.stdin.take(), output, child })
     }
@@ -45,9 +70,17 @@ impl Process {
         Ok(())
     }
 
+    /// Takes it off the list of those that run, before it is waited for: its number may be another's then.
+    fn strike_off(&self) {
+        if let (Ok(mut running), Ok(pid)) = (RUNNING.lock(), i32::try_from(self.child.id())) {
+            running.retain(|running| *running != Pid::from_raw(pid));
+        }
+    }
+
     /// Asks it to end, and gives what it still said.
     fn end(&mut self) -> Outcome<String> {
         kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM)?;
+        self.strike_off();
         self.input = None;
         let mut rest = String::new();
         while self.output.read_line(&mut rest)? > 0 {}
@@ -60,6 +93,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        self.strike_off();
         let _ = self.child.wait();
     }
 }

@@ -4,7 +4,7 @@ mod draw;
 mod report;
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use lfp_proto::frame::SurfaceState;
 
-use super::support::{CommandError, Frame, Pace, Stop, open, parse_rate, parse_seconds};
+use super::support::{CommandError, Frame, Pace, Stop, open, parse_moment, parse_rate, parse_seconds};
 use crate::context::Watcher;
+use crate::hypervisor::trace::TraceReader;
 use crate::hypervisor::{SourceId, SourceSpec};
 use crate::scan::{Tick, TickState};
 use crate::time::{Instant, micros};
@@ -27,11 +28,11 @@ pub struct ExplainArgs {
     /// Where the pictures and `frames.jsonl` go; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// How much to look at, from the first picture on
+    /// How much to look at, from the first picture on; of a trace that is not repeated, at most all of it
     #[arg(long, value_name = "N", default_value = "10", value_parser = parse_seconds, conflicts_with = "at")]
     pub seconds: Duration,
     /// Draw the picture of this moment alone, in seconds from the first picture on
-    #[arg(long, value_name = "T", value_parser = parse_seconds)]
+    #[arg(long, value_name = "T", value_parser = parse_moment)]
     pub at: Option<Duration>,
     /// Time between the pictures drawn, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
@@ -50,8 +51,12 @@ pub struct ExplainArgs {
 /// Goes through the source and explains each tick.
 ///
 /// # Errors
-/// If the source cannot be reached or shows no picture, or a file cannot be written.
+/// If the source cannot be reached or shows no picture, the moment lies beyond its end, or a file cannot be written.
 pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
+    let length = trace_length(&args.source)?;
+    if let Some((at, length)) = args.at.zip(length).filter(|(at, length)| at > length) {
+        return Err(CommandError::Beyond { source_spec: args.source.clone(), at, length });
+    }
     std::fs::create_dir_all(&args.out)
         .map_err(|error| CommandError::Write { path: args.out.clone(), error })?;
     let mut watcher = Watcher::new(SourceId(0), open(&args.source)?);
@@ -59,13 +64,13 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
     let stop = Stop::install(None)?;
     let mut explained: Option<Explained> = None;
     let mut dark = (SurfaceState::Connecting, "it has not been looked at yet".to_owned());
-    loop {
+    let was_interrupted = loop {
         let now = clock.wait();
         if let Some(tick) = watcher.tick(now) {
             match &tick.state {
                 TickState::Live { .. } => {
                     if explained.is_none() {
-                        explained = Some(Explained::begin(args, now)?);
+                        explained = Some(Explained::begin(args, length, now)?);
                     }
                     if let Some(explained) = &mut explained {
                         explained.take_in(tick)?;
@@ -84,13 +89,28 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
             None => false,
         };
         if is_over || stop.is_due(now) {
-            break;
+            break !is_over;
         }
+    };
+    if was_interrupted {
+        let seen = explained.as_ref().map_or(0, |explained| explained.at_ms(clock.now));
+        eprintln!("lfp-server: interrupted; what was seen in the first {seen} ms follows");
     }
     if let Some(explained) = explained {
-        explained.finish(args)?;
+        explained.finish(args, was_interrupted)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How long a recording lasts that is played once; `None` for what has no end.
+fn trace_length(source: &SourceSpec) -> Result<Option<Duration>, CommandError> {
+    let SourceSpec::Trace { path, repeat: false } = source else { return Ok(None) };
+    let wrong = |error| CommandError::Trace { path: path.clone(), error };
+    let file = File::open(path).map_err(|error| wrong(error.into()))?;
+    let reader = TraceReader::new(BufReader::new(file)).map_err(wrong)?;
+    let header = reader.header();
+    let length_us = header.frames.saturating_mul(1_000_000) / u64::from(header.fps.max(1));
+    Ok(Some(Duration::from_micros(length_us)))
 }
 
 /// The time: a clock's, or for a source that is a function of time one that takes none.
@@ -132,12 +152,12 @@ struct Explained {
 }
 
 impl Explained {
-    fn begin(args: &ExplainArgs, now: Instant) -> Result<Self, CommandError> {
+    fn begin(args: &ExplainArgs, length: Option<Duration>, now: Instant) -> Result<Self, CommandError> {
         let path = args.out.join("frames.jsonl");
         let file = File::create(&path).map_err(|error| CommandError::Write { path, error })?;
         let (due, end) = match args.at {
             Some(at) => (now + at, now + at),
-            None => (now, now + args.seconds),
+            None => (now, now + length.map_or(args.seconds, |length| length.min(args.seconds))),
         };
         Ok(Self {
             began: now,
@@ -154,7 +174,7 @@ impl Explained {
     fn take_in(&mut self, tick: Arc<Tick>) -> Result<(), CommandError> {
         let TickState::Live { picture, delta } = &tick.state else { return Ok(()) };
         self.frame.refresh(picture, delta.cells.iter());
-        let at_ms = micros(tick.captured.saturating_since(self.began)) / 1_000;
+        let at_ms = self.at_ms(tick.captured);
         let line = self.report.take_in(&tick, at_ms);
         writeln!(self.lines, "{line}").map_err(CommandError::Print)?;
         self.tick = Some(tick);
@@ -165,7 +185,7 @@ impl Explained {
     fn look(&mut self, args: &ExplainArgs, now: Instant) -> Result<bool, CommandError> {
         if now >= self.due {
             if let Some(tick) = &self.tick {
-                let at_ms = micros(now.saturating_since(self.began)) / 1_000;
+                let at_ms = self.at_ms(now);
                 draw::draw(&args.out, at_ms, tick, &self.frame)?;
                 self.pictures += 1;
             }
@@ -174,11 +194,16 @@ impl Explained {
         Ok(now >= self.end)
     }
 
-    fn finish(mut self, args: &ExplainArgs) -> Result<(), CommandError> {
+    /// Milliseconds from the first picture to `now`.
+    fn at_ms(&self, now: Instant) -> u64 {
+        micros(now.saturating_since(self.began)) / 1_000
+    }
+
+    fn finish(mut self, args: &ExplainArgs, was_interrupted: bool) -> Result<(), CommandError> {
         self.lines.flush().map_err(CommandError::Print)?;
         let mut out = std::io::stdout().lock();
         if args.json {
-            writeln!(out, "{}", self.report.json()).map_err(CommandError::Print)
+            writeln!(out, "{}", self.report.json(was_interrupted)).map_err(CommandError::Print)
         } else {
             let (text, folder) = (self.report.text(), args.out.display());
             let pictures = 2 * self.pictures;
@@ -224,5 +249,29 @@ mod tests {
         args.out = folder.path().join("one");
         run(&args).expect("explained");
         assert_eq!(files(&args), 1 + 2);
+    }
+
+    #[test]
+    fn a_trace_is_explained_to_its_end_and_no_further() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let excerpts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/traces");
+        let args = |trace: &str, at: Option<u64>| ExplainArgs {
+            source: format!("trace:{}", excerpts.join(trace).display()).parse().expect("a source"),
+            out: folder.path().join(format!("{at:?}")),
+            seconds: Duration::from_secs(60),
+            at: at.map(Duration::from_millis),
+            every: Duration::from_secs(1),
+            rate: 30,
+            json: true,
+            wait: Duration::from_secs(1),
+        };
+        let all = args("drag.lfptrace", None);
+        run(&all).expect("explained");
+        assert_eq!(std::fs::read_dir(&all.out).expect("a folder").count(), 3, "of a fifth of a second");
+        run(&args("drag.lfptrace", Some(0))).expect("the first picture");
+        let message = |args: ExplainArgs| run(&args).expect_err("wrong").to_string();
+        assert!(message(args("drag.lfptrace", Some(900))).contains("lasts 0.2 s"));
+        let absent = message(args("absent.lfptrace", None));
+        assert!(absent.contains("absent.lfptrace cannot be read"), "{absent}");
     }
 }

@@ -8,14 +8,17 @@ use serde_json::{Value, json};
 use crate::geometry::{CellRect, CellSet};
 use crate::hypervisor::SourceId;
 use crate::limits::{DATAGRAM_MIN, RECORD_OVERHEAD};
-use crate::logic::{EncodeRequest, Encoded, Encoder};
-use crate::scan::{Class, Delta, Tick, TickState};
-use lfp_proto::record::{Context, Record};
+use crate::logic::{Base, EncodeRequest, Encoded, Encoder};
+use crate::scan::{Class, Delta, Picture, Tick, TickState};
+use crate::units::Epoch;
+use lfp_proto::record::{Base as WireBase, Context};
 
 /// Sums over what was explained.
 #[derive(Default)]
 pub(super) struct Report {
     encoder: Encoder,
+    /// What a client without losses shows: the picture of the tick before, and its epoch.
+    shown: Option<(Epoch, Picture)>,
     ticks: u64,
     totals: Sums,
     contexts: BTreeMap<&'static str, Sums>,
@@ -44,9 +47,10 @@ impl Sums {
 impl Report {
     /// One tick as JSON: its regions, and what the encoder makes of the cells that changed.
     pub(super) fn take_in(&mut self, tick: &Tick, at_ms: u64) -> Value {
-        let TickState::Live { delta, .. } = &tick.state else { return Value::Null };
+        let TickState::Live { picture, delta } = &tick.state else { return Value::Null };
         self.ticks += 1;
         let records = self.encode(tick, delta);
+        self.shown = Some((tick.epoch, Picture::clone(picture)));
         let mut techniques = BTreeMap::<&str, Sums>::new();
         let mut bytes = 0;
         for (cells, technique, context, len) in &records {
@@ -111,29 +115,39 @@ impl Report {
         tick.contexts.regions().iter().map(of).collect()
     }
 
-    /// What the encoder sends of what changed, as one session would ask.
+    /// What the encoder sends of what changed to a client that shows what was there before, as one session would ask on a
+    /// path without losses.
     fn encode(&self, tick: &Tick, delta: &Delta) -> Vec<Coded> {
         let (cells, record_max) = (delta.cells.clone(), DATAGRAM_MIN - RECORD_OVERHEAD);
         let mut request = EncodeRequest::bare(SourceId(0), tick.epoch, cells, record_max);
+        if let Some((_, shown)) = self.shown.as_ref().filter(|(epoch, _)| *epoch == tick.epoch) {
+            let all = CellSet::full(delta.cells.grid());
+            request.base = Some(Base::new(0, tick.number, shown.clone(), all.clone()).into());
+            (request.motion, request.kept) = (true, all);
+        }
         let mut records = Vec::new();
         while !request.cells.is_empty() {
             let Encoded { left, records: made, .. } = self.encoder.encode(&request, tick);
             if made.is_empty() {
                 break;
             }
+            // The next records look at the rest; where things moved is known by then.
             request.cells = left;
             records.extend(made.iter().map(|made| {
-                let len = Record::new(made.technique, made.context, made.cells, &made.payload).encoded_len();
+                let base = made
+                    .base
+                    .map_or(WireBase::None, |used| WireBase::Reference { slot: used.slot, check: 0 });
+                let len = made.wire(base).encoded_len();
                 (made.cells, made.technique.name(), made.context, len as u64)
             }));
         }
         records
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(super) fn json(&self, was_interrupted: bool) -> Value {
         let contexts: serde_json::Map<_, _> =
             self.contexts.iter().map(|(name, sums)| ((*name).to_owned(), sums.json())).collect();
-        json!({"ticks": self.ticks, "total": self.totals.json(), "cells_moved": self.moved, "contexts": contexts})
+        json!({"complete": !was_interrupted, "ticks": self.ticks, "total": self.totals.json(), "cells_moved": self.moved, "contexts": contexts})
     }
 
     pub(super) fn text(&self) -> String {

@@ -63,7 +63,7 @@ pub enum TraceError {
     #[error("cannot be read or written: {0}")]
     Io(#[from] std::io::Error),
     /// The first line is no trace's.
-    #[error("is no {MAGIC} trace: {0}")]
+    #[error("is no {MAGIC} trace, such as `lfp-server record` makes: {0}")]
     Header(String),
     /// A frame is not what it should be.
     #[error("is broken in frame {frame}: {what}; record it again")]

@@ -16,9 +16,9 @@ use crate::limits::TRACE_FRAMES_PER_VIEW;
 use crate::pixel::PixelFormat;
 use crate::time::Instant;
 
-/// A `trace:` source. It plays while it is watched: a view that comes later than [`TRACE_FRAMES_PER_VIEW`] frames
-/// goes on from there, so that time stands still for a trace that nobody looks at. At its end it holds the last
-/// picture or starts over.
+/// A `trace:` source. It plays while its pixels are read: where the last view was followed by no scan, time has stood
+/// still since, and a view that comes later than [`TRACE_FRAMES_PER_VIEW`] frames goes on from there. At its end it holds
+/// the last picture or starts over.
 #[derive(Debug)]
 pub struct TraceSource {
     lookup: Lookup,
@@ -37,6 +37,9 @@ struct Player {
     origin: Instant,
     /// When the picture shown was recorded, in microseconds since then.
     shown_us: u64,
+    /// When it was viewed last, and whether its pixels were read since.
+    viewed: Instant,
+    is_read: bool,
 }
 
 impl TraceSource {
@@ -96,8 +99,9 @@ impl Source for TraceSource {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<Reading, SourceError> {
-        match &self.player {
+        match &mut self.player {
             Some(player) if player.surface == *surface => {
+                player.is_read = true;
                 Ok(private::sweep(surface, player.reader.picture(), shadow, changed))
             }
             _ => Err(SourceError::Lost("no view was live".to_owned())),
@@ -111,8 +115,9 @@ impl Source for TraceSource {
         shadow: &mut [u8],
         changed: &mut CellSet,
     ) -> Result<Reading, SourceError> {
-        match &self.player {
+        match &mut self.player {
             Some(player) if player.surface == *surface => {
+                player.is_read = true;
                 Ok(private::probe(surface, spans, player.reader.picture(), shadow, changed))
             }
             _ => Err(SourceError::Lost("no view was live".to_owned())),
@@ -129,10 +134,14 @@ impl Player {
         let size = reader.size();
         let stride_bytes = u32::from(size.width) * 4;
         let surface = Surface { size, stride_bytes, format: PixelFormat::Xrgb8888, offset_bytes: 0 };
-        Ok(Self { reader, surface, origin, shown_us })
+        Ok(Self { reader, surface, origin, shown_us, viewed: now, is_read: true })
     }
 
     fn play(&mut self, now: Instant, repeat: bool) -> Result<(), TraceError> {
+        let passed = now.saturating_since(std::mem::replace(&mut self.viewed, now));
+        if !std::mem::replace(&mut self.is_read, false) {
+            self.origin = self.origin + passed;
+        }
         for _ in 0..TRACE_FRAMES_PER_VIEW {
             match self.reader.next_at_us() {
                 Some(at) if self.due(at) <= now => {

@@ -87,6 +87,14 @@ fn broken_traces_are_refused_in_words() {
     }
 }
 
+/// The bytes that the source shows.
+fn read_all(source: &mut TraceSource, millis: u64) -> Vec<u8> {
+    let View::Live(surface) = source.view(at(millis)) else { panic!("dark") };
+    let (mut shadow, mut changed) = (vec![0; surface.shadow_bytes()], CellSet::new(surface.size.grid()));
+    source.sweep(&surface, &mut shadow, &mut changed).expect("swept");
+    shadow
+}
+
 #[test]
 fn a_trace_plays_in_real_time_and_holds_or_repeats() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -94,13 +102,7 @@ fn a_trace_plays_in_real_time_and_holds_or_repeats() {
     std::fs::write(&path, recorded(5)).expect("written");
     for (repeat, after_the_end) in [(false, 4), (true, 0)] {
         let mut source = TraceSource::new(path.clone(), repeat);
-        let mut shown = |millis| {
-            let View::Live(surface) = source.view(at(millis)) else { panic!("dark") };
-            let (mut shadow, mut changed) =
-                (vec![0; surface.shadow_bytes()], CellSet::new(surface.size.grid()));
-            source.sweep(&surface, &mut shadow, &mut changed).expect("swept");
-            shadow[0]
-        };
+        let mut shown = |millis| read_all(&mut source, millis)[0];
         assert_eq!(shown(0), 0, "the first frame is shown at once");
         assert_eq!(shown(99), 0);
         assert_eq!(shown(100), 1);
@@ -116,11 +118,24 @@ fn time_stands_still_for_a_trace_that_nobody_watches() {
     let path = folder.path().join("x.lfptrace");
     std::fs::write(&path, recorded(100)).expect("written");
     let mut source = TraceSource::new(path, false);
-    source.view(at(0));
-    source.view(at(9_000));
-    assert_eq!(source.frames_played(), Some(1 + u64::from(crate::limits::TRACE_FRAMES_PER_VIEW)));
-    source.view(at(9_000 + 250));
-    assert_eq!(source.frames_played(), Some(4 + u64::from(crate::limits::TRACE_FRAMES_PER_VIEW)));
+    let look = |source: &mut TraceSource, millis: u64, reads: bool| {
+        if reads {
+            read_all(source, millis);
+        } else {
+            source.view(at(millis));
+        }
+        source.frames_played().expect("it plays")
+    };
+    let most = 1 + u64::from(crate::limits::TRACE_FRAMES_PER_VIEW);
+    assert_eq!(look(&mut source, 0, true), 1);
+    assert_eq!(look(&mut source, 9_000, true), most, "what was missed is not made up for");
+    assert_eq!(look(&mut source, 9_250, true), most + 3);
+    let played = look(&mut source, 9_350, false);
+    for second in 10..40 {
+        assert_eq!(look(&mut source, second * 1_000, false), played, "nobody reads it");
+    }
+    assert_eq!(look(&mut source, 40_000, true), played, "somebody looks again");
+    assert_eq!(look(&mut source, 40_100, true), played + 1);
 }
 
 #[test]
@@ -138,7 +153,7 @@ fn absent_and_broken_traces_are_looked_for_again() {
     assert_eq!(state(source.view(at(600))), SurfaceState::Faulty);
     let cut = recorded(5);
     std::fs::write(&path, &cut[..cut.len() - 3]).expect("written");
-    assert_eq!(state(source.view(at(900))), SurfaceState::Live);
+    read_all(&mut source, 900);
     assert_eq!(state(source.view(at(2900))), SurfaceState::Faulty, "its end is missing");
     assert_eq!(state(source.view(at(3900))), SurfaceState::Faulty, "and is not tried again");
     std::fs::write(&path, &cut).expect("written");

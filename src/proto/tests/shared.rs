@@ -227,7 +227,10 @@ fn sharing_table() {
         let dropped = run.dropped * 1_000 / run.sent.max(1);
         let loss = path.loss_percent;
         if count == 1 {
-            assert!(dropped < 50 && arrived >= (100 - loss) * 85 / 100, "{dropped} dropped, {arrived} arrived");
+            assert!(
+                dropped < 50 && arrived >= (100 - loss) * 85 / 100,
+                "{dropped} dropped, {arrived} arrived"
+            );
         } else if path.queue_bytes == kbit * rtt / 8 {
             assert!(jain >= 900, "{jain}");
         }
