@@ -56,9 +56,8 @@ impl Losses {
         by_share(&PATIENCE, self.permille())
     }
 
-    const fn permille(&self) -> u64 {
-        let total = self.acked_16 + self.lost_16;
-        if total == 0 { 0 } else { self.lost_16 * 1_000 / total }
+    fn permille(&self) -> u64 {
+        (self.lost_16 * 1_000).checked_div(self.acked_16 + self.lost_16).unwrap_or(0)
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) enum Deed {
     /// A peer's user ends the session.
     Leave(usize),
     /// A peer's network: up and down.
-    Network(usize, Params, Params),
+    Network(usize, Box<(Params, Params)>),
     /// A share of a peer's packets is changed on the way.
     Tamper(usize, Share),
     /// Nothing passes between a peer and the server.
@@ -110,7 +110,8 @@ impl Deed {
             }
             Self::Crash(peer) => world.crash(peer),
             Self::Leave(peer) => world.peers[peer].leave(now),
-            Self::Network(peer, up, down) => {
+            Self::Network(peer, params) => {
+                let (up, down) = *params;
                 let network = world.network_mut(peer);
                 network.up.set_params(up);
                 network.down.set_params(down);

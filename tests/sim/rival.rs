@@ -142,7 +142,7 @@ impl Rival {
     fn follow(&mut self, now: Instant) {
         let from = *self.curve_from.get_or_insert(now);
         self.most = self.most.max(MILLI);
-        let k_ms = cube_root(u128::from(self.most) * 750_000) as i128;
+        let k_ms = i128::from(cube_root(u128::from(self.most) * 750_000));
         let t_ms = (now.saturating_since(from) + self.rtt).as_millis() as i128;
         let cube = (t_ms - k_ms).pow(3);
         let target = (i128::from(self.most) + cube * 4 / 10_000_000).max(0) as u64;

@@ -175,8 +175,8 @@ impl Plan<'_> {
         for (peer, up, down) in paths {
             let shuffled =
                 Params { reorder: Share::percent(50), reorder_by: Duration::from_millis(300), ..down };
-            self.at(at - 100, Deed::Network(peer, up, shuffled));
-            self.at(at + 100, Deed::Network(peer, up, down));
+            self.at(at - 100, Deed::Network(peer, Box::new((up, shuffled))));
+            self.at(at + 100, Deed::Network(peer, Box::new((up, down))));
         }
     }
 
@@ -200,7 +200,7 @@ impl Plan<'_> {
             }
             5 => {
                 let (up, down) = (any_params(self.random), any_params(self.random));
-                self.at(middle, Deed::Network(peer, up, down));
+                self.at(middle, Deed::Network(peer, Box::new((up, down))));
             }
             _ => {}
         }

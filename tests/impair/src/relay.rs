@@ -171,7 +171,8 @@ impl Relay {
         match command {
             Command::Blackout(span) => self.blackout(clock::now(), span),
             Command::Report => println!("{}", self.report().json()),
-            Command::Link(LinkSpec { up, down, .. }) => {
+            Command::Link(spec) => {
+                let LinkSpec { up, down, .. } = *spec;
                 for pipes in self.all_pipes() {
                     pipes.up.set_params(up.params);
                     pipes.down.set_params(down.params);

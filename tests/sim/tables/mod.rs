@@ -1,7 +1,8 @@
 //! Tables of figures: how whole servers and clients do on bad networks, in integers, the same on every machine.
 //!
 //! `tests/data/tables/NAME.txt` holds each as it was when somebody last looked at it. The gate makes some rows of each anew
-//! and compares; `scripts/sim-tables` makes them all. Figures of a change stand in its diff.
+//! and compares: those that only the transport makes have to be the same; of those that depend on every byte of the encoders,
+//! updates may not take much longer. `scripts/sim-tables` makes and compares them all, figure by figure.
 //!
 //! `LFP_TABLES=check` compares every row, `LFP_TABLES=write` replaces the files; `LFP_TABLES_ONLY=NAME,NAME` takes some
 //! tables, `LFP_TABLES_ROW=TEXT` the rows whose keys, joined by commas, hold that; `LFP_TABLES_OUT=FOLDER` leaves what was made there, as NAME.txt and NAME.json.
@@ -19,6 +20,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Of so many rows the gate makes one anew.
 const GATE_STRIDE: usize = 23;
+
+/// Figures of a play that the gate looks at, from the first on, and by how many milliseconds they may be worse beside a quarter.
+const TIMED_FIGURES: usize = 2;
+const SLACK_MS: u64 = 25;
 
 /// What a row shows, or `None` for what did not happen.
 pub(crate) type Figures = Vec<Option<u64>>;
@@ -45,6 +50,8 @@ pub(crate) struct Table {
     pub(crate) about: &'static str,
     pub(crate) keys: &'static [&'static str],
     pub(crate) figures: &'static [&'static str],
+    /// Its figures do not depend on how pixels are encoded.
+    pub(crate) is_transport: bool,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -127,6 +134,23 @@ impl Table {
         text
     }
 
+    /// Whether `line` is the row that `known` is, with updates that take about as long.
+    fn is_no_worse(&self, known: &str, line: &str) -> bool {
+        let cells = |line: &str| -> Vec<String> {
+            line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+        };
+        let (known, line) = (cells(known), cells(line));
+        let keys = self.keys.len();
+        if self.is_transport || known.len() != line.len() || known[..keys] != line[..keys] {
+            return false;
+        }
+        let no_worse = |(known, now): (&String, &String)| match (known.parse::<u64>(), now.parse::<u64>()) {
+            (Ok(known), Ok(now)) => now <= known + known / 4 + SLACK_MS,
+            (known, now) => known.is_err() && now.is_err(),
+        };
+        known[keys..].iter().zip(&line[keys..]).take(TIMED_FIGURES).all(no_worse)
+    }
+
     fn path(&self) -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/tables").join(format!("{}.txt", self.name))
     }
@@ -159,7 +183,10 @@ fn tables_are_as_they_were() {
             continue;
         }
         let known = fs::read_to_string(table.path()).unwrap_or_default();
-        let is_known = |line: &&String| !known.lines().any(|known| known == line.trim_end());
+        let is_known = |line: &&String| {
+            let like = |known: &str| known == line.trim_end() || !whole && table.is_no_worse(known, line);
+            !known.lines().any(like)
+        };
         let lines = table.lines(&made);
         let new: Vec<_> = lines.iter().filter(is_known).cloned().collect();
         if !new.is_empty() || whole && known != table.text(&made) {

@@ -43,6 +43,7 @@ exact: milliseconds from the last frame until the client showed it pixel for pix
 repair: thousandths of these that repeated what was lost or refused; refused: records.",
         keys: &["play", "rtt ms", "loss %"],
         figures: FIGURES,
+        is_transport: false,
         rows,
     }
 }
@@ -74,6 +75,7 @@ The same as in grid, with what makes up for losses before they are known left ou
 and both.",
         keys: &["play", "rtt ms", "loss %", "without"],
         figures: FIGURES,
+        is_transport: false,
         rows,
     }
 }
@@ -98,6 +100,7 @@ pub(super) fn bursts() -> Table {
 Gilbert-Elliott losses: 5 % of the datagrams, in bursts of 4 on average, both directions, at 50 Mbit/s. Columns as in grid.",
         keys: &["play", "rtt ms"],
         figures: FIGURES,
+        is_transport: false,
         rows,
     }
 }
@@ -134,6 +137,7 @@ Narrow links at 40 ms. Columns as in grid; queued: milliseconds that what was se
 dropped: thousandths of the datagrams that queue or policer dropped.",
         keys: &["play", "link"],
         figures: &["p50", "p95", "p99", "exact", "kB", "repair", "refused", "queued", "dropped"],
+        is_transport: false,
         rows,
     }
 }
@@ -160,6 +164,7 @@ pub(super) fn odd() -> Table {
 What happens to a path or a client for a while, at 100 ms and 20 Mbit/s. Columns as in grid.",
         keys: &["play", "what"],
         figures: FIGURES,
+        is_transport: false,
         rows,
     }
 }

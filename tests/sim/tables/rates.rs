@@ -60,6 +60,7 @@ through; queued: milliseconds that what was sent waited before the bottleneck (p
 that queue or policer dropped.",
         keys: &["link"],
         figures: &["carried", "queued", "dropped"],
+        is_transport: true,
         rows: rows.collect(),
     }
 }
@@ -81,6 +82,7 @@ Several sessions behind one bottleneck at 40 ms, each with more to send than it 
 of Jain's index of their bytes; least: percent of a fair share that the worst got; the others as in alone.",
         keys: &["sessions", "kbit/s", "queue"],
         figures: &["jain", "least", "carried", "queued", "dropped"],
+        is_transport: true,
         rows,
     }
 }
@@ -120,6 +122,7 @@ One session and one bulk transfer with CUBIC, which begins 2 s later, for 40 s a
 was the session's; the others as in alone (queued: of the session's packets).",
         keys: &["kbit/s", "rtt ms", "queue BDP"],
         figures: &["share", "carried", "queued", "dropped"],
+        is_transport: true,
         rows,
     }
 }
@@ -159,6 +162,7 @@ A link of 40 ms and a queue of 100 kB whose rate drops from 10 to 1 Mbit/s, halv
 that begins so many milliseconds after that. Columns as in alone.",
         keys: &["rate", "from ms"],
         figures: &["carried", "queued"],
+        is_transport: true,
         rows,
     }
 }
@@ -171,7 +175,7 @@ fn changed(before: u64, after: u64, from_ms: u64) -> Figures {
     let Some(mut stage) = storm(&format!("rtt=40ms,rate={before}kbit,queue=100kb"), 1) else {
         return vec![None; 2];
     };
-    stage.plan(WARM, Deed::Network(0, params(after), params(after)));
+    stage.plan(WARM, Deed::Network(0, Box::new((params(after), params(after)))));
     let span = Duration::from_secs(1);
     let carried: u64 = stage.carried(WARM + Duration::from_millis(from_ms), span).values().sum();
     vec![Some(carried * 100 / capacity(after, span)), Some(stage.queued_p95())]
