@@ -184,6 +184,9 @@ fn decode(
             Some(BaseView { pixels, stride: size.width.into(), size, area })
         }
     };
+    // Exactly: what grows step by step ends up larger than is kept, and would be taken anew for each record of a good size.
+    out.clear();
+    out.reserve_exact(area.pixels());
     technique::decode(technique, record.payload, area, base, scratch, out)
 }
 
@@ -196,5 +199,32 @@ const fn base_of(technique: Technique, base: Base) -> Result<Option<(u8, u32)>, 
         (BaseUse::Never | BaseUse::May, Base::None) => Ok(None),
         (BaseUse::May | BaseUse::Must, Base::Reference { slot, check }) => Ok(Some((slot, check))),
         _ => Err(Refusal::Base),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lfp_proto::record::Context;
+    use lfp_proto::technique::dictionary;
+    use lfp_proto::units::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn the_buffer_of_a_record_that_is_not_too_large_is_kept() {
+        let size = Size::new(640, 480).expect("legal");
+        let framebuffer = Framebuffer::new(size, Epoch(1), 1);
+        let cells = CellRect { x: 0, y: 0, width: 15, height: 16 };
+        let pixels = vec![0x12_34_56; size.clip(cells).pixels()];
+        assert!(pixels.len() <= SCRATCH_PIXELS_KEPT);
+        let mut payload = Vec::new();
+        dictionary::Encoder::default().encode(&pixels, 240, None, 1_000, &mut payload);
+        let record = Record::new(Technique::Dictionary, Context::Unknown, cells, &payload);
+        let mut applier = Applier::new(Depth::Bits24);
+        let Applier { scratch, pixels: decoded } = &mut applier;
+        decode(Technique::Dictionary, &record, None, &framebuffer, scratch, decoded).expect("legal");
+        assert_eq!(*decoded, pixels);
+        applier.trim();
+        assert_eq!(applier.pixels.len(), pixels.len(), "nothing was let go of");
     }
 }

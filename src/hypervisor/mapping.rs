@@ -298,8 +298,12 @@ impl Mapping {
     }
 
     /// A pointer to the `len` bytes at `offset`, which lie inside.
+    ///
+    /// How long the file is by now is not asked: a sequence word is read several times a scan, an answer would be old by the
+    /// time of the read, and what is gone by then the handler finds, as it must for every other read.
     fn range(&self, offset: u64, len: u64) -> Result<*const u8, MappingError> {
-        let length = self.length()?;
+        self.still_there()?;
+        let length = self.map.len() as u64;
         let end = offset.saturating_add(len);
         if end > length {
             return Err(MappingError::Beyond { end, length });

@@ -80,8 +80,15 @@ impl Searches {
 }
 
 /// The rectangles of `wanted` cells of `picture` that `base` has, here or elsewhere; no cell lies in two. With them
-/// may come cells that are not wanted, where that makes one rectangle of two.
-pub(super) fn find(base: &Base, picture: &Picture, wanted: &CellSet, search: &mut Search) -> Vec<Copied> {
+/// may come cells that are not wanted, where that makes one rectangle of two. `moves` are those of the picture's tick: what
+/// moved since the tick before has often moved so since the base.
+pub(super) fn find(
+    base: &Base,
+    picture: &Picture,
+    wanted: &CellSet,
+    moves: &[Move],
+    search: &mut Search,
+) -> Vec<Copied> {
     let grid = picture.size.grid();
     let mut found = Vec::new();
     let mut rest = wanted.clone();
@@ -95,6 +102,7 @@ pub(super) fn find(base: &Base, picture: &Picture, wanted: &CellSet, search: &mu
     let here = Vector::default();
     rectangles(&back, grid.rect(), picture, |cells| push(&mut found, base, cells, here, picture));
     rest.subtract(&back);
+    search.suppose(moves.iter().map(|one| one.vector));
     for moved in search.find(&base.picture, picture, &rest) {
         let vector = vector(moved, picture.size);
         let Some(touched) = base_cells(moved.cells, vector, picture.size) else { continue };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ablation::Part;
 use crate::context;
+use crate::context::motion::Move;
 use crate::geometry::{CellRect, CellSet, Grid};
 use crate::heat::common;
 use crate::limits::{
@@ -239,12 +240,19 @@ impl Encoder {
         coded
     }
 
-    /// What of `wanted` can be copied from `base`, from the cache or searched.
-    fn copies(&self, question: Question, base: &Base, picture: &Picture, wanted: &CellSet) -> Arc<[Copied]> {
+    /// What of `wanted` can be copied from `base`, from the cache or searched; `moves` are those of the question's tick.
+    fn copies(
+        &self,
+        question: Question,
+        base: &Base,
+        picture: &Picture,
+        wanted: &CellSet,
+        moves: &[Move],
+    ) -> Arc<[Copied]> {
         if let Some(found) = self.motions.find(&question) {
             return found;
         }
-        let find = |search: &mut _| copies::find(base, picture, wanted, search).into();
+        let find = |search: &mut _| copies::find(base, picture, wanted, moves, search).into();
         let found: Arc<[Copied]> = self.searches.with(&question, picture.size, find);
         self.motions.keep(question, Arc::clone(&found), size_of_val(&*found));
         found
@@ -304,7 +312,7 @@ impl Job<'_> {
             return Arc::default();
         }
         let question = Question::new(tick, base, self.wanted);
-        let found = self.encoder.copies(question, base, self.picture, self.wanted);
+        let found = self.encoder.copies(question, base, self.picture, self.wanted, self.contexts.moves());
         for copied in found.iter() {
             if self.ways.len() < WAYS_MAX
                 && copied.vector != Vector::default()

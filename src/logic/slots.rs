@@ -42,6 +42,15 @@ pub struct Entry {
     pub confirmed: bool,
 }
 
+impl Entry {
+    /// What it has of its cell with row-major `index`.
+    fn tile(&self, index: usize, grid: Grid) -> &Arc<Tile> {
+        let (x, y) = place(index, grid);
+        let (x, y) = (usize::from(x - self.cells.x), usize::from(y - self.cells.y));
+        &self.tiles[y * usize::from(self.cells.width) + x]
+    }
+}
+
 /// Cells that a client can take out of its cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Found {
@@ -57,16 +66,15 @@ pub(super) fn find(slots: &Slots, picture: &Picture, wanted: &CellSet) -> Vec<Fo
     let (grid, mut left) = (wanted.grid(), wanted.clone());
     let mut back = CellSet::new(grid);
     for entry in slots.entries.iter().filter(|entry| entry.confirmed && grid.contains(entry.cells)) {
-        if region::bounds(&left, entry.cells).is_none() {
-            continue;
-        }
+        // Around what is wanted there; the rest is of no use, and to compare what is the same takes the longest.
+        let Some(bounds) = region::bounds(&left, entry.cells) else { continue };
         back.clear();
-        for (index, tile) in entry.cells.indices(grid).zip(&*entry.tiles) {
-            if holds(picture, index, grid, tile) {
+        for index in bounds.indices(grid) {
+            if holds(picture, index, grid, entry.tile(index, grid)) {
                 back.insert(index);
             }
         }
-        while let Some(cells) = next(&mut back, &left, picture, entry.cells) {
+        while let Some(cells) = next(&mut back, &left, picture, bounds) {
             for index in cells.indices(grid) {
                 left.remove(index);
             }

@@ -46,6 +46,14 @@ pub struct Network {
     outbox: Outbox,
 }
 
+/// What ended a wait.
+#[derive(Clone, Copy, Debug)]
+struct Came {
+    datagrams: bool,
+    events: bool,
+    signal: bool,
+}
+
 impl Network {
     /// Listens on `listen`. `waker` is what the pipeline wakes.
     ///
@@ -86,11 +94,15 @@ impl Network {
                 return Ok(());
             }
             let until = [wake_at, closing].into_iter().flatten().min();
-            self.wait(until.map(|until| until.saturating_since(now)), stop)?;
-            self.receive()?;
-            self.take_events();
+            let came = self.wait(until.map(|until| until.saturating_since(now)), stop)?;
+            if came.datagrams {
+                self.receive()?;
+            }
+            if came.events {
+                self.take_events();
+            }
             self.server.handle(clock::now(), Input::Timeout);
-            if stop.take() && closing.is_none() {
+            if came.signal && stop.take() && closing.is_none() {
                 tracing::info!(sessions = self.server.sessions(), "closing");
                 let now = clock::now();
                 self.server.handle(now, Input::Shutdown);
@@ -127,8 +139,9 @@ impl Network {
         }
     }
 
-    /// Waits for a datagram, the pipeline, a signal, room in the send buffer if something waits for that, or `timeout`.
-    fn wait(&self, timeout: Option<Duration>, stop: &StopSignals) -> Result<(), NetworkError> {
+    /// Waits for a datagram, the pipeline, a signal, room in the send buffer if something waits for that, or `timeout`. Says
+    /// what came, so that nothing else is asked for in vain.
+    fn wait(&self, timeout: Option<Duration>, stop: &StopSignals) -> Result<Came, NetworkError> {
         let readable = PollFlags::POLLIN;
         let socket = if !self.outbox.is_empty() { readable | PollFlags::POLLOUT } else { readable };
         let mut fds = [
@@ -137,7 +150,14 @@ impl Network {
             PollFd::new(stop.as_fd(), readable),
         ];
         match ppoll(&mut fds, timeout.map(TimeSpec::from), None) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Ok(_) => {
+                // A socket may report an error of its own, which is read as a datagram is.
+                let anything = |at: usize| fds[at].any().unwrap_or(true);
+                let mut datagrams = fds[0].revents().unwrap_or(PollFlags::all());
+                datagrams.remove(PollFlags::POLLOUT);
+                Ok(Came { datagrams: !datagrams.is_empty(), events: anything(1), signal: anything(2) })
+            }
+            Err(Errno::EINTR) => Ok(Came { datagrams: true, events: true, signal: true }),
             Err(errno) => Err(io::Error::from(errno).into()),
         }
     }

@@ -39,13 +39,14 @@ pub struct Pixels(crc32fast::Hasher);
 impl Pixels {
     /// Adds the next piece.
     pub fn update(&mut self, piece: &[u32]) {
+        // Whole pixels side by side, which the compiler copies in vectors.
         const BLOCK: usize = 256;
-        let mut bytes = [0; BLOCK * 4];
+        let mut bytes = [[0; 4]; BLOCK];
         for block in piece.chunks(BLOCK) {
-            for (four, pixel) in bytes.chunks_exact_mut(4).zip(block) {
-                four.copy_from_slice(&(pixel & 0x00ff_ffff).to_le_bytes());
+            for (four, pixel) in bytes.iter_mut().zip(block) {
+                *four = (pixel & 0x00ff_ffff).to_le_bytes();
             }
-            self.0.update(&bytes[..block.len() * 4]);
+            self.0.update(bytes[..block.len()].as_flattened());
         }
     }
 

@@ -216,7 +216,14 @@ struct Spare {
 impl Spare {
     /// A tile that nobody else holds, with anything in it.
     fn take(&mut self) -> Arc<Tile> {
-        // Those at the front are the oldest: if it is still held, so are the others.
+        // Those at the front are the oldest: if they are still held, so are the others, but for a few that somebody keeps for
+        // long, as a session does what is in a client's cache. Those must not hold up all behind them.
+        for _ in 0..HELD_MAX {
+            if self.tiles.front_mut().is_none_or(|tile| Arc::get_mut(tile).is_some()) {
+                break;
+            }
+            self.tiles.rotate_left(1);
+        }
         let free = self.tiles.front_mut().is_some_and(|tile| Arc::get_mut(tile).is_some());
         let reused = if free { self.tiles.pop_front() } else { None };
         reused.unwrap_or_else(|| Arc::new([0; CELL_PIXELS]))
@@ -240,6 +247,8 @@ impl Spare {
     }
 }
 
+/// Tiles that are still held of which the next is tried instead.
+const HELD_MAX: usize = 2;
 /// Ticks in a row that readers hold without the tiles of more having to be allocated.
 const READERS_TICKS: usize = 4;
 /// The part of the tiles kept in vain that goes with each tick, and as many as are kept always.
@@ -291,5 +300,23 @@ fn convert_cell(surface: &Surface, shadow: &[u8], x: u16, y: u16, tile: &mut Til
     for (row, pixels) in rows.take(usize::from(area.height)).zip(tile.chunks_exact_mut(SIDE)) {
         let start = usize::from(area.x) * bytes;
         pixel::convert_row(surface.format, &row[start..start + width * bytes], &mut pixels[..width]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tile_that_somebody_keeps_does_not_keep_the_others_from_being_used_again() {
+        let mut spare = Spare::default();
+        let kept = Arc::new([1; CELL_PIXELS]);
+        spare.retire(Arc::clone(&kept));
+        (2..6).for_each(|colour| spare.retire(Arc::new([colour; CELL_PIXELS])));
+        let used: Vec<u32> = (0..4).map(|_| spare.take()[0]).collect();
+        assert_eq!(used, [2, 3, 4, 5]);
+        assert_eq!(spare.take()[0], 0, "a new one, since the only one left is kept");
+        drop(kept);
+        assert_eq!(spare.take()[0], 1);
     }
 }

@@ -95,26 +95,26 @@ impl Picture {
         self.rows[usize::from(cells.y)..usize::from(cells.y + cells.height)].iter().map(|row| &**row)
     }
 
-    /// Writes the pixels of `cells`, clipped to the surface, to `out` (cleared first): rows from top to
+    /// Writes the pixels of `cells`, clipped to the surface, to `out` in place of what it holds: rows from top to
     /// bottom without padding.
     ///
     /// # Panics
     /// If `cells` does not lie inside the grid.
     pub fn read(&self, cells: CellRect, out: &mut Vec<u32>) {
         let area = self.size.clip(cells);
-        out.clear();
-        out.reserve(area.pixels());
-        let (whole, rest) = (usize::from(area.width) / SIDE, usize::from(area.width) % SIDE);
-        let first = usize::from(cells.x);
-        for y in 0..usize::from(area.height) {
+        // Not cleared: every pixel is written below, and what fits the length of the last call need not be filled before.
+        out.resize(area.pixels(), 0);
+        let (first, width) = (usize::from(cells.x), usize::from(area.width).max(1));
+        for (y, out) in out.chunks_exact_mut(width).enumerate() {
             let tiles = &self.rows[usize::from(cells.y) + y / SIDE].tiles[first..];
             let at = y % SIDE * SIDE;
-            for tile in &tiles[..whole] {
-                let row: &[u32; SIDE] = tile[at..at + SIDE].try_into().expect("a row of a cell");
-                out.extend_from_slice(row);
+            let mut whole = out.chunks_exact_mut(SIDE);
+            for (out, tile) in whole.by_ref().zip(tiles) {
+                out.copy_from_slice(&tile[at..at + SIDE]);
             }
-            if rest > 0 {
-                out.extend_from_slice(&tiles[whole][at..at + rest]);
+            let rest = whole.into_remainder();
+            if !rest.is_empty() {
+                rest.copy_from_slice(&tiles[width / SIDE][at..at + rest.len()]);
             }
         }
     }

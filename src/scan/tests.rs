@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::fake::{Screen, fake};
 use super::{Delta, Picture, Scanner, Tick, TickState};
-use crate::geometry::Size;
+use crate::geometry::{CellRect, Size};
 use crate::hypervisor::{SourceError, SourceId, View};
 use crate::pixel::PixelFormat;
 use crate::time::Instant;
@@ -105,6 +105,9 @@ fn packed_pixels_cross_cell_borders() {
     picture.read(picture.size.grid().rect(), &mut pixels);
     let painted: Vec<_> = pixels.iter().enumerate().filter(|(_, pixel)| **pixel != 0).collect();
     assert_eq!(painted, [(3 * 37 + 15, &1), (16 * 37 + 36, &0x1e_14_0a)]);
+    picture.read(CellRect { x: 1, y: 1, width: 2, height: 1 }, &mut pixels);
+    assert_eq!(pixels[..20], [0; 20], "nothing of what was read before");
+    assert_eq!(pixels[20..], [0x1e_14_0a]);
 }
 
 #[test]

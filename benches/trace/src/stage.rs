@@ -1,13 +1,14 @@
 //! The processes of a run: player, server, relay, client. Each is ended when dropped.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -17,23 +18,29 @@ use crate::{Options, Outcome, clock};
 /// How long a process is given to end.
 const END_WAIT: Duration = Duration::from_secs(10);
 
+/// Exit status when a signal has ended the run.
+const ENDED_BY_SIGNAL: i32 = 130;
+
 /// The processes of the run that have not been waited for.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// From now on, a signal that ends this process ends those that it has started first. To be called before any thread is
-/// started.
+/// From now on, a signal that ends this process ends those that it has started first.
 pub(crate) fn end_with_us() -> Outcome<()> {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-    signals.thread_block()?;
+    let (mut hears, tells) = UnixStream::pair()?;
+    // Handled rather than blocked: a block would be inherited by what is started.
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signal_hook::low_level::pipe::register(signal as i32, tells.try_clone()?)?;
+    }
     std::thread::spawn(move || {
-        let signal = signals.wait();
+        // An error would mean that nobody can say anything any more: then too it is time to end.
+        let _ = hears.read(&mut [0]);
         // Held until the end, so that nothing is started any more.
         let running = RUNNING.lock();
         for pid in running.iter().flat_map(|running| running.iter()) {
             // One that has just ended by itself is what was wanted.
             let _ = kill(*pid, Signal::SIGKILL);
         }
-        std::process::exit(128 + signal.map_or(0, |signal| signal as i32));
+        std::process::exit(ENDED_BY_SIGNAL);
     });
     Ok(())
 }

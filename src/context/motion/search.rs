@@ -25,6 +25,10 @@ const RECTS_MAX: usize = 4 * MOTION_MOVES_MAX;
 /// Corners of rectangles that are tried for one vector: what is in more pieces is not worth its copies.
 const ATTEMPTS_MAX: usize = 2 * RECTS_MAX;
 
+/// Changed cells that are looked at to tell whether something goes on as it moved, and the fewest that tell.
+const STEADY_SAMPLE: usize = 64;
+const STEADY_SAMPLE_MIN: usize = 8;
+
 /// Finds what moved. Keeps the anchors of each cell, so that a picture that goes on moving is read once.
 #[derive(Debug)]
 pub struct Search {
@@ -95,6 +99,16 @@ impl Search {
         self.barren.fill(0);
     }
 
+    /// Has the next search try `vectors` too, first of all the one that goes on, as if an earlier search had found them: at
+    /// most [`MOTION_VECTORS_MAX`] of them.
+    pub fn suppose(&mut self, vectors: impl Iterator<Item = Vector>) {
+        for vector in vectors {
+            if self.recent.len() < MOTION_VECTORS_MAX && !self.recent.contains(&vector) {
+                self.recent.push(vector);
+            }
+        }
+    }
+
     /// Which rectangles of `new` show what lay elsewhere in `old`; `changed` are the cells in which the two differ.
     /// At most [`MOTION_MOVES_MAX`], those with most detail first; no cell lies in two.
     ///
@@ -110,10 +124,15 @@ impl Search {
             self.recent.clear();
             return &[];
         }
-        self.poll(old, new);
-        self.votes.elect(VOTES_MIN, &mut self.best);
-        let least = self.best.first().map_or(0, |(votes, _)| votes / VOTES_PART);
-        self.best.retain(|(votes, _)| *votes >= least);
+        if let Some(vector) = self.steady(old, new) {
+            self.best.clear();
+            self.best.push((VOTES_MIN, vector));
+        } else {
+            self.poll(old, new);
+            self.votes.elect(VOTES_MIN, &mut self.best);
+            let least = self.best.first().map_or(0, |(votes, _)| votes / VOTES_PART);
+            self.best.retain(|(votes, _)| *votes >= least);
+        }
         self.try_all(old, new);
         self.choose();
         self.remember();
@@ -153,6 +172,29 @@ impl Search {
     pub fn vector(&self, index: usize) -> Option<Vector> {
         let place = usize::from(self.explained[index]).checked_sub(1)?;
         self.vectors.get(place).copied()
+    }
+
+    /// The recent vector by which at least three quarters of what changed have moved, going by a sample, if there is one: a
+    /// page that is scrolled need not be read for its anchors in every tick.
+    fn steady(&self, old: &Picture, new: &Picture) -> Option<Vector> {
+        if self.recent.is_empty() {
+            return None;
+        }
+        let step = self.changed.len().div_ceil(STEADY_SAMPLE);
+        let (mut sample, mut len) = ([(0, 0, MIDDLE); STEADY_SAMPLE], 0);
+        for (x, y) in self.changed.iter().step_by(step).map(|index| self.place(*index)) {
+            if new.detail(x, y) > 0 {
+                sample[len] = (x, y, telling(new.tile(x, y)));
+                len += 1;
+            }
+        }
+        let moved = |vector: Vector| {
+            let moved =
+                sample[..len].iter().filter(|(x, y, place)| came_from(old, new, *x, *y, vector, *place));
+            moved.count()
+        };
+        let is_steady = |vector: &Vector| moved(*vector) * 4 >= len * 3;
+        self.recent.iter().copied().find(|vector| len >= STEADY_SAMPLE_MIN && is_steady(vector))
     }
 
     /// Has the anchors of both pictures vote.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::verify::{MIDDLE, came_from, telling};
 use super::{Move, Search, Vector};
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::SyntheticSpec;
@@ -151,5 +152,82 @@ fn rows_that_repeat_and_one_colour_are_no_trouble() {
         check(&old, &reel.picture, &changed, search.find(&old, &reel.picture, &changed));
         let (old, changed) = reel.show(&vec![frame; 640 * 400]);
         assert!(search.find(&old, &reel.picture, &changed).is_empty());
+    }
+}
+
+/// What [`came_from`] says, pixel by pixel.
+fn came_plainly(old: &Picture, new: &Picture, x: u16, y: u16, vector: Vector) -> bool {
+    let to = new.size.clip(CellRect { x, y, width: 1, height: 1 });
+    let there = |at: u16, step: i32, side: u16| {
+        let place = i32::from(at) - step;
+        (0..i32::from(side)).contains(&place).then_some(place as u16)
+    };
+    (to.y..to.y + to.height).flat_map(|y| (to.x..to.x + to.width).map(move |x| (x, y))).all(|(x, y)| {
+        let from = there(x, vector.dx, old.size.width).zip(there(y, vector.dy, old.size.height));
+        from.is_some_and(|(from_x, from_y)| pixel(old, from_x, from_y) == pixel(new, x, y))
+    })
+}
+
+#[test]
+fn every_way_of_verifying_says_what_single_pixels_say() {
+    // With clipped cells, paper, and ink on it.
+    let (width, height) = (100_i32, 70_i32);
+    let size = Size { width: width as u16, height: height as u16 };
+    let ink = |x: i32, y: i32| {
+        let hash = ((x * 7919 + y * 104_729) as u32).wrapping_mul(0x9e37_79b1) >> 13;
+        if x < 40 || hash % 3 > 0 { 0xff_ff_ff } else { 0x20_20_20 }
+    };
+    let (mut moved, mut kept) = (0, 0);
+    for (dx, dy) in [(0, 0), (0, 5), (0, -16), (16, 0), (3, 0), (-7, 9), (15, -1), (-1, -33), (48, 31)] {
+        let vector = Vector { dx, dy };
+        let paint = |dx: i32, dy: i32, stray: Option<i32>| -> Vec<u32> {
+            let mut pixels: Vec<u32> =
+                (0..width * height).map(|at| ink(at % width - dx, at / width - dy)).collect();
+            stray.into_iter().for_each(|at| pixels[at as usize] ^= 1);
+            pixels
+        };
+        for stray in (0..width * height).step_by(97).map(Some).chain([None]) {
+            let mut reel = Reel::new(size);
+            reel.show(&paint(0, 0, None));
+            let (old, _) = reel.show(&paint(dx, dy, stray));
+            let new = &reel.picture;
+            let grid = size.grid();
+            for (x, y) in (0..grid.rows).flat_map(|y| (0..grid.columns).map(move |x| (x, y))) {
+                let plainly = came_plainly(&old, new, x, y, vector);
+                for place in [MIDDLE, telling(new.tile(x, y)), 0, 255] {
+                    assert_eq!(
+                        came_from(&old, new, x, y, vector, place),
+                        plainly,
+                        "cell {x}, {y} by {vector:?} with {stray:?}, {place} first"
+                    );
+                }
+                moved += usize::from(plainly);
+                kept += usize::from(!plainly);
+            }
+        }
+    }
+    assert!(moved > 10_000 && kept > 5_000, "{moved} and {kept} cells");
+}
+
+#[test]
+fn a_vector_that_is_supposed_finds_what_a_search_from_nothing_finds() {
+    let size = Size { width: 630, height: 475 };
+    let spec = SyntheticSpec { size, ..SyntheticSpec::new(Painting::Scroll) };
+    let (mut scene, mut reel) = (Scene::new(spec), Reel::new(size));
+    let (mut search, mut other) = (Search::new(size), Search::new(size));
+    reel.show(scene.paint(0));
+    for frame in 1..20 {
+        let (old, changed) = reel.show(scene.paint(frame));
+        search.forget();
+        let moves = search.find(&old, &reel.picture, &changed).to_vec();
+        let share = check(&old, &reel.picture, &changed, &moves);
+        other.forget();
+        other.suppose(moves.iter().map(|one| one.vector));
+        let supposed = other.find(&old, &reel.picture, &changed);
+        assert!(check(&old, &reel.picture, &changed, supposed) + 2 >= share, "frame {frame}");
+        // What is supposed in vain is no harm.
+        other.forget();
+        other.suppose((1..30).map(|dx| Vector { dx, dy: 77 }));
+        assert_eq!(other.find(&old, &reel.picture, &changed), moves, "frame {frame}");
     }
 }

@@ -38,6 +38,10 @@ pub(super) const MIDDLE: u8 = (SIDE * SIDE / 2 + SIDE / 2) as u8;
 pub(super) fn came_from(old: &Picture, new: &Picture, x: u16, y: u16, vector: Vector, place: u8) -> bool {
     let Some(from) = source(old, CellRect { x, y, width: 1, height: 1 }, vector) else { return false };
     let tile = new.tile(x, y);
+    if new.detail(x, y) == 0 && is_flat(old, from.cells_touched()) {
+        // Most of a page is paper: of cells of one colour, one pixel is all of them.
+        return all_begin_with(old, from.cells_touched(), tile[0]);
+    }
     let (at_x, at_y) = (u16::from(place) % CELL, u16::from(place) / CELL);
     if at_x < from.width && at_y < from.height {
         let (x, y) = (from.x + at_x, from.y + at_y);
@@ -56,38 +60,73 @@ pub(super) fn came_from(old: &Picture, new: &Picture, x: u16, y: u16, vector: Ve
     };
     let upper = tiles(line);
     let lower = if below { tiles(line + 1) } else { upper };
-    let equal = |y: usize| {
-        let at = down + y;
-        let ((left, next), at) = if at < SIDE { (upper, at) } else { (lower, at - SIDE) };
-        let (left, next) = (row(left, at), row(next, at));
-        if width == SIDE {
-            row_equal(row(tile, y), left, next, right)
-        } else {
+    if width < SIDE || height < SIDE {
+        return (0..height).all(|y| {
+            let (left, next) = rows_at(upper, lower, down + y);
             edge_equal(row(tile, y), left, next, right, width)
-        }
-    };
+        });
+    }
     // The middle differs more often than the edge, and most cells differ.
-    equal(height / 2) && (0..height).all(equal)
+    let (left, next) = rows_at(upper, lower, down + SIDE / 2);
+    let (head, tail) = row(tile, SIDE / 2).split_at(SIDE - right);
+    if *head != left[right..] || *tail != next[..right] {
+        return false;
+    }
+    if right == 0 {
+        // What moves up or down, as most does, lies in two whole pieces.
+        let (head, tail) = tile.split_at((SIDE - down) * SIDE);
+        return *head == upper.0[down * SIDE..] && *tail == lower.0[..down * SIDE];
+    }
+    askew_equal(tile, upper, lower, down, right)
+}
+
+/// Two cells side by side, the right one only where something of it is read.
+type Pair<'a> = (&'a Tile, &'a Tile);
+
+/// The row of pixels that lies `at` rows into `upper`, or into `lower` behind it, of both cells.
+fn rows_at<'a>(upper: Pair<'a>, lower: Pair<'a>, at: usize) -> (&'a [u32; SIDE], &'a [u32; SIDE]) {
+    let ((left, next), at) = if at < SIDE { (upper, at) } else { (lower, at - SIDE) };
+    (row(left, at), row(next, at))
+}
+
+/// Whether each of `cells` has one colour, perhaps another each.
+fn is_flat(picture: &Picture, cells: CellRect) -> bool {
+    let columns = usize::from(cells.x)..usize::from(cells.x + cells.width);
+    picture.cell_rows(cells).all(|row| row.detail[columns.clone()].iter().all(|detail| *detail == 0))
+}
+
+/// Whether the first pixel of each of `cells` is `colour`.
+fn all_begin_with(picture: &Picture, cells: CellRect, colour: u32) -> bool {
+    let columns = usize::from(cells.x)..usize::from(cells.x + cells.width);
+    picture.cell_rows(cells).all(|row| row.tiles[columns.clone()].iter().all(|tile| tile[0] == colour))
 }
 
 fn row(tile: &Tile, y: usize) -> &[u32; SIDE] {
     tile[y * SIDE..][..SIDE].try_into().expect("a row of a cell")
 }
 
-/// Whether `wanted` are the pixels that begin `right` pixels into `left` and go on in `next`.
-#[inline]
-fn row_equal(wanted: &[u32; SIDE], left: &[u32; SIDE], next: &[u32; SIDE], right: usize) -> bool {
-    let differ = |pixels: &[u32; SIDE]| wanted.iter().zip(pixels).fold(0, |differ, (a, b)| differ | (a ^ b));
-    if right == 0 {
-        return differ(left) == 0;
-    }
-    let mut both = [0; 2 * SIDE];
-    both[..SIDE].copy_from_slice(left);
-    both[SIDE..].copy_from_slice(next);
-    differ(both[right..][..SIDE].try_into().expect("as many as a row has")) == 0
+/// Rows that are put side by side at a time, see [`askew_equal`].
+const BAND: usize = 4;
+
+/// Whether `tile` is what lies `down` rows and `right` columns, more than none, into four cells. Some rows are put side by
+/// side before any is compared: a row that was just written in two pieces and is read across both would have to wait until
+/// it has left the processor's queue of stores.
+fn askew_equal(tile: &Tile, upper: Pair<'_>, lower: Pair<'_>, down: usize, right: usize) -> bool {
+    let mut both = [[0; 2 * SIDE]; BAND];
+    tile.chunks_exact(BAND * SIDE).enumerate().all(|(band, wanted)| {
+        for (y, both) in both.iter_mut().enumerate() {
+            let (left, next) = rows_at(upper, lower, down + band * BAND + y);
+            both[..SIDE].copy_from_slice(left);
+            both[SIDE..].copy_from_slice(next);
+        }
+        let rows = wanted.chunks_exact(SIDE).zip(&both);
+        rows.fold(0, |differ, (wanted, both)| {
+            wanted.iter().zip(&both[right..][..SIDE]).fold(differ, |differ, (a, b)| differ | (a ^ b))
+        }) == 0
+    })
 }
 
-/// The same for the first `width` pixels, where a surface ends inside a cell.
+/// Whether the first `width` of `wanted` are the pixels that begin `right` pixels into `left` and go on in `next`.
 fn edge_equal(
     wanted: &[u32; SIDE],
     left: &[u32; SIDE],
