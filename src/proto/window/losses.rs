@@ -13,8 +13,10 @@ use crate::window::AckSummary;
 
 /// Datagrams from which a share of losses is taken.
 const SAMPLE_DATAGRAMS: u64 = 24;
-/// Largest share of the path's own, in thousandths.
-const SHARE_MAX: u64 = 300;
+/// Largest share of the path's own, in thousandths: beyond it what is lost counts as too much sent. And the largest that is
+/// made up for.
+const SHARE_MAX: u64 = 500;
+const MADE_UP_MAX: u64 = 300;
 /// Losses beyond the path's own that a round may have: thousandths of its datagrams, and datagrams.
 const EXCESS_PERMILLE: u64 = 30;
 const EXCESS_DATAGRAMS: u64 = 2;
@@ -77,6 +79,11 @@ impl LossFloor {
     /// Thousandths that the path loses whatever is sent.
     pub(super) const fn share(&self) -> u64 {
         self.share
+    }
+
+    /// Of these, what is made up for.
+    pub(super) fn made_up(&self) -> u64 {
+        self.share.min(MADE_UP_MAX)
     }
 
     /// Whether calm packets find a queue of others.

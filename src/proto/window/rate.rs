@@ -227,7 +227,7 @@ impl RateController {
             rate = rate.max(more);
         }
         // In a calm moment what is lost is measured, not made up for.
-        let kept = if self.is_calm() { 1_000 } else { 1_000 - self.losses.share() };
+        let kept = if self.is_calm() { 1_000 } else { 1_000 - self.losses.made_up() };
         Bitrate::from_bps(rate.as_bps().saturating_mul(1_000) / kept).clamp(RATE_MIN, RATE_MAX)
     }
 
