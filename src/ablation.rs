@@ -27,12 +27,14 @@ pub enum Part {
     Persistence,
     /// Packets are covered by others where the path loses some.
     Parity,
+    /// Small updates are said again where losses are seen, and by probes.
+    Repeats,
     /// One of the rules that say what a region is, by its place in [`RULES`] and in the rules' own table.
     Rule(usize),
 }
 
 /// Parts that are no technique.
-const OTHERS: [Part; 8] = [
+const OTHERS: [Part; 9] = [
     Part::Lossy,
     Part::Cache,
     Part::FlatRegions,
@@ -41,12 +43,13 @@ const OTHERS: [Part; 8] = [
     Part::Penalties,
     Part::Persistence,
     Part::Parity,
+    Part::Repeats,
 ];
 /// Techniques that are left out only together with others, or not at all.
 const KEPT: [Technique; 3] = [Technique::Raw, Technique::Store, Technique::Use];
 /// Bits of [`Without`] that techniques have, and behind those what is neither technique nor rule.
 const TECHNIQUE_BITS: usize = 32;
-const OTHER_BITS: usize = 8;
+const OTHER_BITS: usize = 9;
 /// Names of the rules that can be left out: all but the last, which holds of whatever is left.
 pub const RULES: [&str; 10] =
     ["flips", "slides-on", "slides", "film", "plane", "writing", "static", "ramp", "picture", "controls"];
@@ -71,6 +74,7 @@ impl Part {
             Self::Penalties => "penalties",
             Self::Persistence => "persistence",
             Self::Parity => "parity",
+            Self::Repeats => "repeats",
             Self::Rule(place) => RULES[place],
         }
     }

@@ -100,6 +100,14 @@ pub const REFINE_REST: Duration = Duration::from_millis(300);
 pub const REFINE_PATIENCE: Duration = Duration::from_millis(100);
 /// Cells that are made exact together: few enough that a change which comes meanwhile hardly waits for them.
 pub const REFINE_CELLS_MAX: u64 = 64;
+/// Bytes of records that are said again where losses are seen: what a key press changes, not what a window does.
+pub const REPEAT_BYTES_MAX: usize = 800;
+/// Updates that a surface remembers for that.
+pub const REPEATS_MAX: usize = 16;
+/// Between the first time and the second; each further interval is twice as long.
+pub const REPEAT_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a loss is a reason to say small updates more than once.
+pub const REPEAT_MEMORY: Duration = Duration::from_secs(30);
 /// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
 pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 /// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.

@@ -459,6 +459,23 @@ impl Cells {
         &self.lost
     }
 
+    /// Whether each of `cells`, which lie inside the grid, went out last as `content`, and is known neither to have come nor
+    /// to be missing.
+    pub(super) fn is_open_at(&self, cells: CellRect, content: ContentNumber) -> bool {
+        let open = |index: usize| {
+            self.content[index] == content.0 && !self.confirmed.contains(index) && !self.lost.contains(index)
+        };
+        cells.indices(self.grid).all(open)
+    }
+
+    /// How many of `cells`, which lie inside the grid, are.
+    pub(super) fn lost_in(&self, cells: CellRect) -> usize {
+        if self.lost.is_empty() {
+            return 0;
+        }
+        cells.indices(self.grid).filter(|index| self.lost.contains(*index)).count()
+    }
+
     /// Cells that were sent last so that they are not exact.
     pub(super) const fn lossy(&self) -> &CellSet {
         &self.lossy

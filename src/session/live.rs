@@ -1,5 +1,6 @@
 //! The pixels of a surface in one epoch: what to have encoded, what waits to be sent, which ticks are through.
 
+mod again;
 mod encoding;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use crate::session::cells::Cells;
 use crate::session::quality::Quality;
 use crate::session::reference::References;
 use crate::session::refusals::Credit;
+use crate::session::repeat::Repeats;
 use crate::session::slots::{Slots, drop_unsent, stored_of, used_of};
 use crate::session::stale::Stale;
 use crate::session::stats::SessionStats;
@@ -52,6 +54,7 @@ pub(super) struct Live {
     /// No request before this: the last answer brought nothing.
     retry_at: Option<Instant>,
     credit: Credit,
+    repeats: Repeats,
     /// No request before this: the client has refused too much.
     trickle_at: Option<Instant>,
     /// Bytes that a cell took lately, in sixteenths.
@@ -122,6 +125,7 @@ impl Live {
             requests: VecDeque::new(),
             retry_at: None,
             credit: Credit::new(size.grid().cells()),
+            repeats: Repeats::default(),
             trickle_at: None,
             cell_bytes_16: CELL_BYTES_GUESS * 16,
             pass: None,
@@ -153,6 +157,14 @@ impl Live {
 
     pub(super) const fn stale_mut(&mut self) -> &mut Stale {
         &mut self.stale
+    }
+
+    pub(super) const fn repeats(&self) -> &Repeats {
+        &self.repeats
+    }
+
+    pub(super) const fn repeats_mut(&mut self) -> &mut Repeats {
+        &mut self.repeats
     }
 
     pub(super) const fn slots_mut(&mut self) -> &mut Slots {
@@ -280,7 +292,7 @@ impl Live {
         // packet that first carries them; the same pixels sent again MUST keep it.
         let content = ContentNumber(number.0);
         scratch.clear();
-        let mut sent = 0;
+        let (mut sent, mut small) = (0, Vec::new());
         loop {
             let most = RECORDS_MAX.saturating_sub(before + sent);
             let chosen = choose(&self.queue, most, room - scratch.len(), pack);
@@ -314,9 +326,13 @@ impl Live {
                 items.push(match stored_of(&record) {
                     Some(stored) => Item::Store { surface, epoch, stored },
                     None => {
+                        stats.bytes_repaired += (len * self.cells.lost_in(cells) / cells.cells()) as u64;
                         self.cells.on_sent(cells, tick, content, exact, picture);
                         self.references.on_sent(cells, content, encoded.as_deref());
                         self.stale.on_sent(cells);
+                        if exact && used.is_none() {
+                            small.push(record);
+                        }
                         Item::Pixels { surface, epoch, cells, content, on, used }
                     }
                 });
@@ -330,6 +346,9 @@ impl Live {
                 "{} bytes of records do not fit {room}",
                 scratch.len()
             );
+            if small.len() == sent && self.queue.is_empty() {
+                self.repeats.keep(small, content);
+            }
             if let Some(pass) = &mut self.pass {
                 let first = pass.packets.map_or(number, |(first, _)| first);
                 pass.packets = Some((first, number));
@@ -363,7 +382,10 @@ impl Live {
     ) {
         if self.cells.pass_is_over() {
             self.end_pass();
-            stats.holds += u64::from(self.references.advance(&self.cells, picture(&self.tick)));
+            // What is to be said again builds on the reference that there is.
+            if self.repeats.due().is_none() {
+                stats.holds += u64::from(self.references.advance(&self.cells, picture(&self.tick)));
+            }
         }
         let Some(mark) = self.mark.filter(|_| self.mark_due) else { return };
         if builder.push(&Frame::Mark(mark)) {
@@ -412,6 +434,7 @@ impl Live {
             + self.references.memory_bytes()
             + self.slots.memory_bytes()
             + self.stale.memory_bytes()
+            + self.repeats.memory_bytes()
             + queue
     }
 

@@ -17,6 +17,7 @@ mod redundancy;
 mod reference;
 mod refresh;
 mod refusals;
+mod repeat;
 mod slots;
 mod stale;
 mod stats;
@@ -55,6 +56,7 @@ use self::input::{Fresh, InputState};
 use self::live::Wanted;
 pub use self::packets::Brought;
 use self::redundancy::Redundancy;
+use self::repeat::Losses;
 pub use self::stats::SessionStats;
 use self::surface::{Keeps, Surface};
 use self::timers::Timer;
@@ -187,6 +189,7 @@ pub struct Session {
     rate: RateController,
     pacer: Pacer,
     redundancy: Redundancy,
+    losses: Losses,
     /// In the order of their ids.
     surfaces: Vec<Surface>,
     /// The surface that is served first next time.
@@ -235,6 +238,7 @@ impl Session {
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
             rate,
             redundancy: Redundancy::default(),
+            losses: Losses::default(),
             surfaces: surfaces
                 .map(|(id, (source, shows))| Surface::new(id, *source, *shows, keeps))
                 .collect(),
@@ -368,6 +372,7 @@ impl Session {
         self.window.on_path_change(rtt_guess);
         self.redundancy.on_path_change();
         self.rate.on_path_change(now, rtt_guess);
+        self.losses = Losses::default();
         self.stats.moves += 1;
         self.repace();
     }
@@ -537,6 +542,12 @@ impl Session {
     fn packet_at(&self) -> Option<Instant> {
         let datagram = self.terms.coverable();
         self.surfaces.iter().filter_map(|surface| surface.shown()?.packet_at(datagram)).min()
+    }
+
+    /// When a small update is to be said again, if the path has nothing else to carry.
+    fn repeat_at(&self) -> Option<Instant> {
+        let due = self.surfaces.iter().filter_map(|surface| surface.shown()?.repeats().due()).min();
+        due.filter(|_| !self.has_records())
     }
 
     /// Whether another packet with pixels may be in flight.

@@ -148,6 +148,8 @@ impl Session {
             self.redundancy.decide(now, self.window.rtt().smoothed());
         }
         self.window.await_parity(self.redundancy.packets());
+        self.losses.on_summary(now, summary);
+        self.window.set_patience(self.losses.patience());
         if summary.acked_bytes + summary.lost_bytes == 0 {
             return;
         }
@@ -161,8 +163,9 @@ impl Session {
             return Some(parity);
         }
         let pixels = self.may_send_pixels(now);
+        let repeats = self.is_due(Timer::Repeat, now);
         let alive = self.is_due(Timer::KeepAlive, now);
-        if !pixels && !alive && !self.must_send(now) {
+        if !pixels && !repeats && !alive && !self.must_send(now) {
             return None;
         }
         let number = self.window.next();
@@ -177,7 +180,12 @@ impl Session {
         let mut items = Vec::new();
         self.put_control(now, &mut builder, &mut items);
         if pixels {
-            self.put_pixels(&mut builder, number, &mut items);
+            self.put_pixels(now, &mut builder, number, &mut items);
+        }
+        // What is said once more covers itself.
+        let paints = items.iter().any(|item| matches!(item, Item::Pixels { .. }));
+        if repeats || self.probe_due {
+            self.put_repeats(now, &mut builder, number, &mut items);
         }
         self.put_marks(&mut builder, &mut items);
         // SPEC [LFP-14.4]: A side MUST send something at least every 5 seconds.
@@ -191,7 +199,6 @@ impl Session {
             builder.fill_up();
         }
         self.probe_due = false;
-        let paints = items.iter().any(|item| matches!(item, Item::Pixels { .. }));
         self.redundancy.on_sent(number, builder.payload(), paints);
         let bytes = self.guard.seal_mut().finish(now, number, builder);
         Some(self.sent(now, bytes, ping, items))
@@ -275,7 +282,15 @@ impl Session {
         }
     }
 
-    fn put_pixels(&mut self, builder: &mut Builder, number: PacketNumber, items: &mut Vec<Item>) {
+    fn put_pixels(
+        &mut self,
+        now: Instant,
+        builder: &mut Builder,
+        number: PacketNumber,
+        items: &mut Vec<Item>,
+    ) {
+        let repeats = !self.terms.without.contains(Part::Repeats);
+        let copies = if repeats { self.losses.copies(now) } else { 0 };
         for at in 0..self.surfaces.len() {
             let index = (self.turn + at) % self.surfaces.len();
             let surface = &mut self.surfaces[index];
@@ -284,7 +299,28 @@ impl Session {
             }
             // SPEC [LFP-7.12]: A server MUST NOT put PIXELS of a hidden surface into a packet.
             if let Some(live) = surface.shown_mut() {
+                live.repeats_mut().begin(now, copies);
                 live.fill(builder, number, &mut self.scratch, &mut self.pack, items, &mut self.stats);
+            }
+        }
+    }
+
+    /// What was said lately goes out once more; with a probe, everything that is open.
+    fn put_repeats(
+        &mut self,
+        now: Instant,
+        builder: &mut Builder,
+        number: PacketNumber,
+        items: &mut Vec<Item>,
+    ) {
+        let all = self.probe_due && !self.terms.without.contains(Part::Repeats);
+        for surface in &mut self.surfaces {
+            if !surface.may_have_pixels(items) {
+                continue;
+            }
+            if let Some(live) = surface.shown_mut() {
+                live.repeats_mut().begin(now, 0);
+                live.put_repeats(builder, number, &mut self.scratch, items, all, &mut self.stats);
             }
         }
     }
@@ -368,6 +404,7 @@ impl Knowledge<'_> {
                         let unbased = on.filter(|_| *reason == Refusal::Base);
                         let Some(live) = self.live(surface, epoch) else { continue };
                         used.into_iter().for_each(|used| live.slots_mut().forget(used));
+                        live.repeats_mut().on_settled(cells, content);
                         let (grid, explained) = (live.cells().grid(), live.cells().are_lost(cells, content));
                         let wanted = live.on_refused(cells, content, unbased.is_some());
                         self.stats.cells_repaired += wanted;
@@ -378,6 +415,7 @@ impl Knowledge<'_> {
                             self.doubts.add_refused(refused);
                         }
                     } else if let Some(live) = self.live(surface, epoch) {
+                        live.repeats_mut().on_settled(cells, content);
                         live.on_confirmed(cells, content, on.is_some());
                         self.digests.on_confirmed(by);
                     }
@@ -415,9 +453,13 @@ impl Knowledge<'_> {
         for item in items {
             match *item {
                 Item::Pixels { surface, epoch, cells, content, .. } => {
-                    self.on_missing(surface, epoch, cells, content);
-                    if let Some(live) = self.live(surface, epoch) {
+                    let live = self.live(surface, epoch);
+                    let may_come = live.is_some_and(|live| {
                         live.references_mut().on_lost();
+                        live.repeats_mut().on_lost(cells, content)
+                    });
+                    if !may_come {
+                        self.on_missing(surface, epoch, cells, content);
                     }
                 }
                 // What it would have kept is sent anew if it comes back.

@@ -60,6 +60,12 @@ pub struct SessionStats {
     pub parities_sent: u64,
     /// Cells wanted again because a record of theirs was lost or refused.
     pub cells_repaired: u64,
+    /// Bytes of records sent that were, by their share of cells, sent because what was sent before was lost or refused.
+    pub bytes_repaired: u64,
+    /// Records said again before they were known to be lost.
+    pub records_repeated: u64,
+    /// Bytes of those.
+    pub bytes_repeated: u64,
     /// Probes of a client that had been silent for too long.
     pub probes: u64,
     /// Epochs begun.

@@ -12,6 +12,7 @@ use crate::time::Instant;
 /// | ack | at most 5 ms | a packet came that asks for an ack | an ack is sent | an ack is sent |
 /// | window | see `SendWindow` | something is in flight | nothing is | packets count as lost, or a probe is sent |
 /// | pace | a packet at the rate | something is encoded (and fills a packet, or has waited 1 ms for more) and the window is open | it is sent | it is sent |
+/// | repeat | 5 ms, doubling | a small update was sent, and losses were seen lately | it is known to have come, or was said often enough | it is said again |
 /// | retry | 10 ms, 200 ms | an encoder had nothing; a pass began over a surface that is aside | a tick comes, or it is asked again | it is asked again |
 /// | refresh | one of the display | a tick came sooner | an epoch begins | the tick is taken |
 /// | keep-alive | 5 s | anything is sent | | PING is sent |
@@ -23,6 +24,7 @@ pub(super) enum Timer {
     Ack,
     Window,
     Pace,
+    Repeat,
     Retry,
     Refresh,
     KeepAlive,
@@ -33,10 +35,11 @@ pub(super) enum Timer {
 
 impl Timer {
     /// Every timer of a session that is open; and then that of one that is closing.
-    const OPEN: [Self; 8] = [
+    const OPEN: [Self; 9] = [
         Self::Ack,
         Self::Window,
         Self::Pace,
+        Self::Repeat,
         Self::Retry,
         Self::Refresh,
         Self::KeepAlive,
@@ -66,6 +69,10 @@ impl Session {
                 let ready =
                     self.packet_at().into_iter().chain(parity).min().filter(|_| self.window_is_open());
                 ready.map(|at| at.max(self.pacer.next_send()))
+            }
+            Timer::Repeat => {
+                let due = self.repeat_at().filter(|_| self.window_is_open());
+                due.map(|at| at.max(self.pacer.next_send()))
             }
             Timer::Retry => self.surfaces.iter().filter_map(|surface| surface.shown()?.retry_at()).min(),
             Timer::Refresh => self.surfaces.iter().filter_map(Surface::refresh_at).min(),

@@ -15,6 +15,7 @@ use lfp_proto::packet::{Builder, Kind};
 use lfp_proto::technique;
 
 use crate::guest::Stroke;
+use crate::play::Play;
 use crate::world::World;
 
 /// One thing that happens. Numbers are indices of the world's sources and peers.
@@ -22,6 +23,10 @@ use crate::world::World;
 pub(crate) enum Deed {
     /// A guest paints.
     Paint(usize, Stroke),
+    /// A guest paints a frame of a play.
+    Play(usize, Play, u32),
+    /// A peer's program is held up for so long: it neither reads nor writes.
+    Stall(usize, Duration),
     /// A guest changes its mode.
     Mode(usize, Size, PixelFormat),
     /// A guest goes dark, or comes back.
@@ -37,7 +42,7 @@ pub(crate) enum Deed {
     /// A peer's user ends the session.
     Leave(usize),
     /// A peer's network: up and down.
-    Network(usize, Params, Params),
+    Network(usize, Box<(Params, Params)>),
     /// A share of a peer's packets is changed on the way.
     Tamper(usize, Share),
     /// Nothing passes between a peer and the server.
@@ -82,6 +87,8 @@ impl Deed {
         let now = world.now;
         match self {
             Self::Paint(source, stroke) => world.sources[source].guest.screen().paint(stroke),
+            Self::Play(source, play, number) => world.play(source, play, number),
+            Self::Stall(peer, span) => world.peers[peer].stalled_until = Some(now + span),
             Self::Mode(source, size, format) => {
                 world.totals.one("mode changes");
                 world.sources[source].guest.screen().set_mode(size, format);
@@ -103,19 +110,23 @@ impl Deed {
             }
             Self::Crash(peer) => world.crash(peer),
             Self::Leave(peer) => world.peers[peer].leave(now),
-            Self::Network(peer, up, down) => {
-                let peer = &mut world.peers[peer];
-                peer.up.set_params(up);
-                peer.down.set_params(down);
+            Self::Network(peer, params) => {
+                let (up, down) = *params;
+                let network = world.network_mut(peer);
+                network.up.set_params(up);
+                network.down.set_params(down);
             }
             Self::Tamper(peer, share) => world.peers[peer].tamper = share,
             Self::Blackout(peer, span) => {
                 world.totals.one("blackouts");
-                for link in world.peers[peer].links() {
+                for link in world.network_mut(peer).links() {
                     link.blackout(now, span);
                 }
             }
-            Self::Heal(peer) => world.peers[peer].heal(),
+            Self::Heal(peer) => {
+                world.peers[peer].tamper = Share::ZERO;
+                world.network_mut(peer).heal();
+            }
             Self::Key(peer) => world.peers[peer].type_key(now),
             Self::Pointer(peer) => world.peers[peer].move_pointer(now),
             Self::CellCost(cost) => world.cell_cost = cost,

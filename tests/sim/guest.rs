@@ -163,6 +163,24 @@ impl Screen {
         }
     }
 
+    /// Paints an area (left, top, width, height), each pixel by its place.
+    pub(crate) fn draw(&mut self, area: (u16, u16, u16, u16), colour: impl Fn(u16, u16) -> u32) {
+        let (left, top, width, height) = area;
+        let size = self.surface.size;
+        for y in top..(top + height).min(size.height) {
+            for x in left..(left + width).min(size.width) {
+                self.put(x, y, colour(x, y));
+            }
+        }
+    }
+
+    /// What stands at every pixel, row by row, as XRGB8888 in four bytes each.
+    pub(crate) fn xrgb(&self) -> Vec<u8> {
+        let Size { width, height } = self.surface.size;
+        let row = |y| (0..width).flat_map(move |x| self.pixel(x, y).to_le_bytes());
+        (0..height).flat_map(row).collect()
+    }
+
     /// One colour everywhere.
     pub(crate) fn fill_all(&mut self, colour: u32) {
         let Size { width, height } = self.surface.size;

@@ -62,6 +62,8 @@ pub(crate) struct Ledger {
     delivered: BTreeMap<u64, Delivered>,
     /// Refusals that the client has stated, by packet and record.
     refused: BTreeSet<(u64, u16)>,
+    /// Those of them that the server has been told of.
+    refusals_told: BTreeSet<(u64, u16)>,
     /// Packets whose acks have been looked at.
     ack_checked: BTreeSet<u64>,
     /// When the ack of what came to the client is due.
@@ -144,6 +146,7 @@ impl Ledger {
             digests: BTreeMap::new(),
             delivered: BTreeMap::new(),
             refused: BTreeSet::new(),
+            refusals_told: BTreeSet::new(),
             ack_checked: BTreeSet::new(),
             ack_due: None,
             tampered: false,

@@ -6,15 +6,22 @@
 mod deed;
 mod epoch;
 mod gate;
+mod gauge;
 mod guest;
 mod held;
 mod kept;
 mod ledger;
 mod named;
+mod network;
 mod peer;
+mod play;
 mod profiles;
+mod rival;
 mod scenario;
+#[path = "../../benches/trace/src/score.rs"]
+mod score;
 mod sealed;
+mod tables;
 mod tamper;
 mod totals;
 mod truth;

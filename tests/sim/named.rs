@@ -55,7 +55,7 @@ fn sized(width: u16, height: u16, sources: &[&[(Config, &str)]]) -> World {
 }
 
 fn params(link: &str) -> Params {
-    link.parse::<LinkSpec>().expect("a link").params
+    link.parse::<LinkSpec>().expect("a link").down.params
 }
 
 /// A world of one source and one client.

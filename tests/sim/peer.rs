@@ -1,21 +1,26 @@
 //! A client with its user, its network and its record of what it did.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use client_lfp::{Client, Config, Security, State};
 use lfp::time::Instant;
 use lfp::units::ConnectionId;
-use lfp_impair::{Link, Params, Random, Share};
+use lfp_impair::{Params, Random, Share};
 use lfp_proto::frame::InputKind;
+
+use crate::gauge::Gauge;
+use crate::network::Network;
 
 /// Keys that a peer presses, each code once in so many events, so that what the guest gets tells who sent what.
 const CODES: u16 = 100;
+/// What the socket of a client that does not read keeps.
+pub(crate) const UNREAD_BYTES_MAX: usize = 212_992;
 /// How long a user waits before trying again.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// A client with its user and its network.
-#[derive(Debug)]
 pub(crate) struct Peer {
     /// Which of the world's peers.
     pub(crate) index: usize,
@@ -25,10 +30,15 @@ pub(crate) struct Peer {
     pub(crate) config: Config,
     pub(crate) client: Option<Client>,
     pub(crate) connection: ConnectionId,
-    pub(crate) up: Link,
-    pub(crate) down: Link,
+    /// Which of the world's networks.
+    pub(crate) network: usize,
     /// Share of the server's packets that are changed on the way.
     pub(crate) tamper: Share,
+    /// What its user sees is compared with what was painted.
+    pub(crate) gauge: Option<Gauge>,
+    /// Its program does nothing before this; what comes waits in its socket, of so many bytes.
+    pub(crate) stalled_until: Option<Instant>,
+    pub(crate) unread: VecDeque<Vec<u8>>,
     /// The user wants a session.
     pub(crate) wanted: bool,
     /// When the user tries again.
@@ -52,29 +62,34 @@ pub(crate) struct Inputs {
 }
 
 impl Peer {
+    /// A peer that has not begun, with a network of its own.
     pub(crate) fn new(
         index: usize,
         source: usize,
         config: Config,
         params: (Params, Params),
         mut random: Random,
-    ) -> Self {
-        Self {
+    ) -> (Self, Network) {
+        let network = Network::new(params, &mut random);
+        let peer = Self {
             index,
             address: SocketAddr::from(([10, 0, 0, index as u8 + 1], 4_000)),
             source,
             config,
             client: None,
             connection: ConnectionId(0),
-            up: Link::new(params.0, random.next()),
-            down: Link::new(params.1, random.next()),
+            network: index,
             tamper: Share::ZERO,
+            gauge: None,
+            stalled_until: None,
+            unread: VecDeque::new(),
             wanted: false,
             retry_at: None,
             heard_at: Instant::ZERO,
             inputs: Inputs::default(),
             random,
-        }
+        };
+        (peer, network)
     }
 
     /// Starts a client with a new connection, in place of the old one, whatever that is doing.
@@ -143,29 +158,17 @@ impl Peer {
         }
     }
 
-    /// Both directions.
-    pub(crate) fn links(&mut self) -> [&mut Link; 2] {
-        [&mut self.up, &mut self.down]
-    }
-
-    /// Both directions lose everything that goes wrong; delay and rate stay.
-    pub(crate) fn heal(&mut self) {
-        self.tamper = Share::ZERO;
-        for link in self.links() {
-            let params = link.params().without_faults();
-            link.set_params(params);
-            link.clear_blackouts();
-        }
-    }
-
     pub(crate) fn is_established(&self) -> bool {
         self.client.as_ref().is_some_and(|client| *client.state() == State::Established)
     }
 
     /// When something is due.
     pub(crate) fn next_at(&self) -> Option<Instant> {
+        if self.stalled_until.is_some() {
+            return self.stalled_until;
+        }
         let client = self.client.as_ref().and_then(Client::poll_timeout);
-        [client, self.retry_at, self.up.poll_timeout(), self.down.poll_timeout()].into_iter().flatten().min()
+        client.into_iter().chain(self.retry_at).min()
     }
 }
 

@@ -80,9 +80,9 @@ fn build(random: &mut Random, trace: bool) -> World {
                 ..Config::default()
             };
             let params = (any_params(random), any_params(random));
-            let mut peer = Peer::new(index, source, config, params, random.fork(2 + index as u64));
+            let (mut peer, network) = Peer::new(index, source, config, params, random.fork(2 + index as u64));
             peer.tamper = if random.below(4) == 0 { Share::percent(3) } else { Share::ZERO };
-            peer
+            (peer, network)
         })
         .collect();
     World::new(server(count, random.next(), 16, IDLE_TIMEOUT), sources, peers, random.fork(9), trace)
@@ -174,12 +174,16 @@ impl Plan<'_> {
         self.at(at - before, Deed::Paint(source, Stroke::All));
         let watching = |peer: &&Peer| peer.source == source;
         let paths = self.world.peers.iter().filter(watching);
-        let paths: Vec<_> = paths.map(|peer| (peer.index, *peer.up.params(), *peer.down.params())).collect();
+        let params = |peer: &Peer| {
+            let network = &self.world.networks[peer.network];
+            (peer.index, *network.up.params(), *network.down.params())
+        };
+        let paths: Vec<_> = paths.map(params).collect();
         for (peer, up, down) in paths {
             let shuffled =
                 Params { reorder: Share::percent(50), reorder_by: Duration::from_millis(300), ..down };
-            self.at(at - 100, Deed::Network(peer, up, shuffled));
-            self.at(at + 100, Deed::Network(peer, up, down));
+            self.at(at - 100, Deed::Network(peer, Box::new((up, shuffled))));
+            self.at(at + 100, Deed::Network(peer, Box::new((up, down))));
         }
     }
 
@@ -203,7 +207,7 @@ impl Plan<'_> {
             }
             5 => {
                 let (up, down) = (any_params(self.random), any_params(self.random));
-                self.at(middle, Deed::Network(peer, up, down));
+                self.at(middle, Deed::Network(peer, Box::new((up, down))));
             }
             _ => {}
         }
@@ -269,7 +273,8 @@ const TIMERS: Duration = Duration::from_millis(200 + 1_000 + 1_000);
 /// What the slowest client may need.
 fn settle_limit(world: &World) -> Duration {
     let needs = world.peers.iter().map(|peer| {
-        let (up, down) = (peer.up.params(), peer.down.params());
+        let network = &world.networks[peer.network];
+        let (up, down) = (network.up.params(), network.down.params());
         let queue = |params: &Params| {
             let whole = params.queue_bytes + UDP_OVERHEAD as u64;
             params.rate.map_or(Duration::ZERO, |rate| rate.time_for(whole))
@@ -309,8 +314,8 @@ fn finish(world: &mut World, random: &mut Random) {
 
 /// Puts what the links and the server counted to the totals.
 fn collect(world: &mut World) {
-    for peer in &world.peers {
-        for link in [&peer.up, &peer.down] {
+    for network in &world.networks {
+        for link in [&network.up, &network.down] {
             for (name, count) in link.counts().named() {
                 world.totals.many(&format!("datagrams {name}"), count);
             }
@@ -360,6 +365,7 @@ fn any_params(random: &mut Random) -> Params {
         rate: pick(random, &[None, Some(2), Some(10), Some(50)])
             .map(|mbit| Bitrate::from_bps(mbit * 1_000_000)),
         queue_bytes: pick(random, &[16_384, 65_536, 262_144]),
+        policer: None,
     }
 }
 

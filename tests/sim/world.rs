@@ -12,17 +12,21 @@ use lfp::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
 use lfp::pipeline::Inline;
 use lfp::scan::Tick;
 use lfp::server::{Input, Output, Server, SessionStatus};
-use lfp::time::Instant;
+use lfp::time::{Instant, micros};
 use lfp::units::PacketNumber;
-use lfp_impair::{Random, Share};
+use lfp_impair::{Flow, Random, Share};
 use lfp_proto::frame::Frame;
 use lfp_proto::hello::Hello;
+use lfp_proto::limits::UDP_OVERHEAD;
 use lfp_proto::packet::{Kind, View};
 
 use crate::deed::Deed;
 use crate::gate::Gate;
 use crate::ledger::Ledger;
-use crate::peer::{Peer, owner_of};
+use crate::network::{Arrived, Network};
+use crate::peer::{Peer, UNREAD_BYTES_MAX, owner_of};
+use crate::play::Play;
+use crate::rival::Rival;
 use crate::tamper::tamper;
 use crate::totals::Totals;
 use crate::watched::Watched;
@@ -35,6 +39,8 @@ const BUSY_MAX: u32 = 20_000;
 const RECORDED_MAX: usize = 64;
 /// Most bytes of a session in the server, on surfaces much smaller than a desktop.
 const SESSION_MEMORY_MAX: u64 = 1_000_000;
+/// Flows of rivals are numbered from here on, those of peers from 0.
+pub(crate) const RIVALS_FROM: Flow = 1_000;
 /// Between two looks at a client's whole picture, in datagrams.
 const FULL_LOOK_EVERY: u64 = 16;
 
@@ -60,6 +66,15 @@ pub(crate) struct World {
     pub(crate) pipeline: Inline,
     pub(crate) sources: Vec<Watched>,
     pub(crate) peers: Vec<Peer>,
+    pub(crate) networks: Vec<Network>,
+    /// Flows beside the peers'.
+    pub(crate) rivals: Vec<Rival>,
+    /// Bytes that came to the clients' side by flow, headers included, and how long what was sent had to wait before the
+    /// first network's bottleneck, in microseconds.
+    pub(crate) carried: BTreeMap<Flow, u64>,
+    pub(crate) waited_us: Vec<u64>,
+    /// Whether that is taken note of.
+    pub(crate) measures: bool,
     /// By connection id.
     pub(crate) ledgers: BTreeMap<u64, Ledger>,
     pub(crate) totals: Totals,
@@ -86,12 +101,13 @@ impl World {
     pub(crate) fn new(
         server: Server,
         sources: Vec<Watched>,
-        peers: Vec<Peer>,
+        peers: Vec<(Peer, Network)>,
         random: Random,
         trace: bool,
     ) -> Self {
         let adapter =
             |(id, source): (u16, &Watched)| (SourceId(id), Box::new(source.guest.clone()) as Box<dyn Source>);
+        let (peers, networks) = peers.into_iter().unzip();
         let pipeline = Inline::new((0..).zip(&sources).map(adapter).collect());
         let mut world = Self {
             now: Instant::from_micros(1_000_000),
@@ -99,6 +115,11 @@ impl World {
             pipeline,
             sources,
             peers,
+            networks,
+            rivals: Vec::new(),
+            carried: BTreeMap::new(),
+            waited_us: Vec::new(),
+            measures: false,
             ledgers: BTreeMap::new(),
             totals: Totals::default(),
             cell_cost: Duration::from_micros(2),
@@ -117,6 +138,11 @@ impl World {
             world.schedule(world.now, Event::Scan(source));
         }
         world
+    }
+
+    /// What lies between a peer and the server.
+    pub(crate) fn network_mut(&mut self, peer: usize) -> &mut Network {
+        &mut self.networks[self.peers[peer].network]
     }
 
     /// Has `deed` done `after` from now.
@@ -145,7 +171,9 @@ impl World {
 
     /// Does what is due next, if that is not after `until`; says whether there was anything.
     fn step(&mut self, until: Instant) -> bool {
-        let peers = self.peers.iter().filter_map(Peer::next_at).min();
+        let networks = self.networks.iter().filter_map(Network::next_at);
+        let rivals = self.rivals.iter().filter_map(Rival::next_at);
+        let peers = self.peers.iter().filter_map(Peer::next_at).chain(networks).chain(rivals).min();
         let event = self.events.keys().next().map(|(at, _)| *at);
         let Some(next) = [peers, event, self.server_at].into_iter().flatten().min() else { return false };
         if next > until {
@@ -166,11 +194,66 @@ impl World {
             self.happen(event);
             self.drain_server();
         }
+        for network in 0..self.networks.len() {
+            while let Some(arrived) = self.networks[network].poll(self.now) {
+                self.on_arrived(arrived);
+            }
+        }
+        for index in 0..self.rivals.len() {
+            self.step_rival(index);
+        }
         for index in 0..self.peers.len() {
             self.step_peer(index);
         }
         self.check_duties();
         true
+    }
+
+    /// Something has come to one of a network's ends.
+    fn on_arrived(&mut self, arrived: Arrived) {
+        match arrived {
+            Arrived::AtServer(flow, bytes) => match flow.checked_sub(RIVALS_FROM) {
+                Some(rival) => self.rivals[usize::from(rival)].on_ack(self.now, &bytes),
+                None => self.arrive(self.peers[usize::from(flow)].address, &bytes),
+            },
+            Arrived::AtClient(flow, bytes) => {
+                *self.carried.entry(flow).or_default() += (bytes.len() + UDP_OVERHEAD) as u64;
+                if let Some(rival) = flow.checked_sub(RIVALS_FROM) {
+                    let network = self.rivals[usize::from(rival)].network;
+                    return self.networks[network].up.send(self.now, flow, Rival::answer(&bytes));
+                }
+                let peer = &mut self.peers[usize::from(flow)];
+                if peer.stalled_until.is_some() {
+                    let unread: usize = peer.unread.iter().map(Vec::len).sum();
+                    if unread + bytes.len() <= UNREAD_BYTES_MAX {
+                        peer.unread.push_back(bytes);
+                    }
+                    return;
+                }
+                self.deliver(flow.into(), bytes);
+                self.drain_peer(flow.into());
+            }
+        }
+    }
+
+    fn step_rival(&mut self, index: usize) {
+        let Self { now, rivals, networks, .. } = self;
+        let rival = &mut rivals[index];
+        let network = &mut networks[rival.network];
+        while let Some(segment) = rival.poll(*now) {
+            network.down.send(*now, RIVALS_FROM + index as Flow, segment);
+        }
+    }
+
+    /// A guest paints a frame of a play, and whoever measures is told.
+    pub(crate) fn play(&mut self, source: usize, play: Play, number: u32) {
+        let mut screen = self.sources[source].guest.screen();
+        play.paint(number, &mut screen);
+        for peer in self.peers.iter_mut().filter(|peer| peer.source == source) {
+            if let Some((gauge, client)) = peer.gauge.as_mut().zip(peer.client.as_ref()) {
+                gauge.on_painted(self.now, &screen, client);
+            }
+        }
     }
 
     fn schedule(&mut self, at: Instant, event: Event) {
@@ -293,7 +376,7 @@ impl World {
         self.fingerprint.update(&bytes);
         let view = View::new_checked(&bytes).expect("the server's datagrams are well formed");
         self.gate.on_down(to, &view, bytes.len());
-        let peer = self.peers.iter_mut().find(|peer| peer.address == to);
+        let peer = self.peers.iter().find(|peer| peer.address == to);
         if let Some(ledger) = self.ledgers.get_mut(&view.connection().0) {
             let truth = &mut self.sources[ledger.source].truth;
             ledger.on_down(self.now, to, &view, &bytes, truth, &mut self.totals);
@@ -304,7 +387,11 @@ impl World {
             println!("{:?} server to {to}: {}", self.now, describe(&view));
         }
         if let Some(peer) = peer {
-            peer.down.send(self.now, bytes);
+            let down = &mut self.networks[peer.network].down;
+            if peer.network == 0 && self.measures {
+                self.waited_us.push(micros(down.waiting(self.now)));
+            }
+            down.send(self.now, peer.index as Flow, bytes);
         }
     }
 
@@ -355,13 +442,16 @@ impl World {
     }
 
     fn step_peer(&mut self, index: usize) {
-        while let Some(bytes) = self.peers[index].up.poll(self.now) {
-            let from = self.peers[index].address;
-            self.arrive(from, &bytes);
-        }
-        while let Some(bytes) = self.peers[index].down.poll(self.now) {
-            self.deliver(index, bytes);
-            self.drain_peer(index);
+        let peer = &mut self.peers[index];
+        if let Some(until) = peer.stalled_until {
+            if until > self.now {
+                return;
+            }
+            peer.stalled_until = None;
+            for bytes in std::mem::take(&mut peer.unread) {
+                self.deliver(index, bytes);
+                self.drain_peer(index);
+            }
         }
         let peer = &mut self.peers[index];
         if peer.retry_at.is_some_and(|at| at <= self.now) {
@@ -424,6 +514,9 @@ impl World {
             ledger.on_down_delivered(lost, None, false);
         }
         client.handle_datagram(self.now, &bytes);
+        if let Some(gauge) = &mut peer.gauge {
+            gauge.on_shown(self.now, client);
+        }
         let Some(view) = view.filter(|_| established) else { return };
         if client.stats().duplicates + client.stats().untimely == known {
             ledger.on_down_taken(self.now, &view);
@@ -468,14 +561,14 @@ impl World {
                 self.recorded.pop_front();
             }
             self.recorded.push_back((self.now, peer.address, bytes.clone()));
-            peer.up.send(self.now, bytes);
+            self.networks[peer.network].up.send(self.now, index as Flow, bytes);
         }
         panic!("at {:?} peer {index} has something to say again and again", self.now);
     }
 
     /// What has to have been done by now.
     fn check_duties(&self) {
-        for peer in self.peers.iter().filter(|peer| peer.is_established()) {
+        for peer in self.peers.iter().filter(|peer| peer.is_established() && peer.stalled_until.is_none()) {
             self.ledgers[&peer.connection.0].assert_timely(self.now);
         }
         for code in self.sources.iter().flat_map(|source| &source.held) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::capture::{Replay, Traffic};
 use crate::figures::{Counted, Figures, Sent, Updates, mean, rounded, shown};
 use crate::player::{Frames, PlayLog};
-use crate::score::{self, Score};
+use crate::score::Score;
 use crate::stage::{Meters, Stage};
 use crate::{Options, Outcome, clock};
 
@@ -63,7 +63,7 @@ fn follow(capture: &Path, frames: &Frames) -> Outcome<Replay> {
             replay.step()?;
         }
         let picture = replay.client().and_then(Client::picture);
-        if picture.is_some_and(|picture| score::is_same(frames.picture(), picture)) {
+        if picture.is_some_and(|picture| is_same(frames.picture(), picture)) {
             lfp::clock::wait_until(lfp::clock::now() + FIRST_REST);
             replay.read_more()?;
             return Ok(replay);
@@ -107,7 +107,7 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
     let stats_before = client.stats().clone();
     let init_us = client.painted_at().map_or(0, lfp_proto::time::Instant::as_micros);
     let (init, up) = (replay.down, replay.up);
-    let mut score = Score::new(frames);
+    let mut score = Score::new(frames.size(), frames.picture());
     let mut painted = log.painted_us.iter().copied().peekable();
     let mut judged = VecDeque::new();
     let (mut quality_db, mut shown_db) = (Vec::new(), Vec::new());
@@ -122,7 +122,7 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
             Next::Frame(at) => {
                 painted.next();
                 frames.advance()?;
-                score.on_frame(at, frames, picture(replay)?);
+                score.on_frame(at, &frames.changed, frames.picture(), picture(replay)?);
                 if !frames.changed.is_empty() {
                     judged.push_back(at + JUDGED_AFTER_US);
                 }
@@ -130,7 +130,7 @@ fn look(frames: &mut Frames, replay: &mut Replay, log: &PlayLog, end_us: u64) ->
             Next::Datagram(at) => {
                 replay.step()?;
                 replay.take_damage(&mut cells);
-                score.on_shown(at, &cells, frames, picture(replay)?);
+                score.on_shown(at, &cells, picture(replay)?);
             }
             Next::Judge(at) => {
                 judged.pop_front();
@@ -247,4 +247,10 @@ fn figures(
         link: options.link.clone(),
         without: options.without.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// Whether the client shows exactly `source`'s pixels.
+fn is_same(source: &[u8], client: client_lfp::Picture<'_>) -> bool {
+    let pixels = source.chunks_exact(4).map(|pixel| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]));
+    client.live && client.is_complete() && pixels.eq(client.pixels.iter().copied())
 }

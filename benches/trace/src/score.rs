@@ -11,8 +11,6 @@ use std::rc::Rc;
 use client_lfp::Picture;
 use lfp_proto::geometry::{CellRect, CellSet, Size};
 
-use crate::player::Frames;
-
 /// Quality of a picture without any fault.
 pub(crate) const EXACT_DB: f64 = 60.0;
 
@@ -75,17 +73,16 @@ pub(crate) struct Score {
 }
 
 impl Score {
-    /// From the first frame on, which the client shows.
-    pub(crate) fn new(frames: &Frames) -> Self {
-        let size = frames.size();
+    /// From the first frame on, which the client shows: a picture of `size`, four bytes a pixel.
+    pub(crate) fn new(size: Size, picture: &[u8]) -> Self {
         let cells = size.grid().cells();
-        let shown = (0..cells).map(|index| Rc::from(source_cell(frames.picture(), size, index))).collect();
+        let shown = (0..cells).map(|index| Rc::from(source_cell(picture, size, index))).collect();
         Self {
             size,
             shown,
             waiting: (0..cells).map(|_| VecDeque::new()).collect(),
             painted_over: VecDeque::new(),
-            newest: frames.picture().to_vec(),
+            newest: picture.to_vec(),
             errors: vec![0; cells],
             error: 0,
             frames: Vec::new(),
@@ -93,32 +90,32 @@ impl Score {
         }
     }
 
-    /// A frame was painted; `frames` stands at it.
-    pub(crate) fn on_frame(&mut self, at_us: u64, frames: &Frames, client: Picture<'_>) {
-        if frames.changed.is_empty() {
+    /// A frame was painted that changed some cells; `picture` is what it made of it all.
+    pub(crate) fn on_frame(&mut self, at_us: u64, changed: &CellSet, picture: &[u8], client: Picture<'_>) {
+        if changed.is_empty() {
             return;
         }
         let number = self.frames.len();
-        let open = frames.changed.len();
-        let before = frames.changed.iter().map(|index| (index, source_cell(&self.newest, self.size, index)));
+        let open = changed.len();
+        let before = changed.iter().map(|index| (index, source_cell(&self.newest, self.size, index)));
         self.painted_over.push_back(PaintedOver { at_us, cells: before.collect() });
         if self.painted_over.len() > PAINTED_OVER_MAX {
             self.painted_over.pop_front();
         }
-        self.newest.copy_from_slice(frames.picture());
+        self.newest.copy_from_slice(picture);
         self.frames.push(Frame { painted_us: at_us, open, superseded: false, updated_us: None });
-        for index in frames.changed.iter() {
-            let pixels: Pixels = Rc::from(source_cell(frames.picture(), self.size, index));
+        for index in changed.iter() {
+            let pixels: Pixels = Rc::from(source_cell(picture, self.size, index));
             self.waiting[index].push_back(Version { frame: number, pixels });
             // The client may show it already: content that comes back before its absence was sent.
-            self.compare(at_us, index, frames, client, true);
+            self.compare(at_us, index, client, true);
         }
     }
 
     /// The client changed these cells.
-    pub(crate) fn on_shown(&mut self, at_us: u64, cells: &CellSet, frames: &Frames, client: Picture<'_>) {
+    pub(crate) fn on_shown(&mut self, at_us: u64, cells: &CellSet, client: Picture<'_>) {
         for index in cells.iter() {
-            self.compare(at_us, index, frames, client, false);
+            self.compare(at_us, index, client, false);
         }
     }
 
@@ -158,10 +155,10 @@ impl Score {
         self.error == 0
     }
 
-    fn compare(&mut self, at_us: u64, index: usize, frames: &Frames, client: Picture<'_>, painted: bool) {
+    fn compare(&mut self, at_us: u64, index: usize, client: Picture<'_>, painted: bool) {
         let mut cell = std::mem::take(&mut self.cell);
         client_cell(client, index, &mut cell);
-        let error = difference(&cell, &source_cell(frames.picture(), self.size, index));
+        let error = difference(&cell, &source_cell(&self.newest, self.size, index));
         self.error = self.error - self.errors[index] + error;
         self.errors[index] = error;
         let waiting = &self.waiting[index];
@@ -201,12 +198,6 @@ impl Score {
     }
 }
 
-/// Whether the client shows exactly `source`'s pixels.
-pub(crate) fn is_same(source: &[u8], client: Picture<'_>) -> bool {
-    let pixels = source.chunks_exact(4).map(|pixel| u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]));
-    client.live && client.is_complete() && pixels.eq(client.pixels.iter().copied())
-}
-
 fn cell_of(size: Size, index: usize) -> CellRect {
     let columns = usize::from(size.grid().columns);
     CellRect { x: (index % columns) as u16, y: (index / columns) as u16, width: 1, height: 1 }
@@ -241,24 +232,10 @@ fn difference(one: &[u8], other: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lfp::hypervisor::trace::TraceWriter;
     use lfp_proto::depth::Depth;
     use lfp_proto::units::Epoch;
 
     const SIZE: Size = Size { width: 32, height: 16 };
-
-    /// A trace of two cells: each frame gives their colours.
-    fn frames(colours: &[[u8; 2]]) -> (tempfile::NamedTempFile, Frames) {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        let mut writer =
-            TraceWriter::new(file.reopen().expect("opened"), "test", SIZE, 30, 1).expect("begun");
-        for (at, colours) in colours.iter().enumerate() {
-            writer.add(at as u64 * 33_000, &bytes(*colours)).expect("written");
-        }
-        writer.finish().expect("finished");
-        let frames = Frames::open(file.path()).expect("a trace");
-        (file, frames)
-    }
 
     fn bytes(colours: [u8; 2]) -> Vec<u8> {
         pixels(colours).iter().flat_map(|pixel| pixel.to_le_bytes()).collect()
@@ -273,26 +250,27 @@ mod tests {
         Picture { size: SIZE, pixels, depth: Depth::Bits24, contents: &[1, 1], epoch: Epoch(1), live: true }
     }
 
-    /// Paints the frames at 10, 20, ... ms and has the client show colours at given times.
-    fn play(colours: &[[u8; 2]], shows: &[(u64, [u8; 2])]) -> (Score, Frames) {
-        let (_file, mut frames) = frames(colours);
-        let mut score = Score::new(&frames);
+    /// Paints frames of two cells at 10, 20, ... ms and has the client show colours at given times.
+    fn play(colours: &[[u8; 2]], shows: &[(u64, [u8; 2])]) -> Score {
+        let mut score = Score::new(SIZE, &bytes(colours[0]));
         let mut client = pixels(colours[0]);
         let mut shows = shows.iter().peekable();
-        for at in 1..=colours.len() as u64 {
+        for (at, pair) in (1..).zip(colours.windows(2)) {
             while let Some((when, colours)) = shows.next_if(|(when, _)| *when < at * 10_000) {
                 client = pixels(*colours);
-                score.on_shown(*when, &CellSet::full(SIZE.grid()), &frames, picture(&client));
+                score.on_shown(*when, &CellSet::full(SIZE.grid()), picture(&client));
             }
-            if frames.advance().expect("a frame") {
-                score.on_frame(at * 10_000, &frames, picture(&client));
-            }
+            let mut changed = CellSet::new(SIZE.grid());
+            (0..2).filter(|index| pair[0][*index] != pair[1][*index]).for_each(|index| {
+                changed.insert(index);
+            });
+            score.on_frame(at * 10_000, &changed, &bytes(pair[1]), picture(&client));
         }
         for (when, colours) in shows {
             client = pixels(*colours);
-            score.on_shown(*when, &CellSet::full(SIZE.grid()), &frames, picture(&client));
+            score.on_shown(*when, &CellSet::full(SIZE.grid()), picture(&client));
         }
-        (score, frames)
+        score
     }
 
     fn told(score: &Score) -> Vec<(Option<u64>, bool)> {
@@ -301,29 +279,29 @@ mod tests {
 
     #[test]
     fn a_frame_is_updated_when_its_last_cell_is() {
-        let (score, _) = play(&[[0, 0], [9, 9]], &[(12_000, [9, 0]), (15_000, [9, 9])]);
+        let score = play(&[[0, 0], [9, 9]], &[(12_000, [9, 0]), (15_000, [9, 9])]);
         assert_eq!(told(&score), [(Some(5_000), true)]);
         assert!(score.is_exact() && score.psnr_db() == EXACT_DB);
     }
 
     #[test]
     fn what_is_overtaken_is_updated_and_not_shown() {
-        let (score, _) = play(&[[0, 0], [9, 9], [9, 7]], &[(12_000, [9, 0]), (26_000, [9, 7])]);
+        let score = play(&[[0, 0], [9, 9], [9, 7]], &[(12_000, [9, 0]), (26_000, [9, 7])]);
         assert_eq!(told(&score), [(Some(16_000), false), (Some(6_000), true)]);
     }
 
     #[test]
     fn content_that_comes_back_is_shown_at_once() {
-        let (score, _) = play(&[[0, 0], [9, 0], [0, 0]], &[]);
+        let score = play(&[[0, 0], [9, 0], [0, 0]], &[]);
         assert_eq!(told(&score), [(Some(10_000), false), (Some(0), true)]);
     }
 
     #[test]
     fn lossy_pixels_count_for_what_they_resemble() {
         let shows = [(11_000, [2, 0]), (14_000, [98, 0]), (16_000, [100, 0])];
-        let (score, _) = play(&[[0, 0], [100, 0]], &shows);
+        let score = play(&[[0, 0], [100, 0]], &shows);
         assert_eq!(told(&score), [(Some(4_000), true)]);
-        let (score, _) = play(&[[0, 0], [100, 0]], &shows[..2]);
+        let score = play(&[[0, 0], [100, 0]], &shows[..2]);
         assert!(!score.is_exact());
         // 16 of 32 columns are 2 off in one channel of three.
         assert!((score.psnr_db() - 10.0 * (255.0_f64 * 255.0 * 6.0 / 4.0).log10()).abs() < 1e-9);
@@ -331,23 +309,23 @@ mod tests {
 
     #[test]
     fn a_picture_of_a_moment_ago_is_told_from_a_wrong_one() {
-        let (score, _) = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
+        let score = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
         let client = pixels([9, 0]);
         assert!(score.psnr_db() < EXACT_DB);
         assert_eq!(score.psnr_since_db(10_000, picture(&client)), EXACT_DB);
         // Cell by cell: one of the second picture, one of the third.
         let torn = pixels([7, 0]);
-        let (mut score, frames) = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
-        score.on_shown(35_000, &CellSet::full(SIZE.grid()), &frames, picture(&torn));
+        let mut score = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
+        score.on_shown(35_000, &CellSet::full(SIZE.grid()), picture(&torn));
         assert!(score.psnr_db() < EXACT_DB && score.psnr_since_db(10_000, picture(&torn)) == EXACT_DB);
         // It was painted over at 20 ms.
-        let (score, _) = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
+        let score = play(&[[0, 0], [9, 0], [9, 9], [7, 9]], &[(25_000, [9, 0])]);
         assert!(score.psnr_since_db(20_000, picture(&client)) < EXACT_DB);
     }
 
     #[test]
     fn what_never_came_stays_open() {
-        let (score, _) = play(&[[0, 0], [9, 0]], &[]);
+        let score = play(&[[0, 0], [9, 0]], &[]);
         assert_eq!(told(&score), [(None, false)]);
         assert!(!score.is_exact());
     }

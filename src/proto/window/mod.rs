@@ -1,6 +1,7 @@
 //! What each side remembers of the packets it sent and received, and how fast it may send.
 
 mod loss;
+mod losses;
 mod pacer;
 mod parity;
 mod rate;

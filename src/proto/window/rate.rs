@@ -3,7 +3,7 @@
 //! The controller keeps the largest delivery rate and the smallest round-trip time seen lately, paces at the rate and
 //! lets about two of their products be in flight. It probes for more by going a quarter faster for a moment, and
 //! slower the next. Losses do not slow it: what is lost of the packets that went slower than the path delivers is the
-//! path's own share, and is made up for; what is lost beyond it shows as a delivery rate that does not grow.
+//! path's own share, and is made up for; what is lost beyond it sets a ceiling (see `losses`).
 
 use core::time::Duration;
 
@@ -11,12 +11,14 @@ use crate::limits::{ACK_DELAY, RATE_MAX, RATE_MIN};
 use crate::time::Instant;
 use crate::units::Bitrate;
 use crate::window::AckSummary;
+use crate::window::losses::{Ceiling, LossFloor, Round};
 
 /// Gains in percent.
 const STARTUP_GAIN: u64 = 277;
 const DRAIN_GAIN: u64 = 36;
 const PROBE_GAINS: [u64; 8] = [125, 75, 98, 98, 98, 98, 98, 98];
-/// The step that is slower than the path, and the one that a cycle begins with after another phase.
+/// The step that is faster than the path, the one that is slower, and the one that a cycle begins with after another phase.
+const PROBE_STEP: usize = 0;
 const CALM_STEP: usize = 1;
 const FIRST_STEP: usize = 2;
 /// Longest calm step in round trips.
@@ -28,12 +30,18 @@ const STARTUP_FLAT_ROUNDS: u32 = 3;
 /// Spans that the delivery rate's maximum looks back on, and the length of each: a round at least.
 const RATE_SPANS: usize = 10;
 const RATE_SPAN_MIN: Duration = Duration::from_millis(50);
-/// Calm datagrams from which a share of losses is taken, and the largest share made up for, in parts of a thousand.
-const LOSS_SAMPLE_DATAGRAMS: u64 = 24;
-const LOSS_SHARE_MAX: u64 = 300;
+/// A round trip is short that is at most so many eighths of the shortest, and what timers and acks take.
+const NEAR_EIGHTHS: u32 = 10;
+/// A probe for more goes on for another round trip if it has brought so many percent more.
+const GROWTH_PERCENT: u64 = 110;
 /// How long the smallest round-trip time is believed, and how long the path is left emptier to measure it anew.
-const MIN_RTT_LIFETIME: Duration = Duration::from_secs(10);
+const MIN_RTT_LIFETIME: Duration = Duration::from_secs(5);
+/// How long the shortest of all is believed to be that of an empty path: queues of others last longer than the other.
+const BASE_RTT_LIFETIME: Duration = Duration::from_secs(60);
 const PROBE_RTT_TIME: Duration = Duration::from_millis(50);
+/// Datagrams a round trip by which a probe tries at least, and from how many on a sample leaves one out.
+const PROBE_DATAGRAMS: u64 = 2;
+const SAMPLE_DATAGRAMS: u64 = 8;
 /// Shortest phase of a probe for more.
 const PROBE_PHASE_MIN: Duration = Duration::from_millis(5);
 /// Datagrams that may always be in flight, and at the start.
@@ -70,6 +78,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The same of a packet that went slower than the path delivers.
+    #[cfg(test)]
+    pub(super) const fn calmed(self) -> Self {
+        Self { calm: true, ..self }
+    }
+
     /// Whether the packet went slower than the path delivers: if it was lost, it was not for want of room.
     #[must_use]
     pub const fn is_calm(&self) -> bool {
@@ -94,6 +108,15 @@ pub struct RateController {
     min_rtt: Duration,
     min_rtt_at: Instant,
     losses: LossFloor,
+    round: Round,
+    ceiling: Ceiling,
+    /// The shortest round trip in a longer time, in which queues of others have come and gone.
+    base_rtt: Duration,
+    base_rtt_at: Instant,
+    /// The newest round trip.
+    latest_rtt: Duration,
+    /// The rate when the step began.
+    step_rate: Bitrate,
     full: FullPath,
     phase_since: Instant,
     probe_step: usize,
@@ -120,6 +143,12 @@ impl RateController {
             min_rtt: rtt_guess,
             min_rtt_at: Instant::ZERO,
             losses: LossFloor::default(),
+            round: Round::default(),
+            ceiling: Ceiling::default(),
+            base_rtt: rtt_guess,
+            base_rtt_at: Instant::ZERO,
+            latest_rtt: rtt_guess,
+            step_rate: Bitrate::default(),
             full: FullPath::default(),
             phase_since: now,
             probe_step: FIRST_STEP,
@@ -159,14 +188,17 @@ impl RateController {
     /// Takes what an ack, or a loss found by time, says, `in_flight` bytes being left in flight.
     pub fn on_event(&mut self, now: Instant, summary: &AckSummary, in_flight: u64) {
         self.delivered += summary.acked_bytes;
+        self.losses.count(summary, self.near_rtt(), self.datagram);
+        self.round.count(now, summary);
         if summary.acked_bytes > 0 {
+            if self.round.on_silence(now.saturating_since(self.delivered_at), self.min_rtt) {
+                self.ceiling.pass_over();
+            }
             self.delivered_at = now;
         }
         if self.limited_until.is_some_and(|until| self.delivered > until) {
             self.limited_until = None;
         }
-        let sample_min = LOSS_SAMPLE_DATAGRAMS * self.datagram;
-        self.losses.count(summary.calm_acked_bytes, summary.calm_lost_bytes, sample_min);
         if let Some(newest) = summary.newest.filter(|newest| newest.stamp.path == self.path) {
             if let Some(rtt) = summary.rtt {
                 self.on_rtt(now, rtt);
@@ -182,12 +214,20 @@ impl RateController {
         let gain = match self.phase {
             Phase::Startup => STARTUP_GAIN,
             Phase::Drain => DRAIN_GAIN,
+            // Below a ceiling nothing but its own rate shows that it is still there.
+            Phase::Cruise if self.ceiling.rate().is_some() && self.probe_step > CALM_STEP => 100,
             Phase::Cruise => PROBE_GAINS[self.probe_step],
             Phase::ProbeRtt => 100,
         };
-        let rate = self.delivery_rate().scaled_percent(gain);
+        let mut rate = self.delivery_rate().scaled_percent(gain);
+        if self.phase == Phase::Cruise && self.probe_step == PROBE_STEP {
+            // The same for all, so that among others like us whoever has little gains on whoever has much.
+            let step = Bitrate::of(PROBE_DATAGRAMS * self.datagram, self.min_rtt.max(PROBE_PHASE_MIN));
+            let more = Bitrate::from_bps(self.delivery_rate().as_bps().saturating_add(step.as_bps()));
+            rate = rate.max(more);
+        }
         // In a calm moment what is lost is measured, not made up for.
-        let kept = if self.is_calm() { 1_000 } else { 1_000 - self.losses.share };
+        let kept = if self.is_calm() { 1_000 } else { 1_000 - self.losses.made_up() };
         Bitrate::from_bps(rate.as_bps().saturating_mul(1_000) / kept).clamp(RATE_MIN, RATE_MAX)
     }
 
@@ -201,12 +241,16 @@ impl RateController {
         }
         let product = self.delivery_rate().bytes_in(self.min_rtt);
         // What the peer holds back before it answers, and what lies in a burst, are in flight too.
-        let slack = self.delivery_rate().bytes_in(ACK_DELAY) + 2 * self.quantum();
+        let slack = self.delivery_rate().bytes_in(ACK_DELAY) + self.quantum();
         let queue_max = product + slack + self.receive_buffer;
         let most = match self.phase {
+            // Where a queue shows, the first window was too large for the path.
+            Phase::Startup if self.latest_rtt > self.near_rtt() * 2 => {
+                product * STARTUP_IN_FLIGHT_GAIN / 100 + slack
+            }
             Phase::Startup => (product * STARTUP_IN_FLIGHT_GAIN / 100 + slack).max(initial),
             Phase::Drain | Phase::Cruise => product * IN_FLIGHT_GAIN / 100 + slack,
-            Phase::ProbeRtt => product / 2 + slack,
+            Phase::ProbeRtt => floor,
         };
         // SPEC [LFP-10.4]: A server MUST NOT send more bytes in one burst than the receive buffer that the HELLO states
         // - and what exceeds the path's own content may come in one burst, if the path holds it up.
@@ -227,7 +271,8 @@ impl RateController {
             (self.datagram * INITIAL_DATAGRAMS).min(self.receive_buffer),
             self.min_rtt.max(Duration::from_micros(100)),
         );
-        self.rates.max().unwrap_or(initial).clamp(RATE_MIN, RATE_MAX)
+        let rate = self.rates.max().unwrap_or(initial);
+        self.ceiling.rate().map_or(rate, |most| rate.min(most)).clamp(RATE_MIN, RATE_MAX)
     }
 
     /// The smallest round-trip time seen lately.
@@ -239,7 +284,7 @@ impl RateController {
     /// Parts of a thousand that the path loses whatever is sent.
     #[must_use]
     pub const fn loss_share_permille(&self) -> u64 {
-        self.losses.share
+        self.losses.share()
     }
 
     /// What the controller does.
@@ -256,7 +301,18 @@ impl RateController {
         }
     }
 
+    /// The longest round trip that shows no queue.
+    fn near_rtt(&self) -> Duration {
+        self.base_rtt * NEAR_EIGHTHS / 8 + ACK_DELAY
+    }
+
     fn on_rtt(&mut self, now: Instant, rtt: Duration) {
+        self.latest_rtt = rtt;
+        let old = now.saturating_since(self.base_rtt_at) > BASE_RTT_LIFETIME;
+        if old || rtt <= self.base_rtt {
+            self.base_rtt = if old { self.min_rtt.min(rtt) } else { rtt };
+            self.base_rtt_at = now;
+        }
         let unknown = self.min_rtt_at == Instant::ZERO;
         if unknown || rtt <= self.min_rtt || self.phase == Phase::ProbeRtt && self.min_rtt_is_old(now) {
             self.min_rtt = rtt;
@@ -272,6 +328,7 @@ impl RateController {
         let round_over = stamp.delivered >= self.round_ends;
         if round_over {
             self.round_ends = self.delivered;
+            self.end_round(now);
         }
         let send_time = sent_at.saturating_since(stamp.first_sent_at);
         let ack_time = now.saturating_since(stamp.delivered_at);
@@ -281,12 +338,26 @@ impl RateController {
         if interval.is_zero() || interval < self.min_rtt {
             return;
         }
-        let sample = Bitrate::of(self.delivered - stamp.delivered, interval);
+        // Of n datagrams in a time, n - 1 fill it. Of a few that would be too little to grow from.
+        let bytes = self.delivered - stamp.delivered;
+        let fence = if bytes > SAMPLE_DATAGRAMS * self.datagram { self.datagram } else { 0 };
+        let sample = Bitrate::of(bytes - fence, interval);
         if !stamp.limited || self.rates.max().is_none_or(|max| sample >= max) {
             self.rates.add(now, self.min_rtt, sample);
         }
+        if self.phase == Phase::Cruise && self.ceiling.may_try(now) {
+            self.ceiling.on_delivered(sample);
+        }
         if round_over && !stamp.limited && self.phase == Phase::Startup {
             self.full.on_round(self.delivery_rate());
+        }
+    }
+
+    /// A round trip is over: have losses shown that too much is sent?
+    fn end_round(&mut self, now: Instant) {
+        let excess = self.round.end(now, &self.losses, self.datagram);
+        if self.phase == Phase::Cruise {
+            self.ceiling.on_round(now, excess, self.delivery_rate(), self.losses.is_crowded());
         }
     }
 
@@ -302,8 +373,7 @@ impl RateController {
                 // What a probe has piled up goes away before the next one.
                 let piled = self.probe_step == CALM_STEP && in_flight > product;
                 if !piled || since >= (self.min_rtt * CALM_ROUNDS_MAX).max(PROBE_PHASE_MIN) {
-                    self.probe_step = (self.probe_step + 1) % PROBE_GAINS.len();
-                    self.phase_since = now;
+                    self.next_step(now);
                 }
             }
             Phase::ProbeRtt if since >= PROBE_RTT_TIME + self.min_rtt => {
@@ -315,6 +385,22 @@ impl RateController {
             }
             Phase::Startup | Phase::Drain | Phase::Cruise | Phase::ProbeRtt => {}
         }
+    }
+
+    /// The next step of a cycle. A probe that has brought more goes on; where it is too early to try a ceiling, the cycle
+    /// begins with its calm step.
+    fn next_step(&mut self, now: Instant) {
+        let rate = self.delivery_rate();
+        let grows =
+            rate >= self.step_rate.scaled_percent(GROWTH_PERCENT) && self.latest_rtt <= self.near_rtt();
+        if self.probe_step != PROBE_STEP || !grows {
+            self.probe_step = (self.probe_step + 1) % PROBE_GAINS.len();
+        }
+        if self.probe_step == PROBE_STEP && !self.ceiling.may_try(now) {
+            self.probe_step = CALM_STEP;
+        }
+        self.step_rate = rate;
+        self.phase_since = now;
     }
 
     fn enter(&mut self, now: Instant, phase: Phase) {
@@ -350,30 +436,6 @@ impl MaxFilter {
 
     fn max(&self) -> Option<Bitrate> {
         self.spans.iter().copied().max().filter(|_| self.filled)
-    }
-}
-
-/// The share of bytes, in parts of a thousand, that is lost of what goes slower than the path delivers.
-#[derive(Clone, Copy, Debug, Default)]
-struct LossFloor {
-    acked: u64,
-    lost: u64,
-    share: u64,
-    sampled: bool,
-}
-
-impl LossFloor {
-    fn count(&mut self, acked: u64, lost: u64, sample_min: u64) {
-        self.acked += acked;
-        self.lost += lost;
-        let total = self.acked + self.lost;
-        if total >= sample_min {
-            let sample = self.lost * 1_000 / total;
-            let share = if self.sampled { (self.share * 3 + sample) / 4 } else { sample };
-            self.share = share.min(LOSS_SHARE_MAX);
-            self.sampled = true;
-            (self.acked, self.lost) = (0, 0);
-        }
     }
 }
 

@@ -57,6 +57,8 @@ pub struct AckSummary {
     pub calm_acked_bytes: u64,
     /// Of [`AckSummary::lost_bytes`], those of calm packets.
     pub calm_lost_bytes: u64,
+    /// Packets acked now that asked for it.
+    pub acked_packets: u64,
     /// Packets that now count as lost.
     pub lost_packets: u64,
     /// Packets that counted as lost and were acked after all.
@@ -96,7 +98,7 @@ enum Slot<T> {
 /// | timer | set | cleared | when it fires |
 /// | --- | --- | --- | --- |
 /// | loss | an ack leaves an older packet unacked that is not lost yet | that packet is settled | the packet counts as lost |
-/// | probe | a packet that asks for an ack is in flight | none is | the caller sends something that asks for an ack; the interval doubles until an ack comes |
+/// | probe | a packet that asks for an ack is in flight | none is | the caller sends something that asks for an ack; after some the interval doubles until an ack comes |
 #[derive(Clone, Debug)]
 pub struct SendWindow<T> {
     /// Packets `base`, `base` + 1 and so on; the first, if any, is not settled.
@@ -116,6 +118,8 @@ pub struct SendWindow<T> {
     probe_from: Instant,
     /// Probes asked for since the last ack.
     backoff: u32,
+    /// Probes that go before their intervals double.
+    patience: u32,
 }
 
 impl<T> SendWindow<T> {
@@ -134,6 +138,7 @@ impl<T> SendWindow<T> {
             loss_at: None,
             probe_from: Instant::ZERO,
             backoff: 0,
+            patience: 0,
         }
     }
 
@@ -201,6 +206,11 @@ impl<T> SendWindow<T> {
     /// what covers it must have come.
     pub const fn await_parity(&mut self, packets: usize) {
         self.parity = packets as u64;
+    }
+
+    /// So many probes go at even intervals before these double: where much is lost, silence says little.
+    pub const fn set_patience(&mut self, probes: u32) {
+        self.patience = probes;
     }
 
     /// Notes that packet [`SendWindow::next`] was sent. Gives back the oldest packet if there was no room: it counts
@@ -276,7 +286,8 @@ impl<T> SendWindow<T> {
     }
 
     fn probe_at(&self) -> Option<Instant> {
-        let interval = self.rtt.probe_timeout() * (1 << self.backoff.min(16));
+        let doubled = self.backoff.saturating_sub(self.patience).min(16);
+        let interval = self.rtt.probe_timeout() * (1 << doubled);
         (self.flying > 0).then(|| self.probe_from + interval.min(PROBE_INTERVAL_MAX))
     }
 
@@ -307,6 +318,7 @@ impl<T> SendWindow<T> {
         self.backoff = 0;
         if sent.elicits {
             summary.acked_bytes += sent.bytes;
+            summary.acked_packets += 1;
             summary.calm_acked_bytes += if sent.stamp.is_calm() { sent.bytes } else { 0 };
             summary.newest = Some(Newest { sent_at: sent.at, stamp: sent.stamp });
         }

@@ -119,10 +119,19 @@ pub(crate) fn link(input: &[u8]) -> Outcome {
         lfp_impair::SpecError::NoValue { .. } => "no value",
         lfp_impair::SpecError::Unknown { .. } => "unknown parameter",
         lfp_impair::SpecError::Value { .. } => "value",
+        lfp_impair::SpecError::Twice { .. } => "twice",
+        lfp_impair::SpecError::TwoDelays => "two delays",
+        lfp_impair::SpecError::Blackouts => "blackouts",
+        lfp_impair::SpecError::Alone { .. } => "alone",
     })?;
-    let mut link = Link::new(spec.params, spec.seed);
-    link.send(Instant::ZERO, vec![0; 64]);
-    assert!(link.poll_timeout().is_none_or(|at| at >= Instant::ZERO), "{text:?}");
+    for way in [&spec.up, &spec.down] {
+        let mut link = Link::new(way.params, spec.seed);
+        for blackout in &way.blackouts {
+            assert!(link.blackout(Instant::ZERO + blackout.start, blackout.span), "{text:?}");
+        }
+        link.send(Instant::ZERO, 0, vec![0; 64]);
+        assert!(link.poll_timeout().is_none_or(|at| at >= Instant::ZERO), "{text:?}");
+    }
     Ok(())
 }
 

@@ -11,14 +11,14 @@ use nix::errno::Errno;
 const LINE_MAX: usize = 1_024;
 
 /// Something to do now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Command {
     /// Drop everything for so long.
     Blackout(Duration),
     /// Print what the links did so far, as JSON.
     Report,
     /// Treat datagrams so from now on.
-    Link(LinkSpec),
+    Link(Box<LinkSpec>),
 }
 
 /// Standard input as lines, read only when it has something.
@@ -67,7 +67,9 @@ fn parse(line: &str) -> Result<Option<Command>, String> {
         "blackout" => parse_span(rest.trim())
             .map(|span| Some(Command::Blackout(span)))
             .ok_or_else(|| format!("{line:?}: expected a time, such as blackout 10s")),
-        "link" => rest.parse().map(|spec| Some(Command::Link(spec))).map_err(|error| format!("{error}")),
+        "link" => {
+            rest.parse().map(|spec| Some(Command::Link(Box::new(spec)))).map_err(|error| format!("{error}"))
+        }
         _ => Err(format!("{line:?} is no control line; there are blackout DURATION, link SPEC and report")),
     }
 }

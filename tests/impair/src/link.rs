@@ -7,15 +7,18 @@ use std::collections::{BinaryHeap, VecDeque};
 use lfp_proto::limits::UDP_OVERHEAD;
 use lfp_proto::time::{Instant, micros};
 
-use crate::{Counts, Params, Random};
+use crate::{Counts, Params, Policer, Random};
 
 /// Datagrams that a link holds at most.
 pub const FLIGHT_MAX: usize = 65_536;
 /// Blackouts that a link knows of at most.
 pub const BLACKOUTS_MAX: usize = 64;
 
+/// Who sends over a link that several share: whatever number the caller gives it.
+pub type Flow = u16;
+
 /// One direction of a bad link: [`Link::send`] what goes in, [`Link::poll`] what comes out, again at
-/// [`Link::poll_timeout`].
+/// [`Link::poll_timeout`]. Several flows may share it.
 #[derive(Clone, Debug)]
 pub struct Link {
     params: Params,
@@ -28,6 +31,8 @@ pub struct Link {
     /// When the last datagram arrives that was not held back.
     last_at: Instant,
     in_burst: bool,
+    /// What the policer lets pass at once, in millionths of a bit, and as of when; `None` before the first datagram.
+    tokens: Option<(u128, Instant)>,
     /// (start, end), ascending by start.
     blackouts: VecDeque<(Instant, Instant)>,
     /// One more than the largest number delivered.
@@ -41,6 +46,7 @@ struct Flight {
     at: Instant,
     number: u64,
     copy: bool,
+    flow: Flow,
     bytes: Vec<u8>,
 }
 
@@ -56,6 +62,7 @@ impl Link {
             free_at: Instant::ZERO,
             last_at: Instant::ZERO,
             in_burst: false,
+            tokens: None,
             blackouts: VecDeque::new(),
             delivered_through: 0,
             counts: Counts::default(),
@@ -101,14 +108,24 @@ impl Link {
         self.flying.len()
     }
 
+    /// How long a datagram that is put in now waits before the bottleneck.
+    #[must_use]
+    pub fn waiting(&self, now: Instant) -> Duration {
+        self.free_at.saturating_since(now)
+    }
+
     /// Puts a datagram in. `now` never goes back.
-    pub fn send(&mut self, now: Instant, mut bytes: Vec<u8>) {
+    pub fn send(&mut self, now: Instant, flow: Flow, mut bytes: Vec<u8>) {
         let number = self.next;
         self.next += 1;
         self.counts.sent += 1;
         self.counts.bytes_sent += bytes.len() as u64;
         if self.is_black(now) {
             self.counts.blacked_out += 1;
+            return;
+        }
+        if !self.pass_policer(now, bytes.len()) {
+            self.counts.policed += 1;
             return;
         }
         let Some(sent_at) = self.pass_bottleneck(now, bytes.len()) else {
@@ -125,22 +142,22 @@ impl Link {
         if self.random.chance(self.params.duplicate) && self.flying.len() < FLIGHT_MAX {
             self.counts.duplicated += 1;
             let at = at + self.up_to(self.params.reorder_by);
-            self.flying.push(Reverse(Flight { at, number, copy: true, bytes: bytes.clone() }));
+            self.flying.push(Reverse(Flight { at, number, copy: true, flow, bytes: bytes.clone() }));
         }
-        self.flying.push(Reverse(Flight { at, number, copy: false, bytes }));
+        self.flying.push(Reverse(Flight { at, number, copy: false, flow, bytes }));
     }
 
-    /// Takes out one datagram that has arrived. Call until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<Vec<u8>> {
+    /// Takes out one datagram that has arrived, with the flow that it is of. Call until `None`.
+    pub fn poll(&mut self, now: Instant) -> Option<(Flow, Vec<u8>)> {
         if self.poll_timeout()? > now {
             return None;
         }
-        let Reverse(Flight { number, copy, bytes, .. }) = self.flying.pop()?;
+        let Reverse(Flight { number, copy, flow, bytes, .. }) = self.flying.pop()?;
         self.counts.delivered += 1;
         self.counts.bytes_delivered += bytes.len() as u64;
         self.counts.reordered += u64::from(!copy && number < self.delivered_through);
         self.delivered_through = self.delivered_through.max(number + 1);
-        Some(bytes)
+        Some((flow, bytes))
     }
 
     /// When the next datagram arrives; `None` if none is under way.
@@ -152,6 +169,20 @@ impl Link {
     fn is_black(&mut self, now: Instant) -> bool {
         self.blackouts.retain(|(_, end)| *end > now);
         self.blackouts.iter().any(|(start, _)| *start <= now)
+    }
+
+    /// Whether the policer lets a datagram of `len` bytes pass.
+    fn pass_policer(&mut self, now: Instant, len: usize) -> bool {
+        let Some(Policer { rate, bucket_bytes }) = self.params.policer else { return true };
+        const MICROBITS: u128 = 8_000_000;
+        let full = u128::from(bucket_bytes) * MICROBITS;
+        let (had, since) = self.tokens.unwrap_or((full, now));
+        let gained = u128::from(rate.as_bps()) * u128::from(micros(now.saturating_since(since)));
+        let tokens = (had + gained).min(full);
+        let cost = (len + UDP_OVERHEAD) as u128 * MICROBITS;
+        let passes = cost <= tokens;
+        self.tokens = Some((if passes { tokens - cost } else { tokens }, now));
+        passes
     }
 
     /// When the bottleneck has sent a datagram of `len` bytes; `None` if its queue has no room for it.
@@ -219,7 +250,7 @@ mod tests {
     const COUNT: u64 = 20_000;
 
     fn params(text: &str) -> Params {
-        text.parse::<LinkSpec>().unwrap().params
+        text.parse::<LinkSpec>().unwrap().down.params
     }
 
     /// Sends numbered datagrams of 100 bytes, one each millisecond; gives what came, and when.
@@ -230,7 +261,7 @@ mod tests {
             let mut bytes = vec![0; 100];
             bytes[..8].copy_from_slice(&number.to_le_bytes());
             drain(link, now, &mut out);
-            link.send(now, bytes);
+            link.send(now, 0, bytes);
         }
         while let Some(at) = link.poll_timeout() {
             drain(link, at, &mut out);
@@ -240,7 +271,7 @@ mod tests {
 
     fn drain(link: &mut Link, now: Instant, out: &mut Vec<(Instant, Vec<u8>)>) {
         while let Some(at) = link.poll_timeout().filter(|at| *at <= now) {
-            out.push((at, link.poll(at).unwrap()));
+            out.push((at, link.poll(at).unwrap().1));
         }
     }
 
@@ -299,6 +330,33 @@ mod tests {
     }
 
     #[test]
+    fn flows_share_a_bottleneck_and_are_told_apart() {
+        let mut link = Link::new(params("rate=1mbit"), 4);
+        for flow in [3, 9, 3] {
+            link.send(Instant::ZERO, flow, vec![flow as u8; 97]);
+        }
+        for (at, flow) in [(1_000, 3), (2_000, 9), (3_000, 3)] {
+            assert_eq!(link.poll_timeout(), Some(Instant::from_micros(at)));
+            assert_eq!(link.poll(Instant::from_micros(at)), Some((flow, vec![flow as u8; 97])));
+        }
+    }
+
+    #[test]
+    fn a_policer_lets_its_rate_and_its_bucket_pass_and_delays_nothing() {
+        // 1.024 Mbit/s are offered for 20 s.
+        let mut link = Link::new(params("delay=1ms,policer=512kbit/12800"), 4);
+        let out = run(&mut link);
+        let passed = 512_000 * 20 / 8 / 128 + 100;
+        assert!((passed - 2..=passed).contains(&out.len()), "{} of {passed}", out.len());
+        assert_eq!(link.counts().policed + out.len() as u64, COUNT);
+        assert!(out.iter().all(|(at, bytes)| at.as_micros() == number(bytes) * 1_000 + 1_000));
+        assert!(
+            out[..100].iter().zip(0..).all(|((_, bytes), at)| number(bytes) == at),
+            "the bucket was full"
+        );
+    }
+
+    #[test]
     fn blackouts_drop_exactly_what_is_sent_in_them() {
         let mut link = Link::new(Params::default(), 5);
         assert!(link.blackout(Instant::from_micros(5_000_000), Duration::from_secs(2)));
@@ -317,7 +375,7 @@ mod tests {
     fn what_is_under_way_is_bounded() {
         let mut link = Link::new(params("delay=3600s,dup=100%"), 6);
         for _ in 0..FLIGHT_MAX {
-            link.send(Instant::ZERO, vec![1]);
+            link.send(Instant::ZERO, 0, vec![1]);
         }
         assert!(link.in_flight() <= FLIGHT_MAX + 1);
         assert!(link.counts().overflowed > 0);

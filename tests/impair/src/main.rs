@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use relay::{Relay, RelayError};
 
 /// Relays UDP datagrams through a bad network that a seed makes reproducible. Each client of the relay gets a
-/// link of its own in each direction. Prints "listening on ADDR:PORT" when ready, and what the links did when
+/// link of its own in each direction, unless they share one. Prints "listening on ADDR:PORT" when ready, and what the links did when
 /// SIGINT or SIGTERM ends it.
 #[derive(Parser)]
 #[command(version)]
@@ -29,9 +29,14 @@ struct Arguments {
     #[arg(long, value_name = "ADDR:PORT")]
     to: SocketAddr,
     /// What is wrong with each direction: rtt, delay, jitter, loss, burst=ENTER/LEAVE[/LOSS], reorder, reorder-by,
-    /// dup, corrupt, rate, queue, seed; for example rtt=100ms,loss=3%,dup=10%,reorder=5%,rate=20mbit,seed=1
+    /// dup, corrupt, rate, queue, policer=RATE/BUCKET, blackout=START+SPAN, seed; for example
+    /// rtt=100ms,loss=3%,dup=10%,reorder=5%,rate=20mbit,seed=1. With up: (to the server) or down: before it, of that
+    /// direction alone: up:rate=1mbit,down:rate=20mbit. tests/README.md has the whole grammar
     #[arg(long, value_name = "SPEC", default_value = "")]
     link: LinkSpec,
+    /// Have all clients share one link, with its bottleneck and its losses, instead of one each
+    #[arg(long)]
+    shared: bool,
     /// Drop everything for DURATION from START after the beginning on, such as 5s,10s; may be repeated
     #[arg(long, value_name = "START,DURATION", value_parser = parse_blackout)]
     blackout: Vec<(Duration, Duration)>,
@@ -59,7 +64,7 @@ fn run(arguments: Arguments) -> Result<(), RelayError> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::low_level::pipe::register(signal, on_signal.try_clone()?)?;
     }
-    let mut relay = Relay::bind(arguments.listen, arguments.to, arguments.link)?;
+    let mut relay = Relay::bind(arguments.listen, arguments.to, arguments.link, arguments.shared)?;
     let start = clock::now();
     for (after, span) in arguments.blackout {
         relay.blackout(start + after, span);

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use lfp_impair::{BLACKOUTS_MAX, Counts, Link, LinkSpec, Random};
+use lfp_impair::{BLACKOUTS_MAX, Counts, Flow, Link, LinkSpec, Random};
 use lfp_proto::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -45,7 +45,12 @@ pub(crate) struct Relay {
     socket: UdpSocket,
     to: SocketAddr,
     spec: LinkSpec,
+    began_at: Instant,
+    /// What all clients go through, if they share one link.
+    shared: Option<Pipes>,
     clients: Vec<Client>,
+    /// The number of the next client.
+    next: Flow,
     /// (start, duration) of blackouts that are not over.
     blackouts: Vec<(Instant, Duration)>,
     /// Of clients that are no more.
@@ -57,11 +62,25 @@ pub(crate) struct Relay {
 #[derive(Debug)]
 struct Client {
     address: SocketAddr,
+    flow: Flow,
     /// Faces the server.
     socket: UdpSocket,
+    /// `None` if all clients share one link.
+    own: Option<Pipes>,
+    heard_at: Instant,
+}
+
+/// Both directions of a link.
+#[derive(Debug)]
+struct Pipes {
     up: Link,
     down: Link,
-    heard_at: Instant,
+}
+
+impl Pipes {
+    fn links(&mut self) -> [&mut Link; 2] {
+        [&mut self.up, &mut self.down]
+    }
 }
 
 /// What the links of a relay did.
@@ -74,19 +93,30 @@ pub(crate) struct Report {
 }
 
 impl Relay {
-    pub(crate) fn bind(listen: SocketAddr, to: SocketAddr, spec: LinkSpec) -> Result<Self, RelayError> {
+    /// A relay that listens; with `shared`, all its clients go through one link.
+    pub(crate) fn bind(
+        listen: SocketAddr,
+        to: SocketAddr,
+        spec: LinkSpec,
+        shared: bool,
+    ) -> Result<Self, RelayError> {
         let socket = UdpSocket::bind(listen).map_err(|error| RelayError::Bind { listen, error })?;
         socket.set_nonblocking(true)?;
-        Ok(Self {
+        let mut relay = Self {
             socket,
             to,
+            seeds: Random::new(spec.seed),
             spec,
+            began_at: clock::now(),
+            shared: None,
             clients: Vec::new(),
+            next: 0,
             blackouts: Vec::new(),
             gone: Report::default(),
-            seeds: Random::new(spec.seed),
             buffer: vec![0; DATAGRAM_MAX],
-        })
+        };
+        relay.shared = shared.then(|| relay.pipes());
+        Ok(relay)
     }
 
     pub(crate) fn local_addr(&self) -> Result<SocketAddr, RelayError> {
@@ -102,7 +132,7 @@ impl Relay {
             return;
         }
         self.blackouts.push((start, span));
-        for link in self.clients.iter_mut().flat_map(|client| [&mut client.up, &mut client.down]) {
+        for link in self.all_pipes().flat_map(Pipes::links) {
             link.blackout(start, span);
         }
     }
@@ -131,7 +161,9 @@ impl Relay {
     /// What all links did.
     pub(crate) fn report(&self) -> Report {
         let mut report = self.gone;
-        self.clients.iter().for_each(|client| report.add(client));
+        report.clients += self.clients.len() as u64;
+        self.clients.iter().filter_map(|client| client.own.as_ref()).for_each(|own| report.add(own));
+        self.shared.iter().for_each(|shared| report.add(shared));
         report
     }
 
@@ -139,25 +171,42 @@ impl Relay {
         match command {
             Command::Blackout(span) => self.blackout(clock::now(), span),
             Command::Report => println!("{}", self.report().json()),
-            Command::Link(LinkSpec { params, .. }) => {
-                self.spec.params = params;
-                for link in self.clients.iter_mut().flat_map(|client| [&mut client.up, &mut client.down]) {
-                    link.set_params(params);
+            Command::Link(spec) => {
+                let LinkSpec { up, down, .. } = *spec;
+                for pipes in self.all_pipes() {
+                    pipes.up.set_params(up.params);
+                    pipes.down.set_params(down.params);
                 }
+                (self.spec.up.params, self.spec.down.params) = (up.params, down.params);
             }
         }
     }
 
     /// Sends what has arrived at the end of its link.
     fn deliver(&mut self, now: Instant) {
-        for client in &mut self.clients {
-            while let Some(bytes) = client.up.poll(now) {
-                self.gone.unsendable += u64::from(client.socket.send(&bytes).is_err());
+        let mut arrived = Vec::new();
+        for pipes in self.all_pipes() {
+            while let Some((flow, bytes)) = pipes.up.poll(now) {
+                arrived.push((flow, true, bytes));
             }
-            while let Some(bytes) = client.down.poll(now) {
-                self.gone.unsendable += u64::from(self.socket.send_to(&bytes, client.address).is_err());
+            while let Some((flow, bytes)) = pipes.down.poll(now) {
+                arrived.push((flow, false, bytes));
             }
         }
+        for (flow, is_up, bytes) in arrived {
+            // A client may have had to go meanwhile.
+            let Some(client) = self.clients.iter().find(|client| client.flow == flow) else { continue };
+            let sent = match is_up {
+                true => client.socket.send(&bytes),
+                false => self.socket.send_to(&bytes, client.address),
+            };
+            self.gone.unsendable += u64::from(sent.is_err());
+        }
+    }
+
+    fn all_pipes(&mut self) -> impl Iterator<Item = &mut Pipes> {
+        let own = self.clients.iter_mut().filter_map(|client| client.own.as_mut());
+        own.chain(&mut self.shared)
     }
 
     /// Waits for a socket, a signal, a line, or the next arrival at the end of a link.
@@ -168,7 +217,8 @@ impl Relay {
         ];
         fds.extend(self.clients.iter().map(|client| PollFd::new(client.socket.as_fd(), PollFlags::POLLIN)));
         fds.extend(input.map(|input| PollFd::new(input.as_fd(), PollFlags::POLLIN)));
-        let links = self.clients.iter().flat_map(|client| [&client.up, &client.down]);
+        let pipes = self.clients.iter().filter_map(|client| client.own.as_ref()).chain(&self.shared);
+        let links = pipes.flat_map(|pipes| [&pipes.up, &pipes.down]);
         let next = links.filter_map(Link::poll_timeout).min();
         let timeout = next.map(|at| TimeSpec::from(at.saturating_since(clock::now())));
         match ppoll(&mut fds, timeout, None) {
@@ -195,7 +245,10 @@ impl Relay {
             };
             let client = &mut self.clients[at];
             client.heard_at = now;
-            client.up.send(now, self.buffer[..len].to_vec());
+            let bytes = self.buffer[..len].to_vec();
+            if let Some(pipes) = client.own.as_mut().or(self.shared.as_mut()) {
+                pipes.up.send(now, client.flow, bytes);
+            }
         }
         Ok(())
     }
@@ -204,7 +257,12 @@ impl Relay {
         for client in &mut self.clients {
             for _ in 0..BATCH {
                 match client.socket.recv(&mut self.buffer) {
-                    Ok(len) => client.down.send(clock::now(), self.buffer[..len].to_vec()),
+                    Ok(len) => {
+                        let bytes = self.buffer[..len].to_vec();
+                        if let Some(pipes) = client.own.as_mut().or(self.shared.as_mut()) {
+                            pipes.down.send(clock::now(), client.flow, bytes);
+                        }
+                    }
                     // A server that is not there (yet) is a fault of the network like any other.
                     Err(error) if error.kind() == ErrorKind::ConnectionRefused => continue,
                     Err(_) => break,
@@ -217,7 +275,9 @@ impl Relay {
     fn welcome(&mut self, address: SocketAddr, now: Instant) -> io::Result<usize> {
         if self.clients.len() == CLIENTS_MAX {
             let silent = (0..CLIENTS_MAX).min_by_key(|at| self.clients[*at].heard_at).unwrap_or_default();
-            self.gone.add(&self.clients.swap_remove(silent));
+            let gone = self.clients.swap_remove(silent);
+            self.gone.clients += 1;
+            gone.own.iter().for_each(|own| self.gone.add(own));
         }
         let any: SocketAddr = match self.to {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -226,14 +286,26 @@ impl Relay {
         let socket = UdpSocket::bind(any)?;
         socket.connect(self.to)?;
         socket.set_nonblocking(true)?;
-        let mut link = || Link::new(self.spec.params, self.seeds.next());
-        let (mut up, mut down) = (link(), link());
-        for (start, span) in &self.blackouts {
-            up.blackout(*start, *span);
-            down.blackout(*start, *span);
-        }
-        self.clients.push(Client { address, socket, up, down, heard_at: now });
+        let own = self.shared.is_none().then(|| self.pipes());
+        let flow = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.clients.push(Client { address, flow, socket, own, heard_at: now });
         Ok(self.clients.len() - 1)
+    }
+
+    /// A link of its own, with every blackout that is planned.
+    fn pipes(&mut self) -> Pipes {
+        let mut link = |params| Link::new(params, self.seeds.next());
+        let mut pipes = Pipes { up: link(self.spec.up.params), down: link(self.spec.down.params) };
+        for (link, way) in pipes.links().into_iter().zip([&self.spec.up, &self.spec.down]) {
+            for blackout in &way.blackouts {
+                link.blackout(self.began_at + blackout.start, blackout.span);
+            }
+            for (start, span) in &self.blackouts {
+                link.blackout(*start, *span);
+            }
+        }
+        pipes
     }
 }
 
@@ -244,10 +316,9 @@ struct Ready {
 }
 
 impl Report {
-    fn add(&mut self, client: &Client) {
-        self.clients += 1;
-        self.up.add(client.up.counts());
-        self.down.add(client.down.counts());
+    fn add(&mut self, pipes: &Pipes) {
+        self.up.add(pipes.up.counts());
+        self.down.add(pipes.down.counts());
     }
 
     /// One JSON object on one line.

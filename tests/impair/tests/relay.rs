@@ -109,6 +109,27 @@ fn loses_everything_if_told_to() {
 }
 
 #[test]
+fn directions_differ_and_clients_share_a_link_if_told_to() {
+    let server = socket();
+    let link = "up:loss=0%,down:policer=8bit/150,seed=3";
+    let relay = Relay::start(server.local_addr().expect("bound"), &["--shared", "--link", link]);
+    let clients = [socket(), socket()];
+    // Answers of 28 and 100 bytes fit the bucket together, and nothing behind them; of their own, all would.
+    let text = [7; 50];
+    assert_eq!(round_trip(&clients[0], relay.address, &server, &text), text);
+    let small = [8; 10];
+    assert_eq!(round_trip(&clients[1], relay.address, &server, &small), small);
+    clients[1].set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    let mut buffer = [0; 64];
+    clients[1].send_to(&text, relay.address).expect("sent");
+    let (_, from) = server.recv_from(&mut buffer).expect("up is open");
+    server.send_to(&text, from).expect("answered");
+    assert!(clients[1].recv_from(&mut buffer).is_err(), "the bucket is empty");
+    let report = relay.stop();
+    assert!(report.contains("\"policed\": 1") && report.starts_with("{\"clients\": 2"), "{report}");
+}
+
+#[test]
 fn explains_wrong_arguments() {
     let output = Command::new(env!("CARGO_BIN_EXE_lfp-impair"))
         .args(["--listen", "127.0.0.1:0", "--to", "127.0.0.1:9", "--link", "loss=3"])

@@ -61,11 +61,15 @@ impl Ledger {
         );
     }
 
-    /// The server is told what was refused.
+    /// The server is told what was refused, and what came: of a record that is said more than once, a copy may come after
+    /// another was refused.
     pub(super) fn on_refusals_delivered(&mut self, ack: &Ack) {
         for refused in &ack.refused {
             let Some(came) = self.delivered.get(&refused.packet.0) else { continue };
             for (index, _) in &refused.records {
+                if !self.refusals_told.insert((refused.packet.0, *index)) {
+                    continue;
+                }
                 let Some(part) = came.records.get(usize::from(*index)) else { continue };
                 let epoch = self.epochs.get_mut(&part.epoch.0);
                 let Some((epoch, content)) = epoch.zip(part.content.filter(|_| part.paints)) else {
@@ -75,6 +79,28 @@ impl Ledger {
                 if grid.contains(part.cells) {
                     epoch.holds.refused.extend(part.cells.indices(grid).map(|cell| (cell, content.0)));
                 }
+            }
+        }
+        if self.epochs.values().all(|epoch| epoch.holds.refused.is_empty()) {
+            return;
+        }
+        for number in ack.ranges.iter().flat_map(|range| range.first.0..=range.last.0) {
+            self.on_came_told(number);
+        }
+    }
+
+    /// The server is told that packet `number` came, and has been told which of its records were refused.
+    fn on_came_told(&mut self, number: u64) {
+        let Some(came) = self.delivered.get(&number) else { return };
+        for (index, part) in (0..).zip(&came.records) {
+            let taken = part.paints && !self.refusals_told.contains(&(number, index));
+            let epoch = self.epochs.get_mut(&part.epoch.0).filter(|_| taken);
+            let Some((epoch, content)) = epoch.zip(part.content) else { continue };
+            let grid = epoch.size.grid();
+            if grid.contains(part.cells) {
+                part.cells.indices(grid).for_each(|cell| {
+                    epoch.holds.refused.remove(&(cell, content.0));
+                });
             }
         }
     }
