@@ -15,7 +15,7 @@ use lfp::pixel::{Bounds, PixelFormat};
 use lfp::server::{self, Input, Output, Server};
 use lfp::time::Instant;
 use lfp::units::ConnectionId;
-use lfp_impair::{Link, LinkSpec, Params, Random};
+use lfp_impair::{Link, LinkSpec, Params, Random, Way};
 use lfp_proto::frame::InputKind;
 use lfp_proto::identity::Secret;
 use lfp_proto::seal::Cipher;
@@ -67,7 +67,7 @@ impl Rig {
     /// A rig whose path is as `link` says, with [`DELAY`].
     pub(super) fn new(link: &str) -> Self {
         let link = if link.is_empty() { LinkSpec::default() } else { link.parse().expect("a link") };
-        let params = Params { delay: DELAY, ..link.params };
+        let params = |way: &Way| Params { delay: DELAY, ..way.params };
         let size = Size::new(160, 96).expect("a legal size");
         let guest = Guest::new(size, PixelFormat::Xrgb8888, Random::new(5));
         let now = Instant::from_micros(1_000_000);
@@ -91,8 +91,8 @@ impl Rig {
             guest,
             bounds: Vec::new(),
             scan_at: now,
-            up: Link::new(params, 1),
-            down: Link::new(params, 2),
+            up: Link::new(params(&link.up), 1),
+            down: Link::new(params(&link.down), 2),
             starts: 0,
         }
     }
@@ -227,7 +227,7 @@ impl Rig {
                     if let Some(meddle) = self.meddle {
                         meddle(false, &mut bytes);
                     }
-                    self.down.send(self.now, bytes);
+                    self.down.send(self.now, 0, bytes);
                 }
                 Output::Encode(request) => {
                     let encoded = self.pipeline.encode(&request);
@@ -251,10 +251,10 @@ impl Rig {
     }
 
     fn serve(&mut self) {
-        while let Some(bytes) = self.up.poll(self.now) {
+        while let Some((_, bytes)) = self.up.poll(self.now) {
             self.server.handle(self.now, Input::Datagram { from: self.address, bytes: &bytes });
         }
-        while let Some(bytes) = self.down.poll(self.now) {
+        while let Some((_, bytes)) = self.down.poll(self.now) {
             if let Some(client) = &mut self.client {
                 client.handle_datagram(self.now, &bytes);
             }
@@ -266,7 +266,7 @@ impl Rig {
             if let Some(meddle) = self.meddle {
                 meddle(true, &mut bytes);
             }
-            self.up.send(self.now, bytes);
+            self.up.send(self.now, 0, bytes);
         }
     }
 }

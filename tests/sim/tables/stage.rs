@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use client_lfp::Config;
 use lfp::ablation::Without;
+use lfp::connection::Secrets;
 use lfp::directory::{Directory, InputPolicy};
 use lfp::hypervisor::SourceId;
 use lfp::pixel::PixelFormat;
@@ -219,7 +220,8 @@ fn wire_bytes(stats: &SessionStats) -> u64 {
 fn server(without: Without) -> Server {
     let mut directory = Directory::default();
     directory.insert("0", [SourceId(0)], RATE_HZ, InputPolicy::Exclusive);
+    let idle_timeout = IDLE_TIMEOUT * 4;
     let config =
-        server::Config { directory, plain: true, sessions_max: 64, idle_timeout: IDLE_TIMEOUT * 4, without };
-    Server::new(config, [7; 32])
+        server::Config { directory, plain: true, sessions_max: 64, idle_timeout, without, ciphers: 1 };
+    Server::new(config, &Secrets::of_seed([7; 32]))
 }
