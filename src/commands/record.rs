@@ -67,7 +67,12 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode, CommandError> {
                     recording.frame.refresh(picture, delta.cells.iter());
                 }
             }
-            Some(TickState::Dark { state, text }) => dark = (*state, text.clone()),
+            Some(TickState::Dark { state, text }) => {
+                if recording.is_some() {
+                    tracing::warn!(state = state.name(), text, "no picture any more; the last one goes on");
+                }
+                dark = (*state, text.clone());
+            }
             None => {}
         }
         if progress.due(now).is_some() {

@@ -166,13 +166,9 @@ impl Stage {
         }
         let mut command = Command::new(beside("client-lfp")?);
         command.args([&address, "--plain", "--json", "--quiet", "--seconds", "3600"]);
-        command.args([
-            "--client-type",
-            &options.profile,
-            "--refresh",
-            &options.rate.to_string(),
-            "--capture",
-        ]);
+        // What the profile decodes and keeps, at the full size and depth: else there were nothing to compare it with.
+        command.args(["--profile", &options.profile, "--display", "any", "--depth", "24"]);
+        command.args(["--refresh", &options.rate.to_string(), "--capture"]);
         let client = Process::start(command.arg(file("capture")), &file("client.log"))?;
         Ok(Self { client, relay, server, player, folder: folder.to_owned() })
     }

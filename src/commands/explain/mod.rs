@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use lfp_proto::frame::SurfaceState;
 
-use super::support::{CommandError, Frame, Pace, Stop, open, parse_moment, parse_rate, parse_seconds};
+use super::support::{
+    CommandError, EXIT_DARK, Frame, Pace, Stop, open, parse_moment, parse_rate, parse_seconds,
+};
 use crate::context::Watcher;
 use crate::hypervisor::trace::TraceReader;
 use crate::hypervisor::{SourceId, SourceSpec};
@@ -64,11 +66,13 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
     let stop = Stop::install(None)?;
     let mut explained: Option<Explained> = None;
     let mut dark = (SurfaceState::Connecting, "it has not been looked at yet".to_owned());
+    let mut is_dark = true;
     let was_interrupted = loop {
         let now = clock.wait();
         if let Some(tick) = watcher.tick(now) {
             match &tick.state {
                 TickState::Live { .. } => {
+                    is_dark = false;
                     if explained.is_none() {
                         explained = Some(Explained::begin(args, length, now)?);
                     }
@@ -76,7 +80,14 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
                         explained.take_in(tick)?;
                     }
                 }
-                TickState::Dark { state, text } => dark = (*state, text.clone()),
+                TickState::Dark { state, text } => {
+                    dark = (*state, text.clone());
+                    if let Some(explained) = explained.as_ref().filter(|_| !is_dark) {
+                        let (at, state) = (explained.at_ms(now), state.name());
+                        eprintln!("lfp-server: after {at} ms there is no picture any more: {state}; {text}");
+                    }
+                    is_dark = true;
+                }
             }
         }
         let is_over = match &mut explained {
@@ -97,9 +108,9 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CommandError> {
         eprintln!("lfp-server: interrupted; what was seen in the first {seen} ms follows");
     }
     if let Some(explained) = explained {
-        explained.finish(args, was_interrupted)?;
+        explained.finish(args, was_interrupted || is_dark)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_dark { ExitCode::from(EXIT_DARK) } else { ExitCode::SUCCESS })
 }
 
 /// How long a recording lasts that is played once; `None` for what has no end.
@@ -199,11 +210,11 @@ impl Explained {
         micros(now.saturating_since(self.began)) / 1_000
     }
 
-    fn finish(mut self, args: &ExplainArgs, was_interrupted: bool) -> Result<(), CommandError> {
+    fn finish(mut self, args: &ExplainArgs, is_partial: bool) -> Result<(), CommandError> {
         self.lines.flush().map_err(CommandError::Print)?;
         let mut out = std::io::stdout().lock();
         if args.json {
-            writeln!(out, "{}", self.report.json(was_interrupted)).map_err(CommandError::Print)
+            writeln!(out, "{}", self.report.json(is_partial)).map_err(CommandError::Print)
         } else {
             let (text, folder) = (self.report.text(), args.out.display());
             let pictures = 2 * self.pictures;

@@ -144,10 +144,10 @@ impl Report {
         records
     }
 
-    pub(super) fn json(&self, was_interrupted: bool) -> Value {
+    pub(super) fn json(&self, is_partial: bool) -> Value {
         let contexts: serde_json::Map<_, _> =
             self.contexts.iter().map(|(name, sums)| ((*name).to_owned(), sums.json())).collect();
-        json!({"complete": !was_interrupted, "ticks": self.ticks, "total": self.totals.json(), "cells_moved": self.moved, "contexts": contexts})
+        json!({"complete": !is_partial, "ticks": self.ticks, "total": self.totals.json(), "cells_moved": self.moved, "contexts": contexts})
     }
 
     pub(super) fn text(&self) -> String {
