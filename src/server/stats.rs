@@ -151,6 +151,8 @@ pub struct SessionStatus {
     pub open_cells: usize,
     /// Bytes of memory that it takes.
     pub memory_bytes: usize,
+    /// Of these, those of pictures that its client's cache holds too.
+    pub cache_bytes: usize,
     /// What was done so far.
     pub stats: SessionStats,
 }
@@ -168,6 +170,7 @@ impl SessionStatus {
             in_flight_bytes: session.in_flight_bytes(),
             open_cells: session.open_cells(),
             memory_bytes: session.memory_bytes(),
+            cache_bytes: session.cache_bytes(),
             stats: *session.stats(),
         }
     }

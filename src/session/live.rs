@@ -426,6 +426,11 @@ impl Live {
         self.on_missing(cells, content)
     }
 
+    /// Bytes of what the client's cache holds.
+    pub(super) fn cache_bytes(&self) -> usize {
+        self.slots.memory_bytes()
+    }
+
     /// Bytes that this takes.
     pub(super) fn memory_bytes(&self) -> usize {
         let queue = self.queue.capacity() * size_of::<Queued>() + self.queued_bytes;

@@ -320,6 +320,13 @@ impl Session {
         self.surfaces.iter().filter_map(Surface::live).map(|live| live.cells().open()).sum()
     }
 
+    /// Of [`Session::memory_bytes`], those of pictures that its client's cache holds too: at most
+    /// [`CACHE_SLOTS`](crate::limits::CACHE_SLOTS) of [`CACHE_SLOT_CELLS`](crate::limits::CACHE_SLOT_CELLS) for each surface.
+    #[must_use]
+    pub fn cache_bytes(&self) -> usize {
+        self.surfaces.iter().filter_map(Surface::live).map(live::Live::cache_bytes).sum()
+    }
+
     /// Bytes that the session takes, without what it shares with others.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use client_lfp::{Client, State};
 use lfp::hypervisor::{Source, SourceId};
-use lfp::limits::{INPUT_PENDING_MAX, INPUT_SILENCE};
+use lfp::limits::{CACHE_SLOT_CELLS, CACHE_SLOTS, CELL_PIXELS, INPUT_PENDING_MAX, INPUT_SILENCE};
 use lfp::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
 use lfp::pipeline::Inline;
 use lfp::scan::Tick;
@@ -37,8 +37,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const BUSY_MAX: u32 = 20_000;
 /// Datagrams of clients that an attacker has at hand.
 const RECORDED_MAX: usize = 64;
-/// Most bytes of a session in the server, on surfaces much smaller than a desktop.
+/// Most bytes of a session in the server beside what its client's cache holds, on surfaces much smaller than a desktop.
 const SESSION_MEMORY_MAX: u64 = 1_000_000;
+/// Most bytes of that: all slots full, and what names them.
+const SESSION_CACHE_MAX: u64 = (CACHE_SLOTS * CACHE_SLOT_CELLS * CELL_PIXELS * 4 + (1 << 20)) as u64;
 /// Flows of rivals are numbered from here on, those of peers from 0.
 pub(crate) const RIVALS_FROM: Flow = 1_000;
 /// Between two looks at a client's whole picture, in datagrams.
@@ -627,7 +629,10 @@ impl World {
     /// Every session stays within its bounds.
     fn assert_bounded(&mut self) {
         for status in self.server.status() {
-            let memory = status.memory_bytes as u64;
+            let cache = status.cache_bytes as u64;
+            let memory = status.memory_bytes as u64 - cache;
+            assert!(cache <= SESSION_CACHE_MAX, "the cache of a session takes {cache} bytes: {status:?}");
+            self.totals.at_most("bytes of a session's cache in the server", cache);
             assert!(memory <= SESSION_MEMORY_MAX, "a session takes {memory} bytes: {status:?}");
             self.totals.at_most("bytes of a session in the server", memory);
             self.totals.at_most("bytes in flight", status.in_flight_bytes);
