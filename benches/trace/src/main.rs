@@ -90,9 +90,16 @@ fn start(options: &Options) -> Outcome<()> {
         return ablate::ablate(&traces, options);
     }
     let rivals = Rivals::load()?;
-    let mut all = Vec::new();
+    let (mut all, mut failed) = (Vec::new(), 0);
     for trace in &traces {
-        let figures = run::run(trace, options).map_err(|error| format!("{}: {error}", trace.display()))?;
+        let figures = match run::run(trace, options) {
+            Ok(figures) => figures,
+            Err(error) => {
+                eprintln!("bench-trace: {}: {error}", trace.display());
+                failed += 1;
+                continue;
+            }
+        };
         if options.json {
             println!("{}", serde_json::to_string(&figures)?);
         } else {
@@ -103,7 +110,7 @@ fn start(options: &Options) -> Outcome<()> {
     if !options.json {
         print!("{}", aims::sum_up(&all, &rivals));
     }
-    Ok(())
+    if failed > 0 { Err(format!("{failed} of {} runs failed", traces.len()).into()) } else { Ok(()) }
 }
 
 /// A link that the relay will understand.

@@ -47,6 +47,9 @@ pub(crate) fn end_with_us() -> Outcome<()> {
 
 /// A process whose standard streams are ours.
 struct Process {
+    name: String,
+    /// The file that its standard error goes to.
+    errors: PathBuf,
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
@@ -61,13 +64,15 @@ impl Process {
         running.push(Pid::from_raw(i32::try_from(child.id())?));
         drop(running);
         let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
-        Ok(Self { input: child.stdin.take(), output, child })
+        Ok(Self { name, errors: errors.to_owned(), input: child.stdin.take(), output, child })
     }
 
     fn line(&mut self) -> Outcome<String> {
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
-            return Err("a process of the run ended early".into());
+            let said = std::fs::read_to_string(&self.errors).unwrap_or_default();
+            let last = said.lines().next_back().unwrap_or("it said nothing");
+            return Err(format!("{} ended early: {last}", self.name).into());
         }
         Ok(line.trim_end().to_owned())
     }
