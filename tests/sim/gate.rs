@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use lfp_proto::packet::{Kind, View};
+use lfp_proto::packet::Kind;
 
 /// Bytes each way for every address.
 #[derive(Debug, Default)]
@@ -24,10 +24,10 @@ impl Gate {
     }
 
     /// The server sends something to an address.
-    pub(crate) fn on_down(&mut self, to: SocketAddr, view: &View<'_>, len: usize) {
+    pub(crate) fn on_down(&mut self, to: SocketAddr, kind: Kind, len: usize) {
         let toll = self.0.entry(to).or_default();
         toll.down += len;
-        toll.proven |= view.kind() == Kind::Accept;
+        toll.proven |= kind == Kind::Accept;
         let Toll { up, down, proven } = *toll;
         assert!(proven || down <= 3 * up, "LFP-4.3: {to} sent {up} bytes and gets {down}");
     }

@@ -18,7 +18,7 @@ use lfp_impair::{Flow, Random, Share};
 use lfp_proto::frame::Frame;
 use lfp_proto::hello::Hello;
 use lfp_proto::limits::UDP_OVERHEAD;
-use lfp_proto::packet::{Kind, View};
+use lfp_proto::packet::{Header, Kind, Protection, View};
 
 use crate::deed::Deed;
 use crate::gate::Gate;
@@ -376,9 +376,22 @@ impl World {
     fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         self.fingerprint.update(&self.now.as_micros().to_le_bytes());
         self.fingerprint.update(&bytes);
-        let view = View::new_checked(&bytes).expect("the server's datagrams are well formed");
-        self.gate.on_down(to, &view, bytes.len());
         let peer = self.peers.iter().find(|peer| peer.address == to);
+        let header = Header::parse(&bytes).expect("the server's datagrams are well formed");
+        self.gate.on_down(to, header.kind, bytes.len());
+        if header.protection == Protection::Sealed {
+            // Damage, or somebody on the path, had made a sealed datagram of a plain one.
+            assert!(
+                matches!(header.kind, Kind::Reset | Kind::Challenge | Kind::Refuse),
+                "{header:?} to a plain client"
+            );
+            self.totals.one("answers to what looked sealed");
+            if let Some(peer) = peer {
+                self.networks[peer.network].down.send(self.now, peer.index as Flow, bytes);
+            }
+            return;
+        }
+        let view = View::new_checked(&bytes).expect("the server's datagrams are well formed");
         if let Some(ledger) = self.ledgers.get_mut(&view.connection().0) {
             let truth = &mut self.sources[ledger.source].truth;
             ledger.on_down(self.now, to, &view, &bytes, truth, &mut self.totals);
