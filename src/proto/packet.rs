@@ -48,7 +48,7 @@ pub enum Kind {
     /// Server to client, sealed connections only: it does not know this one. The trailer is the token that proves it.
     Reset = 6,
     /// Server to client, sealed connections only: the second of three messages of a handshake, see
-    /// [`crate::hello::Greet`].
+    /// [`crate::greeting::Greet`].
     Greet = 7,
 }
 
