@@ -3,6 +3,7 @@
 //! To wait for the client to say so takes another round trip, in which still more records would build on them.
 
 use crate::geometry::{CellRect, Grid};
+use crate::heat::{around, common};
 use crate::session::carried::{BuiltOn, Item};
 use crate::session::surface::Surface;
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
@@ -116,7 +117,7 @@ impl Doubts {
         let mut blamed = false;
         for refused in &mut self.refused {
             let earlier = number < refused.packet && id == refused.surface && content <= refused.on.through;
-            if earlier && overlap(refused.on.cells, cells) {
+            if earlier && common(refused.on.cells, cells) > 0 {
                 (blamed, refused.explained) = (true, true);
             }
         }
@@ -126,13 +127,13 @@ impl Doubts {
 
 impl Missing {
     fn reaches(&self, on: BuiltOn) -> bool {
-        overlap(self.bounds, on.cells)
+        common(self.bounds, on.cells) > 0
             && on.cells.indices(self.grid).any(|index| (1..=on.through.0).contains(&self.contents[index]))
     }
 
     /// `cells` went out again as `content`, which is not missing.
     fn heal(&mut self, cells: CellRect, content: ContentNumber) {
-        if overlap(self.bounds, cells) {
+        if common(self.bounds, cells) > 0 {
             for index in cells.indices(self.grid) {
                 if self.contents[index] < content.0 {
                     self.contents[index] = 0;
@@ -140,17 +141,6 @@ impl Missing {
             }
         }
     }
-}
-
-const fn overlap(a: CellRect, b: CellRect) -> bool {
-    a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
-}
-
-/// The smallest rectangle that holds both.
-fn around(a: CellRect, b: CellRect) -> CellRect {
-    let (x, y) = (a.x.min(b.x), a.y.min(b.y));
-    let (right, bottom) = ((a.x + a.width).max(b.x + b.width), (a.y + a.height).max(b.y + b.height));
-    CellRect { x, y, width: right - x, height: bottom - y }
 }
 
 #[cfg(test)]
