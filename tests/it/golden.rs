@@ -1,11 +1,12 @@
 //! Golden vectors (`tests/data`): what is in the files parses to the fields beside it and is emitted again, byte
 //! for byte.
 //!
-//! `LFP_WRITE_VECTORS=1 cargo test --test it golden` writes the files anew from [`made`].
+//! `LFP_WRITE_VECTORS=1 cargo test --test it golden` writes the files anew from [`made`], [`sealed`] and [`wrong`].
 
 mod describe;
 mod made;
 mod sealed;
+mod wrong;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -205,7 +206,7 @@ fn techniques() {
 
 #[test]
 fn malformed() {
-    for vector in vectors("malformed.json", &made::malformed()) {
+    for vector in vectors("malformed.json", &wrong::malformed()) {
         let error = match vector.fields["as"].as_str() {
             Some("datagram") => View::new_checked(&vector.bytes).err(),
             Some("data") => {
