@@ -99,6 +99,7 @@ impl Session {
     }
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
+        let early = !self.terms.without.contains(Part::EarlyRepair);
         let Self { window, surfaces, digests, input, guard, stats, redundancy, .. } = self;
         let doubts = Doubts::default();
         let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
@@ -112,7 +113,9 @@ impl Session {
                 knowledge.on_delivered(sent, refused.map_or(&[], |refused| &refused.records), number);
             }
         });
-        knowledge.spread(window);
+        if early {
+            knowledge.spread(window);
+        }
         match summary {
             Ok(mut summary) => {
                 self.guard.seal_mut().on_acked(ack.largest());
@@ -127,11 +130,14 @@ impl Session {
 
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
+        let early = !self.terms.without.contains(Part::EarlyRepair);
         let Self { window, surfaces, digests, input, guard, stats, .. } = self;
         let doubts = Doubts::default();
         let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
         let (summary, probe) = window.on_timeout(now, |_, sent| knowledge.on_lost(&sent.info));
-        knowledge.spread(window);
+        if early {
+            knowledge.spread(window);
+        }
         self.on_summary(now, &summary);
         if probe {
             self.stats.probes += 1;
