@@ -4,6 +4,7 @@
 //! `LFP_SIM_SEED=N` runs that one alone and says everything that happens. `scripts/sim-soak` is for many.
 
 mod deed;
+mod dialogue;
 mod epoch;
 mod gate;
 mod gauge;
@@ -95,6 +96,8 @@ const REQUIRED: &[&str] = &[
     "refused: payload",
     "refused: cache",
     "cells sent again",
+    "reports",
+    "qualities",
     "pings of the server",
     "floors of the server",
     "marks",
