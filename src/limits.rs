@@ -111,7 +111,7 @@ pub const REPEAT_MEMORY: Duration = Duration::from_secs(30);
 /// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
 pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 /// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.
-pub const ENCODE_AHEAD: Duration = Duration::from_millis(4);
+pub const ENCODE_AHEAD: Duration = Duration::from_millis(1);
 /// Longest time that encoding is taken to need.
 pub const ENCODE_LATENCY_MAX: Duration = Duration::from_millis(20);
 /// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free for others.

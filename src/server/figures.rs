@@ -37,6 +37,8 @@ impl SessionStatus {
             "client_busy_permille": path.busy,
             "pictures_halved": path.halved,
             "in_flight_bytes": self.in_flight_bytes,
+            "queued_bytes": self.queued_bytes,
+            "quantum_bytes": self.quantum_bytes,
             "open_cells": self.open_cells,
             "memory_bytes": self.memory_bytes,
             "cache_bytes": self.cache_bytes,

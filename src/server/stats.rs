@@ -146,6 +146,10 @@ pub struct SessionStatus {
     pub path: PathQuality,
     /// Bytes sent and neither acked nor lost.
     pub in_flight_bytes: u64,
+    /// Bytes of records that are encoded and wait for the pacer.
+    pub queued_bytes: usize,
+    /// Most bytes that it sends back to back.
+    pub quantum_bytes: u64,
     /// Cells that the client is not known to show as they are.
     pub open_cells: usize,
     /// Bytes of memory that it takes.
@@ -166,6 +170,8 @@ impl SessionStatus {
             began_at: session.began_at(),
             path: session.quality(),
             in_flight_bytes: session.in_flight_bytes(),
+            queued_bytes: session.queued_bytes(),
+            quantum_bytes: session.quantum(),
             open_cells: session.open_cells(),
             memory_bytes: session.memory_bytes(),
             cache_bytes: session.cache_bytes(),

@@ -357,6 +357,18 @@ impl Session {
         self.window.in_flight()
     }
 
+    /// Bytes of records that are encoded and wait for the pacer.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.surfaces.iter().filter_map(Surface::live).map(live::Live::queued_bytes).sum()
+    }
+
+    /// Most bytes that it sends back to back.
+    #[must_use]
+    pub fn quantum(&self) -> u64 {
+        self.rate.quantum()
+    }
+
     /// Cells that the client is not known to show as they are.
     #[must_use]
     pub fn open_cells(&self) -> usize {

@@ -287,3 +287,23 @@ fn a_burst_fits_the_receive_buffer() {
         assert_settles(&mut world);
     }
 }
+
+#[test]
+fn hardly_more_is_encoded_than_goes_out_at_once() {
+    for link in
+        ["rtt=40ms,rate=2mbit,queue=64kb", "rtt=40ms,rate=20mbit,queue=256kb", "rtt=20ms,rate=100mbit"]
+    {
+        let mut world = sized(640, 480, &[&[(Config::default(), link)]]);
+        world.run_until(ms(20_000), World::all_exact).expect("exact");
+        paint(&mut world, 0, Stroke::Noise, 10, 5_000);
+        let (mut most, mut quantum) = (0, 0);
+        for _ in 0..5_000 {
+            world.run(ms(1));
+            let status = world.server.status().next().expect("a session");
+            most = most.max(status.queued_bytes as u64);
+            quantum = quantum.max(status.quantum_bytes);
+        }
+        // A request brings two datagrams at least, and may come before the last of another has gone.
+        assert!(most <= quantum + 3 * 2_400, "{link}: {most} bytes, quantum {quantum}");
+    }
+}
