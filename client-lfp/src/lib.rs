@@ -41,6 +41,7 @@ pub use config::Config;
 pub use framebuffer::Picture;
 pub use histogram::Histogram;
 pub use notes::CellNote;
+pub use reach::Look;
 pub use security::{Credentials, Expected, Security};
 pub use state::State;
 pub use stats::Stats;

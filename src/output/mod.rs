@@ -4,6 +4,7 @@ mod network;
 mod outbox;
 mod socket;
 mod wake;
+mod whole;
 
 pub use network::{Network, NetworkError};
 pub use wake::{StopSignals, Waker};

@@ -98,6 +98,14 @@ pub struct SessionTotals {
     pub digests_differing: u64,
     /// Input events given to guests.
     pub inputs_applied: u64,
+    /// Packets sent to find out whether longer ones pass.
+    pub length_probes: u64,
+    /// Times that packets became longer.
+    pub length_raises: u64,
+    /// Times that packets became shorter because long ones were lost.
+    pub length_doubts: u64,
+    /// Of these, those in which no long one passed afterwards either.
+    pub black_holes: u64,
 }
 
 impl SessionTotals {
@@ -115,6 +123,10 @@ impl SessionTotals {
         self.base_turns += stats.base_turns;
         self.digests_differing += stats.digests_differing;
         self.inputs_applied += stats.inputs_applied;
+        self.length_probes += stats.length.probes;
+        self.length_raises += stats.length.raises;
+        self.length_doubts += stats.length.doubts;
+        self.black_holes += stats.length.holes;
     }
 }
 
@@ -145,6 +157,8 @@ pub struct SessionStatus {
     pub rtt: Duration,
     /// What the path delivers.
     pub delivery_rate: Bitrate,
+    /// The longest datagram that the path is known to carry: UDP payload in bytes.
+    pub datagram_bytes: usize,
     /// Bytes sent and neither acked nor lost.
     pub in_flight_bytes: u64,
     /// Cells that the client is not known to show as they are.
@@ -167,6 +181,7 @@ impl SessionStatus {
             began_at: session.began_at(),
             rtt: session.rtt(),
             delivery_rate: session.delivery_rate(),
+            datagram_bytes: session.datagram(),
             in_flight_bytes: session.in_flight_bytes(),
             open_cells: session.open_cells(),
             memory_bytes: session.memory_bytes(),

@@ -4,6 +4,7 @@ use crate::logic::EncodedRecord;
 use lfp_proto::frame::Refusal;
 use lfp_proto::tally::Tallies;
 use lfp_proto::technique::Technique;
+use lfp_proto::window::LengthCounts;
 
 /// Counters of one session. Each name ends in its unit where it is not a plain number of what it names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -90,6 +91,8 @@ pub struct SessionStats {
     pub inputs_released: u64,
     /// Times that the session moved to another address.
     pub moves: u64,
+    /// How long packets were found to be allowed.
+    pub length: LengthCounts,
 }
 
 impl SessionStats {

@@ -11,6 +11,7 @@ mod guest;
 mod held;
 mod kept;
 mod ledger;
+mod lengths;
 mod named;
 mod network;
 mod peer;
@@ -48,6 +49,7 @@ const REQUIRED: &[&str] = &[
     "datagrams corrupted",
     "datagrams overflowed",
     "datagrams blacked_out",
+    "datagrams too_long",
     "blackouts",
     "mode changes",
     "epochs after the first",

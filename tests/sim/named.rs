@@ -25,7 +25,7 @@ fn world(sources: &[&[(Config, &str)]]) -> World {
 }
 
 /// The same, with screens of a size of their own.
-fn sized(width: u16, height: u16, sources: &[&[(Config, &str)]]) -> World {
+pub(crate) fn sized(width: u16, height: u16, sources: &[&[(Config, &str)]]) -> World {
     let random = Random::new(7);
     let size = Size::new(width, height).expect("a legal size");
     let watched = (0..sources.len() as u64)
@@ -63,13 +63,13 @@ fn pair(link: &str) -> World {
     world(&[&[(Config::default(), link)]])
 }
 
-fn paint(world: &mut World, source: usize, stroke: Stroke, every_ms: u64, for_ms: u64) {
+pub(crate) fn paint(world: &mut World, source: usize, stroke: Stroke, every_ms: u64, for_ms: u64) {
     for at in (0..for_ms).step_by(every_ms as usize) {
         world.plan(Duration::from_millis(at), Deed::Paint(source, stroke));
     }
 }
 
-fn ms(millis: u64) -> Duration {
+pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 

@@ -1,5 +1,6 @@
 //! What each side remembers of the packets it sent and received, and how fast it may send.
 
+mod length;
 mod loss;
 mod losses;
 mod pacer;
@@ -9,6 +10,7 @@ mod receive;
 mod rtt;
 mod send;
 
+pub use length::{LengthCounts, PacketLength};
 pub use loss::LossThresholds;
 pub use pacer::Pacer;
 pub use parity::{ParityGroup, ParityKeeper};
