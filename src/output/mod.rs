@@ -3,8 +3,10 @@
 mod network;
 mod outbox;
 mod socket;
+mod statistics;
 mod wake;
 mod whole;
 
 pub use network::{Network, NetworkError};
+pub use statistics::{Statistics, StatisticsError};
 pub use wake::{StopSignals, Waker};

@@ -1,15 +1,16 @@
 //! What a server has done so far.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use crate::session::{Session, SessionStats};
+use serde::Serialize;
+
+use crate::session::{PathQuality, Session, SessionStats};
 use crate::time::Instant;
-use crate::units::{Bitrate, ConnectionId};
+use crate::units::ConnectionId;
 use lfp_proto::wire::Malformed;
 
 /// Counters of a server. Each name ends in its unit where it is not a plain number of what it names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ServerStats {
     /// Datagrams that came.
     pub datagrams_in: u64,
@@ -70,7 +71,7 @@ pub struct ServerStats {
 }
 
 /// What several sessions did together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct SessionTotals {
     /// Packets that counted as lost.
     pub packets_lost: u64,
@@ -123,10 +124,10 @@ impl SessionTotals {
         self.base_turns += stats.base_turns;
         self.digests_differing += stats.digests_differing;
         self.inputs_applied += stats.inputs_applied;
-        self.length_probes += stats.length.probes;
-        self.length_raises += stats.length.raises;
-        self.length_doubts += stats.length.doubts;
-        self.black_holes += stats.length.holes;
+        self.length_probes += stats.length_probes;
+        self.length_raises += stats.length_raises;
+        self.length_doubts += stats.length_doubts;
+        self.black_holes += stats.black_holes;
     }
 }
 
@@ -153,10 +154,8 @@ pub struct SessionStatus {
     pub place: String,
     /// When it began.
     pub began_at: Instant,
-    /// The smoothed round-trip time.
-    pub rtt: Duration,
-    /// What the path delivers.
-    pub delivery_rate: Bitrate,
+    /// What its path does.
+    pub path: PathQuality,
     /// The longest datagram that the path is known to carry: UDP payload in bytes.
     pub datagram_bytes: usize,
     /// Bytes sent and neither acked nor lost.
@@ -179,8 +178,7 @@ impl SessionStatus {
             service: session.terms().service.clone(),
             place: session.terms().place.clone(),
             began_at: session.began_at(),
-            rtt: session.rtt(),
-            delivery_rate: session.delivery_rate(),
+            path: session.quality(),
             datagram_bytes: session.datagram(),
             in_flight_bytes: session.in_flight_bytes(),
             open_cells: session.open_cells(),

@@ -7,7 +7,7 @@ use crate::time::Instant;
 use crate::units::PacketNumber;
 use lfp_proto::frame::Frame;
 use lfp_proto::packet::{Builder, Kind};
-use lfp_proto::window::{AckSummary, Fate, PacketLength, Sent};
+use lfp_proto::window::{AckSummary, Fate, LengthCounts, PacketLength, Sent};
 
 impl Session {
     /// Longest datagram now: UDP payload in bytes.
@@ -59,7 +59,9 @@ impl Session {
     /// Has everything that depends on how long packets may be follow what is known of it.
     pub(super) fn follow_length(&mut self) {
         self.length.on_rate(self.rate.delivery_rate());
-        self.stats.length = *self.length.counts();
+        let LengthCounts { probes, raises, doubts, holes } = *self.length.counts();
+        (self.stats.length_probes, self.stats.length_raises) = (probes, raises);
+        (self.stats.length_doubts, self.stats.black_holes) = (doubts, holes);
         let (was, bytes) = (self.packet_max, self.length.bytes());
         if was == bytes {
             return;

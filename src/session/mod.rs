@@ -5,6 +5,7 @@
 
 mod carried;
 mod cells;
+mod dialogue;
 mod digest;
 mod doubt;
 mod guard;
@@ -44,12 +45,13 @@ use crate::scan::{Strategy, Tick};
 use crate::session::quality::Allowance;
 use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
-use lfp_proto::frame::{CloseReason, InputKind};
+use lfp_proto::frame::{self, CloseReason, InputKind, Way};
 use lfp_proto::hello::{Display, Hello};
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
+use self::dialogue::Dialogue;
 use self::digest::Digests;
 pub use self::guard::Greeted;
 use self::guard::Guard;
@@ -140,6 +142,32 @@ pub struct Watch {
     pub bounds: Bounds,
 }
 
+/// What a path does, each way, and how the client keeps up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathQuality {
+    /// The smoothed round-trip time.
+    pub rtt: Duration,
+    /// What the path delivers to the client.
+    pub rate: Bitrate,
+    /// What became of packets to the client.
+    pub down: Way,
+    /// What became of packets from the client.
+    pub up: Way,
+    /// Thousandths of its time that the client works for its picture, as it says.
+    pub busy: u16,
+    /// How often the pictures that it is shown have been halved for that.
+    pub halved: u32,
+}
+
+impl PathQuality {
+    /// As the client is told it.
+    fn told(self) -> frame::Quality {
+        let Self { rtt, rate, down, up, .. } = self;
+        let Way { jitter_us, queued_us, .. } = down;
+        frame::Quality { rtt_us: micros(rtt), rate, jitter_us, queued_us, up }
+    }
+}
+
 /// Something that a session wants done.
 #[derive(Debug)]
 pub enum Step {
@@ -189,6 +217,7 @@ pub struct Session {
     packet_max: usize,
     redundancy: Redundancy,
     losses: Losses,
+    dialogue: Dialogue,
     /// In the order of their ids.
     surfaces: Vec<Surface>,
     /// The surface that is served first next time.
@@ -244,6 +273,7 @@ impl Session {
             rate,
             redundancy: Redundancy::default(),
             losses: Losses::default(),
+            dialogue: Dialogue::default(),
             surfaces: surfaces
                 .map(|(id, (source, shows))| Surface::new(id, *source, *shows, keeps))
                 .collect(),
@@ -305,6 +335,19 @@ impl Session {
     #[must_use]
     pub const fn rtt(&self) -> Duration {
         self.window.rtt().smoothed()
+    }
+
+    /// What is known of the path, as the client is told it, and of what goes down what the client tells.
+    #[must_use]
+    pub fn quality(&self) -> PathQuality {
+        PathQuality {
+            rtt: self.rtt(),
+            rate: self.delivery_rate(),
+            down: self.dialogue.down(),
+            up: self.dialogue.up(),
+            busy: self.dialogue.busy(),
+            halved: self.dialogue.halved(),
+        }
     }
 
     /// What the path delivers.
@@ -377,22 +420,6 @@ impl Session {
     /// A digest request of this session is answered.
     pub fn on_digested(&mut self, digested: &Digested) {
         self.digests.on_digested(digested, &mut self.surfaces, &mut self.stats);
-    }
-
-    /// The client is at another address, which it has proven.
-    pub fn move_to(&mut self, now: Instant, address: SocketAddr, rtt_guess: Option<Duration>) {
-        // What was learnt of the old path does not hold for the new one.
-        let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
-        self.address = address;
-        self.heard_at = now;
-        self.window.on_path_change(rtt_guess);
-        self.redundancy.on_path_change();
-        self.rate.on_path_change(now, rtt_guess);
-        self.losses = Losses::default();
-        self.length.on_path_change();
-        self.stats.moves += 1;
-        self.repace();
-        self.follow_length();
     }
 
     /// The next thing to do at `now`, if there is one. Call it until there is none. A datagram is built in one of the

@@ -17,6 +17,7 @@ mod many;
 mod monitors;
 mod paths;
 mod profiles;
+mod quality;
 mod sealed;
 mod soak;
 mod wrong_config;

@@ -43,8 +43,8 @@ fn the_longest_packets_that_pass_are_found_while_there_is_something_to_send() {
         let mut world = pair(most, &format!("rtt=30ms,rate=50mbit,mtu={mtu}"));
         busy(&mut world, 2_000);
         let status = status(&world);
-        assert_eq!(status.datagram_bytes, found, "MTU {mtu}: {:?}", status.stats.length);
-        let probes = status.stats.length.probes * u64::from(most.min(1_472));
+        assert_eq!(status.datagram_bytes, found, "MTU {mtu}: {:?}", status.stats.length_probes);
+        let probes = status.stats.length_probes * u64::from(most.min(1_472));
         assert!(probes * 12 < status.stats.bytes_down, "{probes} of {}", status.stats.bytes_down);
         // A probe that is lost is not the path's loss.
         assert_eq!((status.stats.packets_lost, status.stats.parities_sent), (0, 0), "{:?}", status.stats);
@@ -66,10 +66,10 @@ fn a_fast_path_is_given_longer_packets_and_a_slow_one_never() {
 fn who_types_or_rests_pays_for_no_probe() {
     let mut world = pair(8_900, "rtt=30ms,rate=50mbit");
     assert_settles(&mut world);
-    let probes = status(&world).stats.length.probes;
+    let probes = status(&world).stats.length_probes;
     paint(&mut world, 0, Stroke::Type, 100, 3_000);
     world.run(ms(10_000));
-    assert_eq!(status(&world).stats.length.probes, probes);
+    assert_eq!(status(&world).stats.length_probes, probes);
 }
 
 #[test]
@@ -81,24 +81,28 @@ fn a_black_hole_that_opens_in_mid_scroll_is_left_within_a_few_round_trips() {
     paint(&mut world, 0, Stroke::All, 100, 1_500);
     Deed::Mtu(0, Some(1_228)).happen(&mut world);
     let fallen = world.run_until(ms(3_000), |world| status(world).datagram_bytes == 1_200);
-    assert!(fallen.is_some_and(|took| took < ms(40 * 6)), "{fallen:?}: {:?}", status(&world).stats.length);
+    assert!(
+        fallen.is_some_and(|took| took < ms(40 * 6)),
+        "{fallen:?}: {:?}",
+        status(&world).stats.length_probes
+    );
     world.run(ms(1_500));
-    let length = status(&world).stats.length;
-    assert_eq!((length.doubts, length.holes), (1, 1), "once: {length:?}");
+    let stats = status(&world).stats;
+    assert_eq!((stats.length_doubts, stats.black_holes), (1, 1), "once");
     assert_settles(&mut world);
     assert_eq!(world.totals.count("accepts"), 1);
     // A minute later it is looked at again, in vain at first.
     for probes in [true, false] {
-        let before = status(&world).stats.length.probes;
+        let before = status(&world).stats.length_probes;
         world.run(ms(if probes { 60_000 } else { 1_000 }));
         busy(&mut world, 2_000);
         let status = status(&world);
-        assert_eq!((status.datagram_bytes, status.stats.length.probes > before), (1_200, probes));
+        assert_eq!((status.datagram_bytes, status.stats.length_probes > before), (1_200, probes));
     }
     Deed::Mtu(0, None).happen(&mut world);
     world.run(LENGTH_RETRY);
     busy(&mut world, 2_000);
-    assert_eq!(status(&world).datagram_bytes, 1_472, "{:?}", status(&world).stats.length);
+    assert_eq!(status(&world).datagram_bytes, 1_472, "{:?}", status(&world).stats.length_probes);
     assert_settles(&mut world);
 }
 
@@ -119,8 +123,8 @@ fn what_is_lost_by_chance_is_taken_for_no_black_hole() {
     for loss in [20, 40] {
         let mut world = pair(1_472, &format!("rtt=40ms,rate=50mbit,loss={loss}%"));
         busy(&mut world, 6_000);
-        let length = status(&world).stats.length;
-        assert!(length.raises > 0 && length.holes <= 1, "{loss} %: {length:?}");
+        let stats = status(&world).stats;
+        assert!(stats.length_raises > 0 && stats.black_holes <= 1, "{loss} %: {stats:?}");
         assert_settles(&mut world);
     }
 }

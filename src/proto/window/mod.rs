@@ -9,6 +9,7 @@ mod rate;
 mod receive;
 mod rtt;
 mod send;
+mod way;
 
 pub use length::{LengthCounts, PacketLength};
 pub use loss::LossThresholds;
@@ -18,3 +19,4 @@ pub use rate::{Phase, RateController, Stamp};
 pub use receive::{Arrival, ReceiveWindow};
 pub use rtt::Rtt;
 pub use send::{AckSummary, Fate, NeverSent, Newest, SendWindow, Sent};
+pub use way::{Reception, Transit};
