@@ -1,5 +1,6 @@
 //! The client's core: datagrams and time in, datagrams out.
 
+mod reaching;
 mod say;
 mod sealed;
 
@@ -33,7 +34,7 @@ use crate::machine::{self, Event, Phase};
 use crate::marks::{ClockOffset, Marks};
 use crate::notes::{CellNote, Notes};
 use crate::path::{Dialogue, PathSeen};
-use crate::reach::Reach;
+use crate::reach::{Look, Reach};
 use crate::security::Security;
 use crate::sent::Sent;
 use crate::state::State;
@@ -68,6 +69,7 @@ pub struct Client {
     dialogue: Dialogue,
     heard_at: Instant,
     reach: Reach,
+    look: Option<Look>,
     said_at: Instant,
     closes_left: u32,
     close_due: Instant,
@@ -120,6 +122,7 @@ impl Client {
             dialogue: Dialogue::default(),
             heard_at: now,
             reach: Reach::default(),
+            look: None,
             said_at: now,
             closes_left: 0,
             close_due: now,
@@ -170,14 +173,6 @@ impl Client {
         }
     }
 
-    /// The server's host has refused a datagram: it says that nobody listens there. Call [`Client::poll_transmit`]
-    /// afterwards.
-    pub fn handle_refused(&mut self, now: Instant) {
-        if self.state == State::Established && self.reach.on_refused(now) {
-            self.turn(Event::Unreachable, State::Unreachable);
-        }
-    }
-
     /// Goes where `event` leads.
     fn turn(&mut self, event: Event, state: State) {
         let next = machine::step(self.state.phase(), event).map(|(next, _)| next);
@@ -192,7 +187,10 @@ impl Client {
             State::Connecting if self.handshake.is_over(now) => self.turn(Event::GivesUp, State::NoAnswer),
             // SPEC [LFP-14.3]: A side MUST end a session from which nothing has come for the idle timeout of ACCEPT.
             State::Established if now >= self.idle_at() => self.turn(Event::Idle, State::TimedOut),
-            State::Established => self.input.expire(now, &mut self.stats),
+            State::Established => {
+                self.input.expire(now, &mut self.stats);
+                self.look = self.reach.look(now).or(self.look);
+            }
             State::Closing if self.closes_left == 0 && now >= self.close_due => {
                 self.turn(Event::Said, State::Ended);
             }
@@ -222,7 +220,7 @@ impl Client {
             State::Established => {
                 let due =
                     [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()];
-                let due = due.into_iter().chain([self.attending.due()]).flatten();
+                let due = due.into_iter().chain([self.attending.due(), self.reach.look_at()]).flatten();
                 due.chain([self.keep_alive_at(), self.idle_at()]).min()
             }
             State::Closing => Some(self.close_due),

@@ -14,7 +14,9 @@ use lfp_proto::wire::Malformed;
 
 use crate::config::Config;
 use crate::greeting::{Greeting, Outcome};
-use crate::limits::{ANSWERS_AT_ONCE, HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLOS_REMEMBERED};
+use crate::limits::{
+    ANSWERS_AT_ONCE, DATAGRAM_DEFAULT, HELLO_INTERVAL, HELLO_INTERVAL_MAX, HELLOS_REMEMBERED,
+};
 use crate::marks::ClockOffset;
 use crate::security::{Expected, Security};
 
@@ -115,8 +117,8 @@ impl Handshake {
         self.greeting.as_ref().map_or(Expected::Anyone, Greeting::expected)
     }
 
-    /// The HELLO to send now, if one is due. It is as long as the datagrams asked for, so that an answer proves that
-    /// the path carries these, upwards at least.
+    /// The HELLO to send now, if one is due. It is as long as the datagrams that the server begins with, so that an answer
+    /// proves that the path carries these, upwards at least.
     // SPEC [LFP-4.2]: A client MUST pad each HELLO with zero bytes to a datagram of at least 1,100 bytes.
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<Vec<u8>> {
         if now < self.due {
@@ -129,7 +131,7 @@ impl Handshake {
             self.asked.pop_front();
         }
         self.asked.push_back(self.hello.client_time_us);
-        let size = usize::from(self.hello.datagram_size);
+        let size = usize::from(self.hello.datagram_size).min(DATAGRAM_DEFAULT);
         let buffer = Vec::with_capacity(size);
         let mut builder = Builder::new(buffer, size, Kind::Hello, self.connection, PacketNumber(0));
         if let Some(greeting) = &mut self.greeting {

@@ -43,6 +43,7 @@ pub use framebuffer::Picture;
 pub use histogram::Histogram;
 pub use notes::CellNote;
 pub use path::PathSeen;
+pub use reach::Look;
 pub use security::{Credentials, Expected, Security};
 pub use state::State;
 pub use stats::Stats;

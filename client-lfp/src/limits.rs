@@ -17,7 +17,7 @@ pub const THIRDS_MAX: u32 = 4;
 /// How long a client asks for a session, unless configured otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shortest and longest idle time-out that is taken from a server.
-pub const IDLE_TIMEOUT_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+pub const IDLE_TIMEOUT_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
 
 /// While the server's host refuses datagrams: time between two that the server would answer, ...
 pub const REFUSED_PROBE: Duration = Duration::from_millis(500);
@@ -25,6 +25,16 @@ pub const REFUSED_PROBE: Duration = Duration::from_millis(500);
 pub const REFUSED_SILENCE: Duration = Duration::from_secs(2);
 /// See [`REFUSED_SILENCE`].
 pub const REFUSED_TIMES: u32 = 3;
+
+/// How long a question may stay without an answer, while nothing else comes, before the client looks whether it has another
+/// address; each further look takes twice as long, ...
+pub const LOOK_AFTER: Duration = Duration::from_millis(1_500);
+/// ... up to this. From so many looks in a row on, another socket is taken whatever the address.
+pub const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(15);
+/// See [`LOOK_INTERVAL_MAX`].
+pub const LOOKS_PATIENT: u32 = 3;
+/// Between two looks while the system does not send at all.
+pub const LOOK_UNSENDABLE: Duration = Duration::from_millis(500);
 
 /// How often CLOSE is sent, and how far apart.
 pub const CLOSE_REPEATS: u32 = 3;
@@ -69,3 +79,11 @@ pub const RTT_INITIAL: Duration = Duration::from_millis(100);
 
 /// Pixels that the decoding buffer keeps between records, so that one large record does not cost memory for good.
 pub const SCRATCH_PIXELS_KEPT: usize = 64 * 1024;
+
+const _: () = {
+    // A server that has nothing to say answers a question long before, and what keeps a session known asks one.
+    assert!(
+        LOOK_AFTER.as_millis() > 10 * ACK_DELAY.as_millis()
+            && LOOK_INTERVAL_MAX.as_secs() < IDLE_TIMEOUT.as_secs()
+    );
+};

@@ -17,6 +17,8 @@ pub struct Stats {
     pub datagrams_down: u64,
     /// Datagrams sent.
     pub datagrams_up: u64,
+    /// Bytes of the longest datagram that came, UDP payload.
+    pub datagram_longest: u64,
     /// Datagrams dropped because they are no LFP, fail their checksum or hold something malformed.
     pub malformed: u64,
     /// Datagrams dropped because they belong to another connection or answer nothing that was asked.
@@ -89,6 +91,7 @@ impl Stats {
     pub(crate) fn on_received(&mut self, payload_len: usize) {
         self.datagrams_down += 1;
         self.bytes_down += (payload_len + UDP_OVERHEAD) as u64;
+        self.datagram_longest = self.datagram_longest.max(payload_len as u64);
     }
 
     pub(crate) fn on_sent(&mut self, payload_len: usize) {

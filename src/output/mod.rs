@@ -5,6 +5,7 @@ mod outbox;
 mod socket;
 mod statistics;
 mod wake;
+mod whole;
 
 pub use network::{Network, NetworkError};
 pub use statistics::{Statistics, StatisticsError};

@@ -129,6 +129,13 @@ impl Network {
         let wake_at = self.fill_outbox(now);
         let Self { outbox, socket, server, .. } = self;
         outbox.send(socket, |buffer| server.recycle(buffer));
+        let too_long = outbox.take_too_long();
+        if !too_long.is_empty() {
+            for (to, bytes) in too_long {
+                server.handle(now, Input::TooLong { to, bytes });
+            }
+            return Some(now);
+        }
         if self.outbox.is_empty() { wake_at } else { None }
     }
 

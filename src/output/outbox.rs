@@ -13,6 +13,8 @@ const CALL_BYTES_MAX: usize = 65_000;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: Vec<(SocketAddr, Vec<u8>)>,
+    /// What this host's link does not take: to where, and how long.
+    too_long: Vec<(SocketAddr, usize)>,
 }
 
 impl Outbox {
@@ -26,6 +28,11 @@ impl Outbox {
 
     pub(super) fn push(&mut self, to: SocketAddr, bytes: Vec<u8>) {
         self.waiting.push((to, bytes));
+    }
+
+    /// What was too long for this host's link since the last call: to where, and how long it was.
+    pub(super) fn take_too_long(&mut self) -> Vec<(SocketAddr, usize)> {
+        std::mem::take(&mut self.too_long)
     }
 
     /// Sends what waits until the kernel has no more room; `done` gets the buffers of what went.
@@ -44,8 +51,14 @@ impl Outbox {
             match outcome {
                 Sent::Done => sent += together,
                 Sent::Full => break,
-                Sent::Apart if socket.send(*to, bytes) == Sent::Full => break,
-                Sent::Apart => sent += 1,
+                Sent::Apart | Sent::TooLong => match socket.send(*to, bytes) {
+                    Sent::Full => break,
+                    Sent::TooLong => {
+                        self.too_long.push((*to, bytes.len()));
+                        sent += 1;
+                    }
+                    Sent::Done | Sent::Apart => sent += 1,
+                },
             }
         }
         self.waiting.drain(..sent).map(|(_, bytes)| bytes).for_each(done);

@@ -9,6 +9,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, getsockopt, se
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 
 use crate::limits::SOCKET_BUFFER_BYTES;
+use crate::output::whole;
 
 /// A non-blocking UDP socket with large buffers.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) enum Sent {
     Full,
     /// The kernel does not take these datagrams together.
     Apart,
+    /// It is longer than this host's link takes: it went nowhere.
+    TooLong,
 }
 
 impl Socket {
@@ -40,6 +43,7 @@ impl Socket {
         // The kernel grants what its own limits allow; whatever that is will do.
         let _ = buffers.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = buffers.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        whole::forbid_fragments(&udp, listen)?;
         // A kernel that does not know the option would send the whole as one datagram.
         let segments = getsockopt(&udp, sockopt::UdpGsoSegment).is_ok();
         Ok(Self { udp, segments })
@@ -93,6 +97,7 @@ impl Socket {
     pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) -> Sent {
         match self.udp.send_to(bytes, to) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Sent::Full,
+            Err(error) if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => Sent::TooLong,
             Err(error) => {
                 tracing::debug!(%to, bytes = bytes.len(), %error, "a datagram was not sent");
                 Sent::Done

@@ -120,6 +120,22 @@ pub const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(1);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Silence after which a session ends, unless configured otherwise.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Of what full packets carry, one part in so many goes into finding out whether longer ones pass.
+pub const LENGTH_PROBE_SHARE: u64 = 16;
+/// Time after which a length that did not pass is tried again, and the same after long packets have vanished.
+pub const LENGTH_RETRY: Duration = Duration::from_secs(600);
+/// See [`LENGTH_RETRY`].
+pub const HOLE_RETRY: Duration = Duration::from_secs(60);
+/// Fewest and most probes that have to be lost before their length counts as too long: more where much is lost anyway.
+pub const PROBE_TRIES_MIN: u32 = 3;
+/// See [`PROBE_TRIES_MIN`].
+pub const PROBE_TRIES_MAX: u32 = 6;
+/// Fewest and most long packets that have to be lost one after another before they count as vanishing.
+pub const LONG_LOST_MIN: u32 = 3;
+/// See [`LONG_LOST_MIN`].
+pub const LONG_LOST_MAX: u32 = 8;
+/// Rates down to which packets may be longer than Ethernet's, and from which on: one takes a millisecond at most.
+pub const WIDE_RATE: (Bitrate, Bitrate) = (Bitrate::from_bps(71_200_000), Bitrate::from_bps(100_000_000));
 /// How long a cookie is good for.
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -140,6 +156,11 @@ const _: () = {
     assert!(2 * (NAME_MAX + 1) + DISPLAYS_MAX * 6 + 64 + 96 <= NOISE_MESSAGE_MAX);
     // A number sent in 32 bits is never further off than half of them within the packets of one key.
     assert!(REKEY_PACKETS < 1 << 31);
+    // The longest packet takes a millisecond.
+    assert!(
+        DATAGRAM_MAX as u64 * 8_000 <= WIDE_RATE.0.as_bps() && WIDE_RATE.0.as_bps() < WIDE_RATE.1.as_bps()
+    );
+    assert!(HOLE_RETRY.as_secs() < LENGTH_RETRY.as_secs() && PROBE_TRIES_MIN < PROBE_TRIES_MAX);
     assert!(KEEP_ALIVE.as_secs() * 3 <= IDLE_TIMEOUT.as_secs());
     assert!(INPUT_HEARTBEAT.as_millis() * 2 < INPUT_SILENCE.as_millis());
 };

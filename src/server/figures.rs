@@ -36,6 +36,7 @@ impl SessionStatus {
             "up": way(path.up),
             "client_busy_permille": path.busy,
             "pictures_halved": path.halved,
+            "datagram_bytes": self.datagram_bytes,
             "in_flight_bytes": self.in_flight_bytes,
             "queued_bytes": self.queued_bytes,
             "quantum_bytes": self.quantum_bytes,

@@ -51,6 +51,13 @@ pub enum Input<'a> {
     Encoded(Encoded),
     /// An [`Output::Digest`] is answered.
     Digested(Digested),
+    /// A datagram of so many bytes, UDP payload, was not sent: the link of this host takes none that is so long.
+    TooLong {
+        /// To where.
+        to: SocketAddr,
+        /// How long it was.
+        bytes: usize,
+    },
     /// Time has passed; the deadline of [`Output::Timeout`] may have come.
     Timeout,
     /// Close every session in order.
@@ -207,6 +214,11 @@ impl Server {
             Input::Digested(digested) => {
                 if let Some(session) = self.roster.tell(digested.request.session) {
                     session.on_digested(&digested);
+                }
+            }
+            Input::TooLong { to, bytes } => {
+                if let Some(session) = self.roster.tell_at(to) {
+                    session.on_too_long(now, bytes);
                 }
             }
             // Poll looks at the time.

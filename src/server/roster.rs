@@ -1,6 +1,7 @@
 //! The sessions of a server, and whose turn it is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 
 use crate::limits::{COOKIE_LIFETIME, ENDED_MAX};
 use crate::logic::SessionKey;
@@ -82,6 +83,12 @@ impl Roster {
     pub(super) fn tell(&mut self, key: SessionKey) -> Option<&mut Session> {
         self.wake(key);
         self.sessions.get_mut(&key).map(|entry| &mut entry.session)
+    }
+
+    /// The session whose client is at an address, to be told something.
+    pub(super) fn tell_at(&mut self, address: SocketAddr) -> Option<&mut Session> {
+        let key = self.iter().find(|session| session.address() == address)?.key();
+        self.tell(key)
     }
 
     /// A session, without giving it a turn.

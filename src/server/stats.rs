@@ -99,6 +99,14 @@ pub struct SessionTotals {
     pub digests_differing: u64,
     /// Input events given to guests.
     pub inputs_applied: u64,
+    /// Packets sent to find out whether longer ones pass.
+    pub length_probes: u64,
+    /// Times that packets became longer.
+    pub length_raises: u64,
+    /// Times that packets became shorter because long ones were lost.
+    pub length_doubts: u64,
+    /// Of these, those in which no long one passed afterwards either.
+    pub black_holes: u64,
 }
 
 impl SessionTotals {
@@ -116,6 +124,10 @@ impl SessionTotals {
         self.base_turns += stats.base_turns;
         self.digests_differing += stats.digests_differing;
         self.inputs_applied += stats.inputs_applied;
+        self.length_probes += stats.length_probes;
+        self.length_raises += stats.length_raises;
+        self.length_doubts += stats.length_doubts;
+        self.black_holes += stats.black_holes;
     }
 }
 
@@ -144,6 +156,8 @@ pub struct SessionStatus {
     pub began_at: Instant,
     /// What its path does.
     pub path: PathQuality,
+    /// The longest datagram that the path is known to carry: UDP payload in bytes.
+    pub datagram_bytes: usize,
     /// Bytes sent and neither acked nor lost.
     pub in_flight_bytes: u64,
     /// Bytes of records that are encoded and wait for the pacer.
@@ -169,6 +183,7 @@ impl SessionStatus {
             place: session.terms().place.clone(),
             began_at: session.began_at(),
             path: session.quality(),
+            datagram_bytes: session.datagram(),
             in_flight_bytes: session.in_flight_bytes(),
             queued_bytes: session.queued_bytes(),
             quantum_bytes: session.quantum(),

@@ -1,10 +1,12 @@
-//! What protects a session's packets, and what the handshake left to be done.
+//! What protects a session's packets, what the handshake left to be done, and where the client is.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::limits::{PATH_CHALLENGE_INTERVAL, UNCONFIRMED_MAX};
+use crate::limits::{PATH_CHALLENGE_INTERVAL, RTT_GUESS, UNCONFIRMED_MAX};
 use crate::session::Session;
 use crate::session::carried::Item;
+use crate::session::repeat::Losses;
 use crate::time::Instant;
 use lfp_proto::frame::{Frame, Ticket};
 use lfp_proto::identity::PublicKey;
@@ -154,5 +156,21 @@ impl Session {
             *asked = Some(now);
         }
         !early
+    }
+
+    /// The client is at another address, which it has proven.
+    pub fn move_to(&mut self, now: Instant, address: SocketAddr, rtt_guess: Option<Duration>) {
+        // What was learnt of the old path does not hold for the new one.
+        let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
+        self.address = address;
+        self.heard_at = now;
+        self.window.on_path_change(rtt_guess);
+        self.redundancy.on_path_change();
+        self.rate.on_path_change(now, rtt_guess);
+        self.losses = Losses::default();
+        self.length.on_path_change();
+        self.stats.moves += 1;
+        self.repace();
+        self.follow_length();
     }
 }

@@ -373,6 +373,20 @@ impl Live {
         });
     }
 
+    /// Drops the records of more than `most` bytes: they are encoded anew.
+    pub(super) fn drop_longer(&mut self, most: usize, stats: &mut SessionStats) {
+        let Self { queue, slots, cells, queued_bytes, .. } = self;
+        queue.retain(|queued| {
+            let fits = queued.len <= most;
+            if !fits {
+                drop_unsent(&queued.record, cells, slots);
+                *queued_bytes -= queued.len;
+                stats.records_expired += 1;
+            }
+            fits
+        });
+    }
+
     /// Puts the MARK of a pass that is over into a packet.
     pub(super) fn put_mark(
         &mut self,

@@ -10,6 +10,7 @@ mod digest;
 mod doubt;
 mod guard;
 mod input;
+mod length;
 mod live;
 mod packets;
 mod path;
@@ -35,8 +36,8 @@ use crate::geometry::Size;
 use crate::hypervisor::SourceId;
 use crate::kernel::pack;
 use crate::limits::{
-    CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX,
-    ENCODES_PENDING_MAX, PARITY_OVERHEAD, RECORD_OVERHEAD, RTT_GUESS,
+    CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_DEFAULT, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX,
+    ENCODE_LATENCY_MAX, ENCODES_PENDING_MAX, RTT_GUESS,
 };
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
 use crate::pixel::Bounds;
@@ -47,7 +48,7 @@ use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{self, CloseReason, InputKind, Way};
 use lfp_proto::hello::{Display, Hello};
 use lfp_proto::technique::{self, Technique};
-use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
+use lfp_proto::window::{Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
 use self::dialogue::Dialogue;
@@ -102,11 +103,6 @@ impl Terms {
             without,
             idle_timeout,
         }
-    }
-
-    /// Longest datagram of a packet that another may cover.
-    const fn coverable(&self) -> usize {
-        self.datagram - PARITY_OVERHEAD
     }
 
     /// Whether the client keeps pictures in slots; what is stored there is taken from references.
@@ -216,6 +212,9 @@ pub struct Session {
     window: SendWindow<Vec<Item>>,
     rate: RateController,
     pacer: Pacer,
+    length: PacketLength,
+    /// Longest datagram now.
+    packet_max: usize,
     redundancy: Redundancy,
     losses: Losses,
     dialogue: Dialogue,
@@ -253,7 +252,11 @@ impl Session {
         rtt_guess: Option<Duration>,
     ) -> Self {
         let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
-        let rate = RateController::new(now, terms.datagram as u64, terms.receive_buffer, rtt_guess);
+        // What does not fit the client's buffer would be a burst by itself.
+        let buffer = usize::try_from(terms.receive_buffer).unwrap_or(usize::MAX).max(DATAGRAM_DEFAULT);
+        let length = PacketLength::new(terms.datagram.min(buffer));
+        let packet_max = length.bytes();
+        let rate = RateController::new(now, packet_max as u64, terms.receive_buffer, rtt_guess);
         // SPEC [LFP-7.8]: A server MUST NOT give a session more surfaces than the HELLO has displays.
         let keeps = Keeps { references: terms.references, cache: terms.has_cache() };
         let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().zip(&terms.displays));
@@ -264,7 +267,9 @@ impl Session {
             guard: Guard::default(),
             receive: ReceiveWindow::default(),
             window: SendWindow::new(rtt_guess),
-            pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), terms.datagram as u64),
+            pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), packet_max as u64),
+            length,
+            packet_max,
             rate,
             redundancy: Redundancy::default(),
             losses: Losses::default(),
@@ -417,26 +422,16 @@ impl Session {
         if let Some(live) = surface.and_then(|surface| surface.live_in(encoded.epoch)) {
             let took_us = live.on_encoded(now, encoded, &mut self.stats);
             self.encode_us = (self.encode_us * 7 + took_us.min(micros(ENCODE_LATENCY_MAX))) / 8;
+            // Packets that were longer may have become shorter meanwhile.
+            if self.length.counts().raises > 0 {
+                self.drop_long();
+            }
         }
     }
 
     /// A digest request of this session is answered.
     pub fn on_digested(&mut self, digested: &Digested) {
         self.digests.on_digested(digested, &mut self.surfaces, &mut self.stats);
-    }
-
-    /// The client is at another address, which it has proven.
-    pub fn move_to(&mut self, now: Instant, address: SocketAddr, rtt_guess: Option<Duration>) {
-        // What was learnt of the old path does not hold for the new one.
-        let rtt_guess = rtt_guess.unwrap_or(RTT_GUESS);
-        self.address = address;
-        self.heard_at = now;
-        self.window.on_path_change(rtt_guess);
-        self.redundancy.on_path_change();
-        self.rate.on_path_change(now, rtt_guess);
-        self.losses = Losses::default();
-        self.stats.moves += 1;
-        self.repace();
     }
 
     /// The next thing to do at `now`, if there is one. Call it until there is none. A datagram is built in one of the
@@ -546,7 +541,7 @@ impl Session {
 
     /// Asks for as much to be encoded as the pacer can send by the time it comes back, and a little more.
     fn request(&mut self, now: Instant) -> Option<EncodeRequest> {
-        let datagram = self.terms.coverable();
+        let datagram = self.coverable();
         let ahead =
             self.surfaces.iter().filter_map(Surface::shown).map(live::Live::ahead_bytes).sum::<usize>();
         let span = ENCODE_AHEAD + Duration::from_micros(self.encode_us);
@@ -558,6 +553,7 @@ impl Session {
         let budget_bytes = appetite.min(ENCODE_BYTES_MAX);
         let lossy = self.terms.decoders & Technique::Lossy.bit() != 0;
         let any_age = self.terms.without.contains(Part::Persistence);
+        let record_max = self.record_max();
         let lossy = lossy.then(|| Allowance { rate: self.rate.pacing_rate(), any_age });
         for at in 0..self.surfaces.len() {
             let index = (self.turn + at) % self.surfaces.len();
@@ -570,12 +566,8 @@ impl Session {
             let Some(wanted) = wanted else { continue };
             let Wanted { cells, base, motion, kept, lossy, slots, ways, learnt } = wanted;
             self.turn = (index + 1) % self.surfaces.len();
-            let profile = Profile {
-                decoders: self.terms.decoders,
-                record_max: datagram - RECORD_OVERHEAD,
-                without: self.terms.without,
-                fit,
-            };
+            let profile =
+                Profile { decoders: self.terms.decoders, record_max, without: self.terms.without, fit };
             let session = self.key;
             return Some(EncodeRequest {
                 session,
@@ -602,7 +594,7 @@ impl Session {
 
     /// When a packet of what is encoded may go, as far as it is not for the path to say.
     fn packet_at(&self) -> Option<Instant> {
-        let datagram = self.terms.coverable();
+        let datagram = self.coverable();
         self.surfaces.iter().filter_map(|surface| surface.shown()?.packet_at(datagram)).min()
     }
 
@@ -616,7 +608,7 @@ impl Session {
     fn window_is_open(&self) -> bool {
         // SPEC [LFP-10.5]: A sender MUST bound the bytes in flight by a rate that it adapts to what arrives.
         let most = self.rate.in_flight_max();
-        self.window.in_flight() + self.terms.datagram as u64 <= most && self.window.has_room()
+        self.window.in_flight() + self.packet_max as u64 <= most && self.window.has_room()
     }
 
     fn repace(&mut self) {

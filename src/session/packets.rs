@@ -8,6 +8,7 @@ use crate::session::digest::Digests;
 use crate::session::doubt::{Doubts, Refused};
 use crate::session::guard::Guard;
 use crate::session::input::InputState;
+use crate::session::length::Lengths;
 use crate::session::live::Live;
 use crate::session::stats::SessionStats;
 use crate::session::surface::Surface;
@@ -110,30 +111,36 @@ impl Session {
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
         let early = !self.terms.without.contains(Part::EarlyRepair);
-        let Self { window, surfaces, digests, input, guard, stats, redundancy, .. } = self;
+        let Self { window, surfaces, digests, input, guard, stats, redundancy, length, rate, .. } = self;
         let doubts = Doubts::default();
+        let mut lengths = Lengths::new(length, now, window.next(), rate.loss_share_permille());
         let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
         let (mut came, mut sent_at) = (0, None);
-        let summary = window.on_ack(now, ack, |fate, sent| match fate {
-            Fate::Lost => knowledge.on_lost(&sent.info),
-            Fate::Acked | Fate::AckedLate => {
-                redundancy.on_came();
-                sent_at = (sent.number == ack.largest()).then_some(sent.at).or(sent_at);
-                came += 1;
-                let refused = ack.refused.iter().find(|refused| refused.packet == sent.number);
-                knowledge.on_delivered(sent, refused.map_or(&[], |refused| &refused.records), number);
+        let summary = window.on_ack(now, ack, |fate, sent| {
+            lengths.on_fate(fate, sent);
+            match fate {
+                Fate::Lost => knowledge.on_lost(&sent.info),
+                Fate::Acked | Fate::AckedLate => {
+                    redundancy.on_came();
+                    sent_at = (sent.number == ack.largest()).then_some(sent.at).or(sent_at);
+                    came += 1;
+                    let refused = ack.refused.iter().find(|refused| refused.packet == sent.number);
+                    knowledge.on_delivered(sent, refused.map_or(&[], |refused| &refused.records), number);
+                }
             }
         });
+        let forgiven = lengths.forgiven();
         if early {
             knowledge.spread(window);
         }
         match summary {
             Ok(mut summary) => {
+                summary.forgive(&forgiven);
                 self.guard.seal_mut().on_acked(ack.largest());
                 self.dialogue.on_ack(now, ack, sent_at);
                 let recovered = self.redundancy.on_recovered(now, ack.recovered).min(came);
                 self.stats.packets_recovered += recovered;
-                summary.on_recovered(recovered * self.terms.datagram as u64);
+                summary.on_recovered(recovered * self.packet_max as u64);
                 self.on_summary(now, &summary);
             }
             Err(_) => self.stats.datagrams_malformed += 1,
@@ -143,10 +150,15 @@ impl Session {
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
         let early = !self.terms.without.contains(Part::EarlyRepair);
-        let Self { window, surfaces, digests, input, guard, stats, .. } = self;
+        let Self { window, surfaces, digests, input, guard, stats, length, rate, .. } = self;
         let doubts = Doubts::default();
+        let mut lengths = Lengths::new(length, now, window.next(), rate.loss_share_permille());
         let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
-        let (summary, probe) = window.on_timeout(now, |_, sent| knowledge.on_lost(&sent.info));
+        let (mut summary, probe) = window.on_timeout(now, |fate, sent| {
+            lengths.on_fate(fate, sent);
+            knowledge.on_lost(&sent.info);
+        });
+        summary.forgive(&lengths.forgiven());
         if early {
             knowledge.spread(window);
         }
@@ -168,17 +180,20 @@ impl Session {
         self.window.await_parity(self.redundancy.packets());
         self.losses.on_summary(now, summary);
         self.window.set_patience(self.losses.patience());
-        if summary.acked_bytes + summary.lost_bytes == 0 {
-            return;
+        if summary.acked_bytes + summary.lost_bytes > 0 {
+            self.rate.on_event(now, summary, self.window.in_flight());
+            self.repace();
         }
-        self.rate.on_event(now, summary, self.window.in_flight());
-        self.repace();
+        self.follow_length();
     }
 
     /// The packet to send at `now`, if there is a reason for one.
     pub(super) fn packet(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
         if let Some(parity) = self.parity(now, spare) {
             return Some(parity);
+        }
+        if let Some(probe) = self.length_probe(now, spare) {
+            return Some(probe);
         }
         let pixels = self.may_send_pixels(now);
         let repeats = self.is_due(Timer::Repeat, now);
@@ -187,10 +202,12 @@ impl Session {
             return None;
         }
         let number = self.window.next();
-        // SPEC [LFP-4.7]: A server MUST NOT send a datagram longer than the HELLO's datagram size.
+        // SPEC [LFP-10.8]: A server MUST go back to datagrams of at most 1,200 bytes when longer ones are lost, one after
+        // another, while shorter ones are acked; what it sends because nothing has been acked for a probe time is never longer.
+        let most = if self.probe_due { self.length.floor().min(self.coverable()) } else { self.coverable() };
         let mut builder = Builder::new(
-            spare.pop().unwrap_or_else(|| Vec::with_capacity(self.terms.datagram)),
-            self.terms.coverable(),
+            spare.pop().unwrap_or_else(|| Vec::with_capacity(self.packet_max)),
+            most,
             Kind::Data,
             self.connection,
             number,
@@ -220,6 +237,9 @@ impl Session {
         if pixels && builder.room() <= PADDING_MAX && self.has_records() {
             builder.fill_up();
         }
+        if pixels && self.has_records() {
+            self.length.on_full(builder.payload().len() as u64);
+        }
         self.probe_due = false;
         self.redundancy.on_sent(number, builder.payload(), paints);
         let bytes = self.guard.seal_mut().finish(now, number, builder);
@@ -232,7 +252,7 @@ impl Session {
             return None;
         }
         let number = self.window.next();
-        let most = self.terms.datagram;
+        let most = self.packet_max;
         let buffer = spare.pop().unwrap_or_else(|| Vec::with_capacity(most));
         let mut builder = Builder::new(buffer, most, Kind::Data, self.connection, number);
         let covers =
@@ -361,7 +381,7 @@ impl Session {
     }
 
     /// Notes that a packet goes out.
-    fn sent(&mut self, now: Instant, bytes: Vec<u8>, ping: bool, items: Vec<Item>) -> Vec<u8> {
+    pub(super) fn sent(&mut self, now: Instant, bytes: Vec<u8>, ping: bool, items: Vec<Item>) -> Vec<u8> {
         let len = bytes.len() as u64;
         let elicits = ping || !items.is_empty();
         let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
@@ -391,7 +411,7 @@ impl Session {
         let close = Close { reason: closing.reason, text: closing.text };
         // SPEC [LFP-3.3]: A sender MUST NOT use a packet number twice in a connection.
         let number = self.window.next();
-        let mut builder = Builder::new(Vec::new(), self.terms.datagram, Kind::Data, self.connection, number);
+        let mut builder = Builder::new(Vec::new(), self.packet_max, Kind::Data, self.connection, number);
         builder.push(&Frame::Close(close));
         let bytes = self.guard.seal_mut().finish(now, number, builder);
         let len = bytes.len() as u64;

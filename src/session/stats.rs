@@ -94,6 +94,14 @@ pub struct SessionStats {
     pub inputs_released: u64,
     /// Times that the session moved to another address.
     pub moves: u64,
+    /// Packets sent to find out whether longer ones pass.
+    pub length_probes: u64,
+    /// Times that packets became longer.
+    pub length_raises: u64,
+    /// Times that packets became shorter because long ones were lost.
+    pub length_doubts: u64,
+    /// Of these, those in which no long one passed afterwards either.
+    pub black_holes: u64,
 }
 
 impl SessionStats {

@@ -15,6 +15,7 @@ mod lifecycle;
 mod links;
 mod many;
 mod monitors;
+mod paths;
 mod profiles;
 mod quality;
 mod sealed;

@@ -47,6 +47,8 @@ pub(crate) enum Deed {
     Tamper(usize, Share),
     /// Nothing passes between a peer and the server.
     Blackout(usize, Duration),
+    /// The longest IP packet that passes between a peer and the server; a path that says nothing of what it drops.
+    Mtu(usize, Option<u16>),
     /// A peer's network has no faults any more.
     Heal(usize),
     /// A peer's user presses a key, or lets it go.
@@ -121,6 +123,13 @@ impl Deed {
                 world.totals.one("blackouts");
                 for link in world.network_mut(peer).links() {
                     link.blackout(now, span);
+                }
+            }
+            Self::Mtu(peer, mtu) => {
+                world.totals.one("changes of the longest packet");
+                for link in world.network_mut(peer).links() {
+                    let params = Params { mtu, ..*link.params() };
+                    link.set_params(params);
                 }
             }
             Self::Heal(peer) => {

@@ -16,7 +16,8 @@ use lfp::units::{ContentNumber, Epoch, PacketNumber};
 use lfp_proto::frame::{
     Ack, Digest, DigestReply, Frame, Mark, Pixels, Refusal, Surface, SurfaceState, Verdict,
 };
-use lfp_proto::packet::{Kind, View};
+use lfp_proto::limits::DATAGRAM_DEFAULT;
+use lfp_proto::packet::{HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
 
@@ -40,6 +41,8 @@ pub(crate) struct Ledger {
     /// What the client said of itself.
     datagram_max: usize,
     burst_max: usize,
+    /// Bytes of the longest datagram that came to the client, or of what every path carries.
+    proven_max: usize,
     references: u8,
     /// Addresses that the server has accepted the session from.
     accepted: BTreeSet<SocketAddr>,
@@ -134,6 +137,7 @@ impl Ledger {
             source,
             datagram_max: usize::from(config.datagram_size),
             burst_max: (config.receive_buffer as usize).max(usize::from(config.datagram_size)),
+            proven_max: DATAGRAM_DEFAULT,
             references: config.references,
             accepted: BTreeSet::new(),
             burst: (Instant::ZERO, 0),
@@ -198,6 +202,11 @@ impl Ledger {
         if self.burst.0 != now {
             self.burst = (now, 0);
         }
+        assert!(
+            len <= self.proven_max,
+            "LFP-10.6: pixels in {len} bytes, {} are known to pass",
+            self.proven_max
+        );
         self.burst.1 += len;
         assert!(self.burst.1 <= self.burst_max, "LFP-10.4: a burst of {} bytes", self.burst.1);
     }
@@ -375,6 +384,7 @@ impl Ledger {
         tampered: bool,
     ) {
         let Ok(frames) = view.frames().collect::<Result<Vec<_>, _>>() else { return };
+        self.proven_max = self.proven_max.max(HEADER_LEN + view.payload().len() + PLAIN_TRAILER_LEN);
         let number = view.number(PacketNumber(self.down_largest)).0;
         if number == 0 || self.delivered.contains_key(&number) {
             return;

@@ -12,6 +12,7 @@ mod guest;
 mod held;
 mod kept;
 mod ledger;
+mod lengths;
 mod named;
 mod network;
 mod peer;
@@ -53,6 +54,7 @@ const REQUIRED: &[&str] = &[
     "datagrams corrupted",
     "datagrams overflowed",
     "datagrams blacked_out",
+    "datagrams too_long",
     "blackouts",
     "mode changes",
     "epochs after the first",
@@ -123,6 +125,10 @@ const REQUIRED: &[&str] = &[
     "server: cookies expired",
     "server: packets lost",
     "server: cells repaired",
+    "server: longer packets tried",
+    "server: packets became longer",
+    "server: long packets in doubt",
+    "server: black holes",
     "client: datagrams malformed",
     "client: packets known",
     "client: packets lost",

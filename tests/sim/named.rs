@@ -25,7 +25,7 @@ fn world(sources: &[&[(Config, &str)]]) -> World {
 }
 
 /// The same, with screens of a size of their own.
-fn sized(width: u16, height: u16, sources: &[&[(Config, &str)]]) -> World {
+pub(crate) fn sized(width: u16, height: u16, sources: &[&[(Config, &str)]]) -> World {
     let random = Random::new(7);
     let size = Size::new(width, height).expect("a legal size");
     let watched = (0..sources.len() as u64)
@@ -64,7 +64,7 @@ pub(crate) fn paint(world: &mut World, source: usize, stroke: Stroke, every_ms: 
     }
 }
 
-fn ms(millis: u64) -> Duration {
+pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 

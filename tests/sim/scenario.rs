@@ -98,6 +98,7 @@ fn plan(world: &mut World, random: &mut Random) -> Duration {
     }
     for peer in 0..plan.world.peers.len() {
         plan.life(peer);
+        plan.narrowing(peer);
     }
     for _ in 0..plan.random.below(12) {
         let attack = pick(plan.random, &Attack::ALL);
@@ -158,6 +159,17 @@ impl Plan<'_> {
             let sweeps = self.random.between(1, 5) as u32;
             let deed = pick(self.random, &[Deed::Tear(source, sweeps), Deed::Lose(source, sweeps)]);
             self.any_time(deed);
+        }
+    }
+
+    /// For every other peer the path takes only shorter packets from some time on, or from another on longer ones again. It has
+    /// random numbers of its own, so that it changes nothing else of a seed.
+    fn narrowing(&mut self, peer: usize) {
+        let mut random = self.random.fork(0x6d_7475 + peer as u64);
+        for _ in 0..random.below(2) * random.between(1, 2) {
+            let mtu = pick(&mut random, &[Some(1_228), Some(1_300), Some(1_450), Some(4_100), None]);
+            let at = random.below(self.end);
+            self.at(at, Deed::Mtu(peer, mtu));
         }
     }
 
@@ -336,6 +348,10 @@ fn collect(world: &mut World) {
         ("server: cells kept", stats.ended.cells_kept),
         ("server: cells refined", stats.ended.cells_refined),
         ("server: turns of bases", stats.ended.base_turns),
+        ("server: longer packets tried", stats.ended.length_probes),
+        ("server: packets became longer", stats.ended.length_raises),
+        ("server: long packets in doubt", stats.ended.length_doubts),
+        ("server: black holes", stats.ended.black_holes),
     ] {
         world.totals.many(name, count);
     }
@@ -365,6 +381,7 @@ fn any_params(random: &mut Random) -> Params {
         rate: pick(random, &[None, Some(2), Some(10), Some(50)])
             .map(|mbit| Bitrate::from_bps(mbit * 1_000_000)),
         queue_bytes: pick(random, &[16_384, 65_536, 262_144]),
+        mtu: None,
         policer: None,
     }
 }

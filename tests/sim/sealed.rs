@@ -144,6 +144,25 @@ fn a_session_follows_its_client_to_another_address_without_being_asked() {
 }
 
 #[test]
+fn a_change_of_network_in_mid_scroll_costs_a_question_and_no_session() {
+    let mut rig = Rig::new("loss=2%");
+    rig.join(Expected::Anyone, None);
+    rig.settle();
+    rig.strokes = vec![Stroke::Scroll, Stroke::Type];
+    rig.run(Duration::from_secs(1));
+    let first = rig.heard[1].iter().map(Vec::len).sum::<usize>();
+    // What is on its way to the old address is lost, and nobody but the client can know.
+    rig.address.set_ip([198, 51, 100, 7].into());
+    rig.run(Duration::from_secs(8));
+    assert_eq!(rig.server.stats().sessions_moved, 1);
+    let before = rig.heard[1].iter().map(Vec::len).sum::<usize>();
+    rig.settle();
+    let after = rig.heard[1].iter().map(Vec::len).sum::<usize>();
+    assert!(after - before < first, "{} bytes to settle, {first} before", after - before);
+    assert_eq!((rig.server.stats().sessions_moved, rig.server.stats().sessions_begun), (1, 1));
+}
+
+#[test]
 fn another_key_than_expected_ends_the_handshake_and_both_can_be_shown() {
     let stranger = Secret::new([0x55; 32]).public();
     for expected in [Expected::Key(stranger), Expected::Fingerprint(stranger.fingerprint())] {

@@ -15,7 +15,8 @@ Session
   --plain                talk without encryption; must be named on the server too: anybody on the path can read the
                          screen and type into it
   --connect-timeout S    give up asking after S seconds [10]
-  --datagram-size N      largest datagram wanted, UDP payload in bytes, 1100 to 8900 [1200]
+  --datagram-size N      largest datagram wanted, UDP payload in bytes, 1100 to 8900: the server finds out how much
+                         of that the path carries; 8900 where it takes long ones (loopback, jumbo frames) [1472]
   --receive-buffer N     receive buffer to ask the system for, in bytes [4194304]. The server is told half of what
                          it grants, since the system counts its own overhead into it
   --place TEXT           where this client stands; told to the server
@@ -84,6 +85,8 @@ JSON: times in milliseconds are since the program started; null is what did not 
   first_picture_ms       every cell painted       exact_ms   first proven exact
   settle_ms              proven exact and still from then on, as --settle asks
   bytes_down, bytes_up   UDP payload and 28 bytes of headers a datagram; also datagrams_down, datagrams_up
+  datagram_longest       bytes of the longest that came, UDP payload: the server finds out how long they may be
+  sockets_renewed        times that the session went on from another address, or with another socket
   cells_applied          cells painted
   cells_repaired         of these, repairs: in a refused record or a digest that differed, or in a band of rows that
                          had not been proven since packets were lost; in motion an upper bound

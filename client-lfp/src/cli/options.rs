@@ -101,7 +101,8 @@ impl Command {
     /// Reads arguments, without the program's name.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
         let mut parser = lexopt::Parser::from_args(arguments);
-        let mut raw = Raw::default();
+        let config = Config { datagram_size: DATAGRAM_SIZE, ..Config::default() };
+        let mut raw = Raw { config, ..Raw::default() };
         while let Some(argument) = parser.next().map_err(usage)? {
             match argument {
                 Long("help") | Short('h') => return Ok(Self::Help),
@@ -117,6 +118,9 @@ impl Command {
         raw.finish().map(|options| Self::Show(Box::new(options)))
     }
 }
+
+/// What Ethernet carries: the server finds out whether the path does.
+const DATAGRAM_SIZE: u16 = 1_472;
 
 #[derive(Default)]
 struct Raw {

@@ -36,6 +36,8 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "bytes_up": stats.bytes_up,
         "datagrams_down": stats.datagrams_down,
         "datagrams_up": stats.datagrams_up,
+        "datagram_longest": stats.datagram_longest,
+        "sockets_renewed": run.sockets_renewed(),
         "cells_applied": stats.cells_applied,
         "cells_repaired": stats.cells_repaired,
         "records_applied": stats.records_applied,

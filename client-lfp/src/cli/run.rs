@@ -54,6 +54,8 @@ pub(crate) struct Run<'a> {
     /// Since when the picture is exact as it stands.
     exact_since: Option<Instant>,
     progress: Progress,
+    /// Times that the session went on with another socket.
+    sockets_renewed: u64,
     /// Input events that had not been taken when the session was about to be closed.
     input_undone: usize,
     /// When that was.
@@ -87,6 +89,7 @@ impl<'a> Run<'a> {
             milestones: Milestones::default(),
             exact_since: None,
             progress: Progress::new(options.quiet, socket.server()),
+            sockets_renewed: 0,
             input_undone: 0,
             ended_at: clock.now(),
             socket,
@@ -117,6 +120,11 @@ impl<'a> Run<'a> {
     /// What was done otherwise than asked.
     pub(crate) fn warnings(&self) -> &[String] {
         self.script.warnings()
+    }
+
+    /// Times that the session went on with another socket.
+    pub(crate) const fn sockets_renewed(&self) -> u64 {
+        self.sockets_renewed
     }
 
     /// Input events that had not been taken when the session was about to be closed.
@@ -190,6 +198,9 @@ impl<'a> Run<'a> {
             if self.socket.take_refusal() {
                 self.client.handle_refused(self.clock.now());
             }
+            if self.socket.take_unsendable() {
+                self.client.handle_unsendable(self.clock.now());
+            }
         }
     }
 
@@ -197,6 +208,9 @@ impl<'a> Run<'a> {
     fn turn(&mut self) -> Result<Instant, Failure> {
         let now = self.clock.now();
         self.client.handle_timeout(now);
+        if let Some(look) = self.client.take_look() {
+            self.sockets_renewed += u64::from(self.socket.renew(look));
+        }
         self.follow_picture(now);
         if self.may_act(now) {
             self.script.play(now, &mut self.client);

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
+use client_lfp::Look;
 use lfp_proto::limits::DATAGRAM_MAX;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
@@ -21,6 +22,10 @@ pub(crate) struct Socket {
     /// The server's host has said that nobody listens there: ever, and since that was last asked.
     refused: bool,
     newly_refused: bool,
+    /// Something could not be sent since that was last asked.
+    unsendable: bool,
+    /// Bytes that were asked for as a receive buffer.
+    buffer_asked: usize,
     /// One byte longer than any datagram, so that a longer one shows.
     buffer: Box<[u8; DATAGRAM_MAX + 1]>,
 }
@@ -36,15 +41,17 @@ impl Socket {
         let mut found: Vec<_> = found.collect();
         found.sort_by_key(SocketAddr::is_ipv6);
         let server_addr = *found.first().ok_or_else(|| failure("find", &"it has no address"))?;
-        let (udp, receive_buffer) =
+        let (udp, granted) =
             open(server_addr, receive_buffer).map_err(|error| failure("open a socket to", &error))?;
         Ok(Self {
             udp,
             server: server_addr,
-            receive_buffer,
+            receive_buffer: granted,
             wait: None,
             refused: false,
             newly_refused: false,
+            unsendable: false,
+            buffer_asked: receive_buffer,
             buffer: Box::new([0; DATAGRAM_MAX + 1]),
         })
     }
@@ -69,10 +76,30 @@ impl Socket {
         std::mem::take(&mut self.newly_refused)
     }
 
+    /// Whether something could not be sent since the last call.
+    pub(crate) fn take_unsendable(&mut self) -> bool {
+        std::mem::take(&mut self.unsendable)
+    }
+
+    /// Goes on with another socket if the system would send from another address now, as after a change of networks, or in any
+    /// case; what the old one still holds is lost. Says whether it did. Where there is no way to the server there is nothing to go on with.
+    pub(crate) fn renew(&mut self, look: Look) -> bool {
+        let Ok((udp, _)) = open(self.server, self.buffer_asked) else { return false };
+        let address = |udp: &UdpSocket| udp.local_addr().map(|address| address.ip()).ok();
+        if look == Look::IfMoved && address(&udp) == address(&self.udp) {
+            return false;
+        }
+        (self.udp, self.wait) = (udp, None);
+        true
+    }
+
     /// Sends a datagram. One that cannot be sent is lost, as it may be anywhere on the path.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         if let Err(error) = self.udp.send(bytes) {
             self.on_error(&error);
+            // What the other side refused was sent, and whether there is room will be seen.
+            let was_sent = [ErrorKind::ConnectionRefused, ErrorKind::WouldBlock, ErrorKind::Interrupted];
+            self.unsendable |= !was_sent.contains(&error.kind());
         }
     }
 

@@ -40,7 +40,6 @@ impl Client {
         }
         if pings {
             elicits |= builder.push(&Frame::Ping);
-            self.reach.on_probe(now);
         }
         if builder.is_empty() {
             // What was due has vanished meanwhile: expired input, a picture gone.
@@ -48,6 +47,7 @@ impl Client {
         }
         if elicits {
             self.sent.on_sent(number, now);
+            self.reach.on_asked(now);
         }
         Some(self.seal.finish(now, number, builder))
     }

@@ -11,12 +11,16 @@ use crate::server::{CONNECTION, Session, WAY, ack_of, ms};
 
 #[test]
 fn hello_is_padded_repeated_with_backoff_and_given_up() {
-    let mut session = Session::asking(&Config { datagram_size: 1400, ..Config::default() });
+    for (datagram_size, len) in [(1_100, 1_100), (8_900, 1_200)] {
+        let mut session = Session::asking(&Config { datagram_size, ..Config::default() });
+        assert_eq!(session.sends()[0].len(), len, "no longer than what every path carries");
+    }
+    let mut session = Session::asking(&Config { datagram_size: 1150, ..Config::default() });
     let start = session.now;
     let mut sent_at = Vec::new();
     while *session.client.state() == State::Connecting {
         for bytes in session.sends() {
-            assert_eq!(bytes.len(), 1400);
+            assert_eq!(bytes.len(), 1150);
             sent_at.push(session.now.saturating_since(start).as_millis());
         }
         session.step(ms(60_000));

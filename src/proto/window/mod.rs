@@ -1,5 +1,6 @@
 //! What each side remembers of the packets it sent and received, and how fast it may send.
 
+mod length;
 mod loss;
 mod losses;
 mod pacer;
@@ -10,6 +11,7 @@ mod rtt;
 mod send;
 mod way;
 
+pub use length::{LengthCounts, PacketLength};
 pub use loss::LossThresholds;
 pub use pacer::Pacer;
 pub use parity::{ParityGroup, ParityKeeper};

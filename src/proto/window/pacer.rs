@@ -34,6 +34,11 @@ impl Pacer {
         self.quantum = quantum;
     }
 
+    /// The longest packet has `bytes` bytes from now on.
+    pub const fn set_packet_max(&mut self, bytes: u64) {
+        self.packet_max = bytes;
+    }
+
     /// The largest burst in bytes.
     #[must_use]
     pub const fn quantum(&self) -> u64 {

@@ -163,6 +163,12 @@ impl RateController {
         *self = Self { path, ..Self::new(now, self.datagram, self.receive_buffer, rtt_guess) };
     }
 
+    /// The longest packet has `datagram` bytes from now on.
+    pub fn set_datagram(&mut self, datagram: u64) {
+        self.datagram = datagram;
+        self.receive_buffer = self.receive_buffer.max(datagram);
+    }
+
     /// Notes that a packet that asks for an ack is sent, `in_flight` bytes being so before it. The stamp comes back
     /// in [`AckSummary::newest`].
     pub fn on_sent(&mut self, now: Instant, in_flight: u64) -> Stamp {

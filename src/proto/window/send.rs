@@ -78,6 +78,13 @@ impl AckSummary {
         self.calm_acked_bytes -= calm;
         self.calm_lost_bytes += calm;
     }
+
+    /// What `other` counts as lost was lost for its length: that says nothing of how much the path carries.
+    pub const fn forgive(&mut self, other: &Self) {
+        self.lost_packets = self.lost_packets.saturating_sub(other.lost_packets);
+        self.lost_bytes = self.lost_bytes.saturating_sub(other.lost_bytes);
+        self.calm_lost_bytes = self.calm_lost_bytes.saturating_sub(other.calm_lost_bytes);
+    }
 }
 
 /// An ack of a packet that was never sent: the peer is broken, or guesses.

@@ -129,6 +129,10 @@ pub(crate) fn link(input: &[u8]) -> Outcome {
         for blackout in &way.blackouts {
             assert!(link.blackout(Instant::ZERO + blackout.start, blackout.span), "{text:?}");
         }
+        for narrow in &way.narrows {
+            let start = Instant::ZERO + narrow.when.start;
+            assert!(link.narrow(start, narrow.when.span, narrow.mtu), "{text:?}");
+        }
         link.send(Instant::ZERO, 0, vec![0; 64]);
         assert!(link.poll_timeout().is_none_or(|at| at >= Instant::ZERO), "{text:?}");
     }

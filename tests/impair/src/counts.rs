@@ -6,7 +6,7 @@ macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// What a link did to the datagrams given to it. Whatever was sent is delivered, counted once under one of
         /// the drops, or still in flight: `sent + duplicated = delivered + lost + lost_in_bursts + blacked_out +
-        /// policed + overflowed + in flight`.
+        /// too_long + policed + overflowed + in flight`.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
         pub struct Counts {
             $($(#[$doc])* pub $name: u64,)*
@@ -38,6 +38,8 @@ counts! {
     lost_in_bursts,
     /// Dropped during a blackout.
     blacked_out,
+    /// Dropped because they were longer than the path takes.
+    too_long,
     /// Dropped by the policer.
     policed,
     /// Dropped because the bottleneck's queue, or the link, was full.

@@ -11,7 +11,7 @@ use crate::{Counts, Params, Policer, Random};
 
 /// Datagrams that a link holds at most.
 pub const FLIGHT_MAX: usize = 65_536;
-/// Blackouts that a link knows of at most.
+/// Blackouts, and times in which less passes than usual, that a link knows of at most, each.
 pub const BLACKOUTS_MAX: usize = 64;
 
 /// Who sends over a link that several share: whatever number the caller gives it.
@@ -35,6 +35,8 @@ pub struct Link {
     tokens: Option<(u128, Instant)>,
     /// (start, end), ascending by start.
     blackouts: VecDeque<(Instant, Instant)>,
+    /// (start, end, longest IP packet meanwhile).
+    narrows: Vec<(Instant, Instant, u16)>,
     /// One more than the largest number delivered.
     delivered_through: u64,
     counts: Counts,
@@ -64,6 +66,7 @@ impl Link {
             in_burst: false,
             tokens: None,
             blackouts: VecDeque::new(),
+            narrows: Vec::new(),
             delivered_through: 0,
             counts: Counts::default(),
         }
@@ -91,9 +94,20 @@ impl Link {
         true
     }
 
-    /// Ends and forgets every blackout.
+    /// Drops every IP packet of more than `mtu` bytes that is sent from `start` on for `span`: a path through a tunnel that says
+    /// nothing. Says no if too many such times are known already.
+    pub fn narrow(&mut self, start: Instant, span: Duration, mtu: u16) -> bool {
+        let knows = self.narrows.len() < BLACKOUTS_MAX;
+        if knows {
+            self.narrows.push((start, start + span, mtu));
+        }
+        knows
+    }
+
+    /// Ends and forgets every blackout, and every time in which less passes than usual.
     pub fn clear_blackouts(&mut self) {
         self.blackouts.clear();
+        self.narrows.clear();
     }
 
     /// What it did so far.
@@ -122,6 +136,10 @@ impl Link {
         self.counts.bytes_sent += bytes.len() as u64;
         if self.is_black(now) {
             self.counts.blacked_out += 1;
+            return;
+        }
+        if self.is_too_long(now, bytes.len()) {
+            self.counts.too_long += 1;
             return;
         }
         if !self.pass_policer(now, bytes.len()) {
@@ -169,6 +187,14 @@ impl Link {
     fn is_black(&mut self, now: Instant) -> bool {
         self.blackouts.retain(|(_, end)| *end > now);
         self.blackouts.iter().any(|(start, _)| *start <= now)
+    }
+
+    /// Whether a datagram of `len` bytes makes a longer packet than the path takes now.
+    fn is_too_long(&mut self, now: Instant, len: usize) -> bool {
+        self.narrows.retain(|(_, end, _)| *end > now);
+        let narrow = self.narrows.iter().filter(|(start, ..)| *start <= now).map(|(.., mtu)| *mtu);
+        let mtu = narrow.chain(self.params.mtu).min();
+        mtu.is_some_and(|mtu| len + UDP_OVERHEAD > usize::from(mtu))
     }
 
     /// Whether the policer lets a datagram of `len` bytes pass.
@@ -369,6 +395,23 @@ mod tests {
             assert!(link.blackout(Instant::from_micros(90_000_000), Duration::from_secs(1)));
         }
         assert!(!link.blackout(Instant::from_micros(90_000_000), Duration::from_secs(1)), "bounded");
+    }
+
+    #[test]
+    fn what_is_too_long_vanishes_and_only_while_the_path_is_narrow() {
+        let mut link = Link::new(params("mtu=1500"), 5);
+        assert!(link.narrow(Instant::from_micros(2_000), Duration::from_millis(2), 1_400));
+        for (at, len, passes) in
+            [(0, 1_472, true), (0, 1_473, false), (2, 1_372, true), (3, 1_373, false), (4, 1_472, true)]
+        {
+            let (now, before) = (Instant::from_micros(at * 1_000), link.counts().too_long);
+            link.send(now, 0, vec![0; len]);
+            assert_eq!(
+                (link.poll(now).is_some(), link.counts().too_long == before),
+                (passes, passes),
+                "{at} ms, {len}"
+            );
+        }
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub struct Params {
     pub rate: Option<Bitrate>,
     /// Bytes that wait before the bottleneck; what does not fit is dropped.
     pub queue_bytes: u64,
+    /// Longest IP packet, headers included: what is longer vanishes without a word. `None`: any passes.
+    pub mtu: Option<u16>,
     /// What stands before the bottleneck, and drops what is faster than was sold.
     pub policer: Option<Policer>,
 }
@@ -106,16 +108,17 @@ impl Default for Params {
             corrupt: Share::ZERO,
             rate: None,
             queue_bytes: 256 * 1024,
+            mtu: None,
             policer: None,
         }
     }
 }
 
 impl Params {
-    /// The same path without faults: delay, bottleneck and policer stay.
+    /// The same path without faults: delay, bottleneck, policer and the longest packet stay.
     #[must_use]
     pub fn without_faults(self) -> Self {
-        let Self { delay, rate, queue_bytes, policer, .. } = self;
-        Self { delay, rate, queue_bytes, policer, ..Self::default() }
+        let Self { delay, rate, queue_bytes, mtu, policer, .. } = self;
+        Self { delay, rate, queue_bytes, mtu, policer, ..Self::default() }
     }
 }

@@ -301,6 +301,9 @@ impl Relay {
             for blackout in &way.blackouts {
                 link.blackout(self.began_at + blackout.start, blackout.span);
             }
+            for narrow in &way.narrows {
+                link.narrow(self.began_at + narrow.when.start, narrow.when.span, narrow.mtu);
+            }
             for (start, span) in &self.blackouts {
                 link.blackout(*start, *span);
             }

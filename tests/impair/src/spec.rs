@@ -22,6 +22,7 @@
 //! | `rate` | `bit`, `kbit`, `mbit`, `gbit` a second | the bottleneck, headers included |
 //! | `queue` | bytes: none or `b`, `kb`, `mb` (powers of 10), `kib`, `mib` (of 2); 256kib | what waits before it; only with `rate` |
 //! | `policer` | `RATE/BUCKET` | a token bucket before the bottleneck: drops what is faster, delays nothing |
+//! | `mtu` | bytes, 68 to 65535, or `BYTES@START+SPAN` | longest IP packet, its 28 bytes of headers included: longer ones vanish; for a while if so written, up to 64 times |
 //! | `blackout` | `START+SPAN`, times from the link's beginning | drops everything; may be there up to 64 times |
 //! | `seed` | whole number (0) | names the run; of both directions only |
 
@@ -42,6 +43,15 @@ pub struct Blackout {
     pub span: Duration,
 }
 
+/// A time in which only shorter packets pass, counted from a link's beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Narrow {
+    /// When.
+    pub when: Blackout,
+    /// Longest IP packet meanwhile.
+    pub mtu: u16,
+}
+
 /// One direction as written.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Way {
@@ -49,6 +59,8 @@ pub struct Way {
     pub params: Params,
     /// When nothing passes: at most [`BLACKOUTS_MAX`].
     pub blackouts: Vec<Blackout>,
+    /// When only shorter packets pass: at most [`BLACKOUTS_MAX`].
+    pub narrows: Vec<Narrow>,
 }
 
 /// A link as written.
@@ -73,7 +85,7 @@ pub enum SpecError {
     },
     /// A key that does not exist.
     #[error(
-        "no link parameter is called {key:?}; there are rtt, delay, jitter, loss, burst, reorder, reorder-by, dup, corrupt, rate, queue, policer, blackout, seed, all but rtt and seed with up: or down: before them, too"
+        "no link parameter is called {key:?}; there are rtt, delay, jitter, loss, burst, reorder, reorder-by, dup, corrupt, rate, queue, policer, mtu, blackout, seed, all but rtt and seed with up: or down: before them, too"
     )]
     Unknown {
         /// What was found.
@@ -98,8 +110,8 @@ pub enum SpecError {
     /// Two parts that say the same.
     #[error("rtt and delay both say how long the way is; leave one out")]
     TwoDelays,
-    /// More blackouts than a link keeps.
-    #[error("more than {BLACKOUTS_MAX} blackouts; leave some out")]
+    /// More blackouts, or times with another MTU, than a link keeps.
+    #[error("more than {BLACKOUTS_MAX} blackouts, or times with another mtu; leave some out")]
     Blackouts,
     /// A part that means nothing without another.
     #[error("{key} means nothing without {other}; add that, or leave {key} out")]
@@ -119,7 +131,8 @@ impl FromStr for LinkSpec {
         let mut known = BTreeSet::new();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').ok_or(SpecError::NoValue { part: part.into() })?;
-            if !known.insert(key) && !key.ends_with("blackout") {
+            let repeats = key.ends_with("blackout") || key.ends_with("mtu") && value.contains('@');
+            if !repeats && !known.insert(key) {
                 return Err(SpecError::Twice { key: key.into() });
             }
             parts.push((key, value));
@@ -184,6 +197,15 @@ impl Way {
             "rate" => params.rate = Some(parse_rate(value).ok_or_else(|| wrong(RATE))?),
             "queue" => params.queue_bytes = parse_size(value).ok_or_else(|| wrong(SIZE))?,
             "policer" => params.policer = Some(parse_policer(value).ok_or_else(|| wrong(POLICER))?),
+            "mtu" => match value.split_once('@') {
+                None => params.mtu = Some(parse_mtu(value).ok_or_else(|| wrong(MTU))?),
+                Some(_) if self.narrows.len() == BLACKOUTS_MAX => return Err(SpecError::Blackouts),
+                Some((mtu, when)) => {
+                    let narrow = parse_mtu(mtu).zip(parse_blackout(when));
+                    let (mtu, when) = narrow.ok_or_else(|| wrong(MTU))?;
+                    self.narrows.push(Narrow { when, mtu });
+                }
+            },
             "blackout" => {
                 if self.blackouts.len() == BLACKOUTS_MAX {
                     return Err(SpecError::Blackouts);
@@ -218,6 +240,7 @@ const RATE: &str = "a rate above zero such as 20mbit, 512kbit or 1gbit";
 const SIZE: &str = "a size such as 65536, 10kb, 64kib or 1mib";
 const POLICER: &str = "a rate and the size of a bucket above zero, such as 2mbit/10kb";
 const BLACKOUT: &str = "when it begins and how long it is, such as 5s+10s";
+const MTU: &str = "the bytes of an IP packet, 68 to 65535, and optionally when that begins and how long it lasts, such as 1400 or 1400@5s+10s";
 const SEED: &str = "a whole number";
 
 /// Reads a time such as `100ms`, `250us` or `2s`, at most an hour.
@@ -256,6 +279,10 @@ fn parse_policer(text: &str) -> Option<Policer> {
 fn parse_blackout(text: &str) -> Option<Blackout> {
     let (start, span) = text.split_once('+')?;
     Some(Blackout { start: parse_span(start)?, span: parse_span(span)? })
+}
+
+fn parse_mtu(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|mtu| *mtu >= 68)
 }
 
 fn parse_rate(text: &str) -> Option<Bitrate> {
@@ -310,7 +337,7 @@ mod tests {
 
     #[test]
     fn reads_every_parameter() {
-        let spec: LinkSpec = "rtt=100ms, jitter=1.5ms,loss=3%,burst=1%/30%,reorder=5%,reorder-by=20ms,dup=10%,corrupt=0.25%,rate=20mbit,queue=64kib,policer=2mbit/10kb,blackout=5s+10s,blackout=30s+1s,seed=7"
+        let spec: LinkSpec = "rtt=100ms, jitter=1.5ms,loss=3%,burst=1%/30%,reorder=5%,reorder-by=20ms,dup=10%,corrupt=0.25%,rate=20mbit,queue=64kib,policer=2mbit/10kb,mtu=1500,mtu=1400@2s+3s,mtu=1300@9s+1s,blackout=5s+10s,blackout=30s+1s,seed=7"
             .parse()
             .unwrap();
         let params = Params {
@@ -324,11 +351,17 @@ mod tests {
             corrupt: share(2_500),
             rate: Some(Bitrate::from_bps(20_000_000)),
             queue_bytes: 65_536,
+            mtu: Some(1_500),
             policer: Some(Policer { rate: Bitrate::from_bps(2_000_000), bucket_bytes: 10_000 }),
         };
         let blackout =
             |start, span| Blackout { start: Duration::from_secs(start), span: Duration::from_secs(span) };
-        let way = Way { params, blackouts: vec![blackout(5, 10), blackout(30, 1)] };
+        let narrow = |mtu, start, span| Narrow { when: blackout(start, span), mtu };
+        let way = Way {
+            params,
+            blackouts: vec![blackout(5, 10), blackout(30, 1)],
+            narrows: vec![narrow(1_400, 2, 3), narrow(1_300, 9, 1)],
+        };
         assert_eq!(spec, LinkSpec { up: way.clone(), down: way, seed: 7 });
         assert_eq!("".parse(), Ok(LinkSpec::default()));
     }
@@ -374,6 +407,9 @@ mod tests {
             ("policer=2mbit", "2mbit/10kb"),
             ("policer=2mbit/0", "2mbit/10kb"),
             ("blackout=5s", "5s+10s"),
+            ("mtu=67", "68 to 65535"),
+            ("mtu=1500@3s", "1400@5s+10s"),
+            ("mtu=1500,mtu=1400", "mtu stands twice"),
             ("seed=x", "whole number"),
             ("loss=1%,loss=2%", "loss stands twice"),
             ("up:dup=1%,up:dup=2%", "up:dup stands twice"),

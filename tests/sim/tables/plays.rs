@@ -174,6 +174,11 @@ pub(super) fn odd() -> Table {
         let shuffled = "rtt=100ms,rate=20mbit,reorder=20%,reorder-by=30ms,dup=10%,jitter=10ms";
         rows.push(Row::new([play.name(), "reordered and doubled"], move || figures(timed(play, shuffled))));
     }
+    // Only what fills packets makes them longer than every path carries.
+    for (mtu, what) in [("mtu=1500", "MTU of 1500"), ("mtu=1500,mtu=1228@1500ms+60s", "MTU black hole")] {
+        let hole = format!("rtt=100ms,rate=20mbit,{mtu}");
+        rows.push(Row::new([Play::Video.name(), what], move || figures(timed(Play::Video, &hole))));
+    }
     Table {
         name: "odd",
         about: "

@@ -78,7 +78,11 @@ impl Stage {
         let peers = (0..clients).map(|index| {
             // A storm is about the path: its pixels take what they take, and cost no time here.
             let decoders = if play == Play::Storm { Technique::Raw.bit() } else { technique::decoders() };
-            let config = Config { service: "0".into(), decoders, ..Config::default() };
+            let mut config = Config { service: "0".into(), decoders, ..Config::default() };
+            if spec.down.params.mtu.is_some() {
+                // Longer packets than every path carries matter only where it is stated what this one does.
+                config.datagram_size = 1_472;
+            }
             let params = (spec.up.params, spec.down.params);
             let (mut peer, network): (Peer, Network) =
                 Peer::new(index, 0, config, params, random.fork(90 + index as u64));
@@ -201,12 +205,15 @@ impl Stage {
         self.world.peers.iter().map(of).collect()
     }
 
-    /// Blackouts count from when the play begins.
+    /// Blackouts, and times in which only shorter packets pass, count from when the play begins.
     fn blackouts(&mut self, spec: &LinkSpec) {
         for network in &mut self.world.networks {
             for (link, way) in network.links().into_iter().zip([&spec.up, &spec.down]) {
                 for blackout in &way.blackouts {
                     link.blackout(self.began_at + blackout.start, blackout.span);
+                }
+                for narrow in &way.narrows {
+                    link.narrow(self.began_at + narrow.when.start, narrow.when.span, narrow.mtu);
                 }
             }
         }
