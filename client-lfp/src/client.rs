@@ -20,6 +20,7 @@ use crate::arrivals::Arrivals;
 use crate::attention::Attending;
 use crate::config::Config;
 use crate::digests::Digests;
+use crate::echo::Echoes;
 use crate::framebuffer::Picture;
 use crate::handshake::{Answer, Established, Handshake, Sealed};
 use crate::input::InputQueue;
@@ -78,6 +79,7 @@ pub struct Client {
     notes: Notes,
     input: InputQueue,
     attending: Attending,
+    echoes: Echoes,
     painted_at: Option<Instant>,
     stats: Stats,
 }
@@ -127,6 +129,7 @@ impl Client {
             notes: Notes::new(config.notes),
             input: InputQueue::default(),
             attending: Attending::default(),
+            echoes: Echoes::default(),
             painted_at: None,
             stats: Stats::default(),
         }
@@ -134,6 +137,7 @@ impl Client {
 
     /// Takes a datagram (UDP payload) that came from the server. Call [`Client::poll_transmit`] afterwards.
     pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) {
+        self.echoes.settle(None, &mut self.stats.echo);
         self.stats.on_received(bytes.len());
         // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
         // bytes, that has another version, an unknown kind or another protection than the connection's, or whose
@@ -163,6 +167,12 @@ impl Client {
             (None, Event::Data) => self.stats.untimely += 1,
             (None, _) => self.stats.foreign += 1,
         }
+    }
+
+    /// What the last datagram brought is shown as of `now`: call it after [`Client::handle_datagram`], once the picture has
+    /// been put where its user sees it. Where it is not called, what comes counts as shown when it comes.
+    pub fn handle_shown(&mut self, now: Instant) {
+        self.echoes.settle(Some(now), &mut self.stats.echo);
     }
 
     /// The server's host has refused a datagram: it says that nobody listens there. Call [`Client::poll_transmit`]
@@ -229,7 +239,10 @@ impl Client {
     /// [`crate::limits::INPUT_AGE_MAX`] or too much waits. Without a session it is dropped.
     pub fn input(&mut self, now: Instant, kind: InputKind) {
         if self.state == State::Established {
-            self.input.push(now, kind, &mut self.stats);
+            let sequence = self.input.push(now, kind, &mut self.stats);
+            if let Some(sequence) = sequence.filter(|_| kind.is_echoed()) {
+                self.echoes.on_event(now, sequence);
+            }
         }
     }
 
@@ -498,6 +511,12 @@ impl Client {
             Frame::Ticket(ticket) => {
                 let lifetime = Duration::from_secs(u64::from(ticket.lifetime_s));
                 self.ticket = Some(TicketGiven { ticket: ticket.ticket.into(), lifetime });
+            }
+            Frame::Echo(echo) => {
+                let current = self.surface.as_ref().map(|surface| (surface.id(), surface.epoch()));
+                if current == Some((echo.surface, echo.epoch)) {
+                    self.echoes.on_echo(now, number, echo);
+                }
             }
             Frame::Padding | Frame::Ping | Frame::Pixels(_) | Frame::Parity(_) => {}
         }

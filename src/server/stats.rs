@@ -98,6 +98,10 @@ pub struct SessionTotals {
     pub digests_differing: u64,
     /// Input events given to guests.
     pub inputs_applied: u64,
+    /// Input events that pixels answered, as clients were told.
+    pub events_echoed: u64,
+    /// What that took from their arrival to the sending of the pixels, in microseconds, added up.
+    pub echo_us: u64,
 }
 
 impl SessionTotals {
@@ -115,6 +119,8 @@ impl SessionTotals {
         self.base_turns += stats.base_turns;
         self.digests_differing += stats.digests_differing;
         self.inputs_applied += stats.inputs_applied;
+        self.events_echoed += stats.events_echoed;
+        self.echo_us += stats.echo_us;
     }
 }
 

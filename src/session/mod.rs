@@ -7,6 +7,7 @@ mod carried;
 mod cells;
 mod digest;
 mod doubt;
+mod echo;
 mod guard;
 mod input;
 mod live;
@@ -50,6 +51,7 @@ use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
 use self::digest::Digests;
+pub use self::echo::AcceptedEvent;
 pub use self::guard::Greeted;
 use self::guard::Guard;
 use self::input::{Fresh, InputState};

@@ -1,6 +1,7 @@
 //! What has been said on one connection, and whether it may be said: holds both sides to the specification, packet by
 //! packet, with nothing to go by but the wire, the sources' ticks and the client's picture.
 
+mod answers;
 mod bases;
 mod recovered;
 
@@ -20,6 +21,7 @@ use lfp_proto::packet::{Kind, View};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
 
+use self::answers::Answers;
 use self::recovered::Recoverable;
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
@@ -80,6 +82,7 @@ pub(crate) struct Ledger {
     /// What the client showed when it was last looked at.
     contents: (Epoch, Vec<u64>),
     recoverable: Recoverable,
+    answers: Answers,
 }
 
 /// A digest of the client's.
@@ -156,6 +159,7 @@ impl Ledger {
             up_at: Instant::ZERO,
             contents: (Epoch(0), Vec::new()),
             recoverable: Recoverable::default(),
+            answers: Answers::default(),
         }
     }
 
@@ -227,6 +231,7 @@ impl Ledger {
                     totals.one("proofs asked for");
                 }
                 Frame::Parity(_) => totals.one("parities"),
+                Frame::Echo(echo) => self.on_echo(number, echo, truth, totals),
                 Frame::Ping => totals.one("pings of the server"),
                 Frame::Floor(_) => totals.one("floors of the server"),
                 Frame::Close(close) => {
@@ -448,7 +453,10 @@ impl Ledger {
                 }
                 Frame::Ping => totals.one("pings of the client"),
                 Frame::Floor(_) => totals.one("floors of the client"),
-                Frame::Input(_) => totals.one("inputs sent"),
+                Frame::Input(input) => {
+                    totals.one("inputs sent");
+                    self.answers.on_input(&input);
+                }
                 Frame::Close(_) => {
                     self.open = false;
                     totals.one("closes of the client");

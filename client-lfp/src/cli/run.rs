@@ -148,6 +148,7 @@ impl<'a> Run<'a> {
         self.input_undone = self.script.left() + self.client.input_waiting();
         self.milestones.ended_exact = self.client.exact();
         self.ended_at = self.clock.now();
+        self.progress.end(&self.client);
         self.close();
         let captured = self.capture.as_mut().map_or(Ok(()), Capture::finish);
         let finished = {
@@ -180,6 +181,7 @@ impl<'a> Run<'a> {
             let wait = self.next_due(now).saturating_since(now).min(WAIT_MAX);
             if let Some(bytes) = self.socket.receive(wait) {
                 self.client.handle_datagram(self.clock.now(), bytes);
+                self.client.handle_shown(self.clock.now());
                 if let Some(capture) = &mut self.capture {
                     capture.note(self.clock.now(), Way::Down, bytes)?;
                 }

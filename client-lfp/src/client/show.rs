@@ -21,6 +21,7 @@ impl Client {
         if renewed {
             self.stats.epochs += 1;
             self.marks.on_epoch(&mut self.stats);
+            self.echoes.on_epoch();
             let live = self.surface.as_ref().and_then(Surface::live);
             self.digests.on_epoch(live, now);
             self.notes.on_epoch(live);
@@ -50,6 +51,9 @@ impl Client {
                 Outcome::Applied(cells, painted) => {
                     self.stats.records_applied += 1;
                     self.stats.cells_applied += painted.cells as u64;
+                    if let Some(content) = record.content(number) {
+                        self.echoes.on_painted(now, cells, content);
+                    }
                     if let Some(framebuffer) = self.surface.as_ref().and_then(Surface::live) {
                         let lossy = self.digests.on_change(cells, framebuffer, now);
                         let repaired = if lossy { painted.cells } else { painted.repaired };

@@ -4,6 +4,7 @@ mod ack;
 mod attention;
 mod close;
 mod digest;
+mod echo;
 mod hold;
 mod input;
 mod mark;
@@ -20,6 +21,7 @@ pub use ack::{Ack, AckRange, Refusal, Refused};
 pub use attention::{Attend, Attention};
 pub use close::{Close, CloseReason};
 pub use digest::{Digest, DigestReply, Verdict};
+pub use echo::{Echo, Echoed};
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
@@ -53,6 +55,7 @@ mod kind {
     pub(super) const PATH: u8 = 15;
     pub(super) const TICKET: u8 = 16;
     pub(super) const PARITY: u8 = 17;
+    pub(super) const ECHO: u8 = 18;
 }
 
 /// One frame.
@@ -94,6 +97,8 @@ pub enum Frame<'a> {
     Ticket(Ticket<'a>),
     /// What one of the packets before it can be recovered from.
     Parity(Parity<'a>),
+    /// Which pixels answer input.
+    Echo(Echo),
 }
 
 impl<'a> Frame<'a> {
@@ -118,6 +123,7 @@ impl<'a> Frame<'a> {
             kind::PATH => Self::Path(Path::parse(reader)?),
             kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
             kind::PARITY => Self::Parity(Parity::parse(reader)?),
+            kind::ECHO => Self::Echo(Echo::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -190,6 +196,10 @@ impl<'a> Frame<'a> {
             Self::Parity(parity) => {
                 out.put_u8(kind::PARITY);
                 parity.emit(out);
+            }
+            Self::Echo(echo) => {
+                out.put_u8(kind::ECHO);
+                echo.emit(out);
             }
         }
     }

@@ -10,12 +10,12 @@ use super::{Figures, Row, Table};
 use crate::deed::Deed;
 use crate::play::Play;
 
-const FIGURES: &[&str] = &["p50", "p95", "p99", "exact", "kB", "repair", "refused"];
+const FIGURES: &[&str] = &["p50", "p95", "p99", "echo", "exact", "kB", "repair", "refused"];
 
 fn figures(timed: Option<Timed>) -> Figures {
     let Some(timed) = timed else { return vec![None; FIGURES.len()] };
-    let Timed { p50, p95, p99, exact, bytes, repair_permille, refused, .. } = timed;
-    vec![p50, p95, p99, exact, Some(bytes.div_ceil(1_000)), Some(repair_permille), Some(refused)]
+    let Timed { p50, p95, p99, echo_p95, exact, bytes, repair_permille, refused, .. } = timed;
+    vec![p50, p95, p99, echo_p95, exact, Some(bytes.div_ceil(1_000)), Some(repair_permille), Some(refused)]
 }
 
 fn timed(play: Play, spec: &str) -> Option<Timed> {
@@ -39,7 +39,7 @@ pub(super) fn grid() -> Table {
         about: "
 Random loss in both directions, by round trip, at 50 Mbit/s.
 p50, p95, p99: milliseconds from the painting of a frame until each cell that it changed was shown or superseded;
-exact: milliseconds from the last frame until the client showed it pixel for pixel; kB: down, headers included;
+echo: milliseconds (p95) from a key press in between until the client showed the guest's answer; exact: from the last frame until the client showed it pixel for pixel; kB: down, headers included;
 repair: thousandths of these that repeated what was lost or refused; refused: records.",
         keys: &["play", "rtt ms", "loss %"],
         figures: FIGURES,
@@ -136,7 +136,7 @@ pub(super) fn narrow() -> Table {
 Narrow links at 40 ms. Columns as in grid; queued: milliseconds that what was sent waited before the bottleneck (p95);
 dropped: thousandths of the datagrams that queue or policer dropped.",
         keys: &["play", "link"],
-        figures: &["p50", "p95", "p99", "exact", "kB", "repair", "refused", "queued", "dropped"],
+        figures: &["p50", "p95", "p99", "echo", "exact", "kB", "repair", "refused", "queued", "dropped"],
         is_transport: false,
         rows,
     }
