@@ -299,7 +299,9 @@ mod tests {
         let (mut echoes, mut stats) = (Echoes::default(), SessionStats::default());
         let mut cells = Cells::new(GRID);
         let mut changed = CellSet::new(GRID);
-        [5, 6].into_iter().for_each(|index| drop(changed.insert(index)));
+        for index in [5, 6] {
+            changed.insert(index);
+        }
         let mut unanswered = Unanswered::default();
         unanswered.push(event(7, 100));
         echoes.on_answered((3, at(110)), &changed, &unanswered.answered(at(110)), &cells);

@@ -232,6 +232,7 @@ impl Ledger {
                 }
                 Frame::Parity(_) => totals.one("parities"),
                 Frame::Echo(echo) => self.on_echo(number, echo, truth, totals),
+                Frame::Quality(_) => totals.one("qualities"),
                 Frame::Ping => totals.one("pings of the server"),
                 Frame::Floor(_) => totals.one("floors of the server"),
                 Frame::Close(close) => {
@@ -457,6 +458,7 @@ impl Ledger {
                     totals.one("inputs sent");
                     self.answers.on_input(&input);
                 }
+                Frame::Report(_) => totals.one("reports"),
                 Frame::Close(_) => {
                     self.open = false;
                     totals.one("closes of the client");

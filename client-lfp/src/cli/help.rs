@@ -100,5 +100,8 @@ JSON: times in milliseconds are since the program started; null is what did not 
                          scan_wait (the guest, and the wait for a scan), encode, pacing, decode; uncounted are those
                          that nobody can tell the time of
   rtt_us                 smoothed round-trip time
+  path                   {rate_bps, down, up}: what the path delivers, and of the packets each way {packets, lost, reordered,
+                         duplicated, jitter_ms, queued_ms}: how unevenly they travel, how much longer than the fastest
+                         of late; up, and times and rate, as the server told last
   peak_memory_bytes      most memory that the program has had resident
 ";

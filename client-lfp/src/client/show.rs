@@ -45,6 +45,7 @@ impl Client {
         index: &mut u16,
         refused: &mut Vec<(u16, Refusal)>,
     ) {
+        self.dialogue.on_pixels();
         for record in pixels.records() {
             self.stats.came.add(record.technique, record.context, record.cells.cells(), record.encoded_len());
             match self.applier.apply(self.surface.as_mut(), pixels, &record, number) {

@@ -12,6 +12,7 @@ mod parity;
 mod path;
 mod pixels;
 mod prove;
+mod report;
 mod surface;
 mod ticket;
 
@@ -29,6 +30,7 @@ pub use parity::Parity;
 pub use path::Path;
 pub use pixels::Pixels;
 pub use prove::Prove;
+pub use report::{Quality, Report, Way};
 pub use surface::{Surface, SurfaceState};
 pub use ticket::Ticket;
 
@@ -56,6 +58,8 @@ mod kind {
     pub(super) const TICKET: u8 = 16;
     pub(super) const PARITY: u8 = 17;
     pub(super) const ECHO: u8 = 18;
+    pub(super) const REPORT: u8 = 22;
+    pub(super) const QUALITY: u8 = 23;
 }
 
 /// One frame.
@@ -99,6 +103,10 @@ pub enum Frame<'a> {
     Parity(Parity<'a>),
     /// Which pixels answer input.
     Echo(Echo),
+    /// What the client has seen of the server's packets.
+    Report(Report),
+    /// What the server knows of the path.
+    Quality(Quality),
 }
 
 impl<'a> Frame<'a> {
@@ -124,6 +132,8 @@ impl<'a> Frame<'a> {
             kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
             kind::PARITY => Self::Parity(Parity::parse(reader)?),
             kind::ECHO => Self::Echo(Echo::parse(reader)?),
+            kind::REPORT => Self::Report(Report::parse(reader)?),
+            kind::QUALITY => Self::Quality(Quality::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -201,6 +211,14 @@ impl<'a> Frame<'a> {
                 out.put_u8(kind::ECHO);
                 echo.emit(out);
             }
+            Self::Report(report) => {
+                out.put_u8(kind::REPORT);
+                report.emit(out);
+            }
+            Self::Quality(quality) => {
+                out.put_u8(kind::QUALITY);
+                quality.emit(out);
+            }
         }
     }
 
@@ -208,7 +226,8 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn elicits_ack(&self) -> bool {
         match self {
-            Self::Padding | Self::Floor(_) | Self::Close(_) => false,
+            // What a report says, the next one says better.
+            Self::Padding | Self::Floor(_) | Self::Close(_) | Self::Report(_) | Self::Quality(_) => false,
             // Refusals are repeated until the packet that carried them is acked.
             Self::Ack(ack) => !ack.refused.is_empty(),
             _ => true,

@@ -105,7 +105,7 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
                 })
                 .collect();
             json!({
-                "frame": "ack", "delay_us": ack.delay_us, "recovered": ack.recovered, "ranges": ranges,
+                "frame": "ack", "delay_us": ack.delay_us, "arrived_us": ack.arrived_us, "recovered": ack.recovered, "ranges": ranges,
                 "refused": refused,
             })
         }
@@ -165,6 +165,18 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
                 "age": echo.age, "encode_us": echo.encode_us, "pacing_us": echo.pacing_us, "events": events,
             })
         }
+        Frame::Report(report) => json!({
+            "frame": "report", "came": report.came, "missing": report.missing, "reordered": report.reordered, "again": report.again,
+            "busy": report.busy,
+        }),
+        Frame::Quality(quality) => json!({
+            "frame": "quality", "rtt_us": quality.rtt_us, "rate_bps": quality.rate.as_bps(),
+            "jitter_us": quality.jitter_us, "queued_us": quality.queued_us,
+            "up": {
+                "came": quality.up.came, "missing": quality.up.missing, "reordered": quality.up.reordered,
+                "again": quality.up.again, "jitter_us": quality.up.jitter_us, "queued_us": quality.up.queued_us,
+            },
+        }),
         Frame::Hold(hold) => json!({
             "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,
             "age": hold.age,
