@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use serde::Serialize;
+
 use crate::session::{PathQuality, Session, SessionStats};
 use crate::time::Instant;
 use crate::units::ConnectionId;
 use lfp_proto::wire::Malformed;
 
 /// Counters of a server. Each name ends in its unit where it is not a plain number of what it names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ServerStats {
     /// Datagrams that came.
     pub datagrams_in: u64,
@@ -69,7 +71,7 @@ pub struct ServerStats {
 }
 
 /// What several sessions did together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct SessionTotals {
     /// Packets that counted as lost.
     pub packets_lost: u64,

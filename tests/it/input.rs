@@ -84,8 +84,7 @@ fn what_is_typed_is_answered_and_the_client_knows_when_and_why() {
     let link = Link::to(&bench, server.address(), "rtt=100ms,seed=5");
     let text = "how long does a key take\n";
     for (name, address, rtt_ms) in [("near", server.address(), 0.0), ("far", link.address(), 100.0)] {
-        let report =
-            Client::answered(&bench, name, address, &["--type", text, "--type-interval", "150"]);
+        let report = Client::answered(&bench, name, address, &["--type", text, "--type-interval", "150"]);
         println!("{name}: {}", report.json["echo_ms"]);
         let told = report.json["echo_ms"]["n"].as_u64().unwrap_or(0);
         assert!(told * 10 >= text.len() as u64 * 8, "{told} of {} keys: {}", text.len(), report.json);

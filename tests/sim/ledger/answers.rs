@@ -94,16 +94,14 @@ impl Ledger {
         let accepted = self.answers.accepted.get(&event.sequence);
         let (arrived, accepted) = *accepted.unwrap_or_else(|| panic!("LFP-12.9: {event:?} was not accepted"));
         assert_eq!(u64::from(event.injection_us), micros(accepted.saturating_since(arrived)), "{event:?}");
-        let found = truth.ticks().filter_map(|tick| match &tick.state {
+        let mut found = truth.ticks().filter_map(|tick| match &tick.state {
             TickState::Live { delta, .. } if tick.captured >= accepted => Some((tick, delta)),
             _ => None,
         });
         // One that began in that very moment may have come first.
         let same = |captured: Instant| captured == accepted && event.wait_us > 0;
-        let (tick, delta) = found
-            .skip_while(|(tick, _)| same(tick.captured))
-            .next()
-            .expect("a capture that began afterwards");
+        let (tick, delta) =
+            found.find(|(tick, _)| !same(tick.captured)).expect("a capture that began afterwards");
         let wait = tick.captured.saturating_since(accepted);
         assert_eq!(u64::from(event.wait_us), micros(wait), "LFP-12.9: {event:?} waits for {tick:?}");
         assert_eq!(tick.epoch, echo.epoch, "LFP-12.9: {event:?}");
