@@ -77,6 +77,14 @@ pub const RELEASE_AFTER: Duration = Duration::from_secs(30);
 pub const RELEASED_INTERVAL: Duration = Duration::from_secs(2);
 /// Fastest scans and pictures per second for a client that says that a surface stands aside.
 pub const ASIDE_RATE_HZ: u32 = 5;
+/// Time after the acceptance of an input event beyond which a change of the screen is of another making.
+pub const ECHO_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Changes of a surface that answer input and that its client is not known to have been told of.
+pub const ECHO_ANSWERS_MAX: usize = 16;
+/// Actions of all sessions whose acceptance is waited for.
+pub const ECHO_AWAITED_MAX: usize = 256;
+/// Acceptances that the network thread has not fetched.
+pub const ACCEPTED_UNREAD_MAX: usize = ECHO_AWAITED_MAX;
 /// Places of input that one demand carries.
 pub const HINTS_MAX: usize = HEAT_SPOTS_MAX;
 /// Published ticks that are kept to be written again: those that readers may still hold, and one.

@@ -3,26 +3,25 @@
 mod reaching;
 mod say;
 mod sealed;
+mod show;
 
 use core::time::Duration;
 
 use lfp_proto::depth::Depth;
-use lfp_proto::frame::{
-    Attention, Close, CloseReason, Frame, Hold, InputKind, Parity, Pixels, Refusal, Verdict,
-};
+use lfp_proto::frame::{Attention, Close, CloseReason, Frame, InputKind, Parity, Refusal};
 use lfp_proto::geometry::CellSet;
 use lfp_proto::packet::{self, Header, Kind, Protection, View};
 use lfp_proto::seal::{RekeyAfter, Seal};
-use lfp_proto::technique::Technique;
 use lfp_proto::time::{Instant, micros};
 use lfp_proto::units::{ConnectionId, PacketNumber};
 use lfp_proto::window::{Arrival, ParityKeeper, ReceiveWindow};
 
-use crate::apply::{Applier, Outcome};
+use crate::apply::Applier;
 use crate::arrivals::Arrivals;
 use crate::attention::Attending;
 use crate::config::Config;
 use crate::digests::Digests;
+use crate::echo::Echoes;
 use crate::framebuffer::Picture;
 use crate::handshake::{Answer, Established, Handshake, Sealed};
 use crate::input::InputQueue;
@@ -84,6 +83,7 @@ pub struct Client {
     notes: Notes,
     input: InputQueue,
     attending: Attending,
+    echoes: Echoes,
     painted_at: Option<Instant>,
     stats: Stats,
 }
@@ -135,6 +135,7 @@ impl Client {
             notes: Notes::new(config.notes),
             input: InputQueue::default(),
             attending: Attending::default(),
+            echoes: Echoes::default(),
             painted_at: None,
             stats: Stats::default(),
         }
@@ -142,6 +143,7 @@ impl Client {
 
     /// Takes a datagram (UDP payload) that came from the server. Call [`Client::poll_transmit`] afterwards.
     pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) {
+        self.echoes.settle(None, &mut self.stats.echo);
         self.stats.on_received(bytes.len());
         // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
         // bytes, that has another version, an unknown kind or another protection than the connection's, or whose
@@ -171,6 +173,12 @@ impl Client {
             (None, Event::Data) => self.stats.untimely += 1,
             (None, _) => self.stats.foreign += 1,
         }
+    }
+
+    /// What the last datagram brought is shown as of `now`: call it after [`Client::handle_datagram`], once the picture has
+    /// been put where its user sees it. Where it is not called, what comes counts as shown when it comes.
+    pub fn handle_shown(&mut self, now: Instant) {
+        self.echoes.settle(Some(now), &mut self.stats.echo);
     }
 
     /// Goes where `event` leads.
@@ -232,7 +240,10 @@ impl Client {
     /// [`crate::limits::INPUT_AGE_MAX`] or too much waits. Without a session it is dropped.
     pub fn input(&mut self, now: Instant, kind: InputKind) {
         if self.state == State::Established {
-            self.input.push(now, kind, &mut self.stats);
+            let sequence = self.input.push(now, kind, &mut self.stats);
+            if let Some(sequence) = sequence.filter(|_| kind.is_echoed()) {
+                self.echoes.on_event(now, sequence);
+            }
         }
     }
 
@@ -517,93 +528,13 @@ impl Client {
                 let lifetime = Duration::from_secs(u64::from(ticket.lifetime_s));
                 self.ticket = Some(TicketGiven { ticket: ticket.ticket.into(), lifetime });
             }
+            Frame::Echo(echo) => {
+                let current = self.surface.as_ref().map(|surface| (surface.id(), surface.epoch()));
+                if current == Some((echo.surface, echo.epoch)) {
+                    self.echoes.on_echo(now, number, echo);
+                }
+            }
             Frame::Padding | Frame::Ping | Frame::Pixels(_) | Frame::Parity(_) | Frame::Quality(_) => {}
-        }
-    }
-
-    fn on_surface(&mut self, now: Instant, frame: &lfp_proto::frame::Surface<'_>) {
-        let renewed = match &mut self.surface {
-            Some(surface) => surface.update(frame),
-            None => {
-                self.surface = Some(Surface::new(frame, self.references));
-                true
-            }
-        };
-        if renewed {
-            self.stats.epochs += 1;
-            self.marks.on_epoch(&mut self.stats);
-            let live = self.surface.as_ref().and_then(Surface::live);
-            self.digests.on_epoch(live, now);
-            self.notes.on_epoch(live);
-        }
-    }
-
-    fn on_hold(&mut self, number: PacketNumber, hold: &Hold) {
-        let surface = self.surface.as_mut().filter(|surface| surface.id() == hold.surface);
-        let framebuffer = surface.filter(|surface| surface.epoch() == hold.epoch).and_then(Surface::live_mut);
-        let held = framebuffer
-            .zip(hold.through(number))
-            .is_some_and(|(framebuffer, through)| framebuffer.hold(hold.slot, through));
-        self.stats.holds += u64::from(held);
-    }
-
-    fn on_pixels(
-        &mut self,
-        now: Instant,
-        number: PacketNumber,
-        pixels: &Pixels<'_>,
-        index: &mut u16,
-        refused: &mut Vec<(u16, Refusal)>,
-    ) {
-        self.dialogue.on_pixels();
-        for record in pixels.records() {
-            self.stats.came.add(record.technique, record.context, record.cells.cells(), record.encoded_len());
-            match self.applier.apply(self.surface.as_mut(), pixels, &record, number) {
-                Outcome::Applied(cells, painted) => {
-                    self.stats.records_applied += 1;
-                    self.stats.cells_applied += painted.cells as u64;
-                    if let Some(framebuffer) = self.surface.as_ref().and_then(Surface::live) {
-                        let lossy = self.digests.on_change(cells, framebuffer, now);
-                        let repaired = if lossy { painted.cells } else { painted.repaired };
-                        self.stats.cells_repaired += repaired as u64;
-                        self.notes.on_record(&record, number, framebuffer, now);
-                        if framebuffer.blank() == 0 {
-                            self.painted_at.get_or_insert(now);
-                        }
-                    }
-                }
-                Outcome::Stored => self.stats.stores += 1,
-                Outcome::Superseded => self.stats.records_superseded += 1,
-                Outcome::Refused(reason) => {
-                    self.stats.on_refusal(reason);
-                    refused.push((*index, reason));
-                    let paints = record.technique != Technique::Store as u8;
-                    let live = self.surface.as_mut().and_then(Surface::live_mut);
-                    if let Some(framebuffer) = live.filter(|_| paints) {
-                        framebuffer.suspect(record.cells);
-                    }
-                }
-            }
-            *index += 1;
-        }
-    }
-
-    fn on_verdict(&mut self, now: Instant, reply: lfp_proto::frame::DigestReply) {
-        let Some((band, verdict)) = self.digests.on_reply(reply, now) else { return };
-        match verdict {
-            Verdict::Exact => {
-                self.stats.digests_exact += 1;
-                if self.digests.all_proven() {
-                    self.marks.on_exact(now, self.offset, &mut self.stats);
-                }
-            }
-            Verdict::Unsettled => {}
-            Verdict::Differs => {
-                self.stats.digests_differed += 1;
-                if let Some(framebuffer) = self.surface.as_mut().and_then(Surface::live_mut) {
-                    framebuffer.suspect(band);
-                }
-            }
         }
     }
 

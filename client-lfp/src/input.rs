@@ -42,15 +42,15 @@ pub(crate) struct InputQueue {
 }
 
 impl InputQueue {
-    /// The user did something.
-    pub(crate) fn push(&mut self, now: Instant, kind: InputKind, stats: &mut Stats) {
+    /// The user did something. Gives the number of that event, if it is one of its own.
+    pub(crate) fn push(&mut self, now: Instant, kind: InputKind, stats: &mut Stats) -> Option<u64> {
         stats.input_events += 1;
         self.track(kind);
         if self.coalesce(kind) {
-            return;
+            return None;
         }
         if self.pending.len() >= INPUT_PENDING_MAX && !self.make_room(kind, stats) {
-            return;
+            return None;
         }
         // SPEC [LFP-12.1]: A client MUST number input events from 1, ascending, and put every event that no INPUT_ACK
         // covers into each INPUT that it sends.
@@ -61,6 +61,7 @@ impl InputQueue {
         let due = spaced.map_or(now, |at| at.max(now));
         self.due = Some(self.due.map_or(due, |at| at.min(due)));
         self.backoff = Duration::ZERO;
+        Some(self.sequence)
     }
 
     /// Whether `kind` could be merged into the last event, which has not been sent.

@@ -3,7 +3,7 @@
 //! [`Client`] is driven by four verbs: [`Client::handle_datagram`] whenever a datagram comes,
 //! [`Client::handle_timeout`] when the time of [`Client::poll_timeout`] has come, and after either (and after
 //! [`Client::input`] and [`Client::close`]) [`Client::poll_transmit`] until it gives nothing more. What it shows is
-//! [`Client::picture`].
+//! [`Client::picture`]; [`Client::handle_shown`] tells it when its user sees that.
 //!
 //! Whatever a server says, the client shows at worst a wrong picture: it never panics, and never keeps more than
 //! [`limits`] and the protocol's own limits say.
@@ -21,6 +21,7 @@ mod cache;
 mod client;
 mod config;
 mod digests;
+mod echo;
 mod framebuffer;
 mod greeting;
 mod handshake;
@@ -39,6 +40,7 @@ mod surface;
 
 pub use client::{Client, TicketGiven};
 pub use config::Config;
+pub use echo::{Echo, EchoStats};
 pub use framebuffer::Picture;
 pub use histogram::Histogram;
 pub use notes::CellNote;

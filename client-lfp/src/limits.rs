@@ -74,6 +74,15 @@ pub const INPUT_MOTION_SPACING: Duration = Duration::from_millis(4);
 /// Keys and buttons that count as held at one time; more are sent, and not counted.
 pub const INPUT_HELD_MAX: usize = 128;
 
+/// Input events whose answers are waited for, ...
+pub const ECHO_EVENTS_REMEMBERED: usize = 256;
+/// ... and for how long: longer than input waits and a bad path takes.
+pub const ECHO_AGE_MAX: Duration = Duration::from_secs(10);
+/// Records that are remembered meanwhile, with their times.
+pub const ECHO_PAINTS_REMEMBERED: usize = 2_048;
+/// Events that are known to be answered by pixels which have not been shown.
+pub const ECHO_FRAMES_MAX: usize = 64;
+
 /// Round-trip time that is assumed before one has been measured.
 pub const RTT_INITIAL: Duration = Duration::from_millis(100);
 

@@ -3,6 +3,7 @@
 use lfp_proto::frame::Refusal;
 use lfp_proto::tally::Tallies;
 
+use crate::echo::EchoStats;
 use crate::histogram::Histogram;
 use crate::limits::UDP_OVERHEAD;
 
@@ -71,6 +72,8 @@ pub struct Stats {
     pub marks_incomplete: u64,
     /// Age of the picture at each completed mark, in microseconds; off by at most [`Stats::clock_error_us`].
     pub staleness_us: Histogram,
+    /// How long input took until its answer was shown.
+    pub echo: EchoStats,
     /// Largest error of the clock offset: half the round trip of the exchange that set it, in microseconds.
     pub clock_error_us: u64,
 }

@@ -89,11 +89,12 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let config = configuration(args)?;
     let identity = Identity::open(config.state_dir.as_deref())?;
     let mut stop = StopSignals::install()?;
-    let control = Control::start()?;
+    let waker = Waker::new()?;
+    let wake = waker.clone();
+    let control = Control::start(move || wake.wake())?;
     let sources = config.services.iter().flat_map(|service| &service.sources);
     let sources = (0..).map(SourceId).zip(sources);
     let opened = sources.map(|(id, source)| (id, hypervisor::open(source, id, &control))).collect();
-    let waker = Waker::new()?;
     let wake = waker.clone();
     let pipeline = PipelineHandle::start(opened, args.without(), move || wake.wake())?;
     let mut random = [0; 32];

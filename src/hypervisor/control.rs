@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
+use super::accepted::{Accepted, Reports};
 use super::qemu::{self, Guest, InputCounters, QemuSource, Readiness, Slot};
 use super::{Action, SourceId};
 use crate::clock;
@@ -41,14 +42,15 @@ struct Shared {
     slots: Mutex<BTreeMap<SourceId, Arc<Slot>>>,
     /// Actions for sources that take none.
     astray: AtomicU64,
+    reports: Arc<Reports>,
 }
 
 impl Control {
-    /// Starts the thread.
+    /// Starts the thread. `wake` is called, from that thread, when there is something to [`Control::poll_accepted`].
     ///
     /// # Errors
     /// If the system has no thread or file descriptor left.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(wake: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let shared = Arc::new(Shared {
             waker: Arc::new(EventFd::from_value_and_flags(0, flags)?),
@@ -56,6 +58,7 @@ impl Control {
             arriving: Mutex::default(),
             slots: Mutex::default(),
             astray: AtomicU64::new(0),
+            reports: Arc::new(Reports::new(wake)),
         });
         let run = Arc::clone(&shared);
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || run_guests(&run))?;
@@ -67,7 +70,7 @@ impl Control {
     #[must_use]
     pub fn watch(&self, id: SourceId, path: PathBuf) -> QemuSource {
         let shared = &self.0.shared;
-        let (source, guest, slot) = qemu::watch(path, Arc::clone(&shared.waker));
+        let (source, guest, slot) = qemu::watch(path, Arc::clone(&shared.waker), Arc::clone(&shared.reports));
         lock(&shared.slots).insert(id, slot);
         lock(&shared.arriving).push(guest);
         shared.wake();
@@ -82,6 +85,12 @@ impl Control {
             Some(slot) => slot.act(action),
             None => drop(self.0.shared.astray.fetch_add(1, Ordering::Relaxed)),
         }
+    }
+
+    /// The oldest action with a number that was accepted, each once. Sources that take no input accept none.
+    #[must_use]
+    pub fn poll_accepted(&self) -> Option<Accepted> {
+        self.0.shared.reports.next()
     }
 
     /// How the input of a source fares; `None` if it is one that takes no input.

@@ -1,5 +1,6 @@
 //! Sources: framebuffers of guests, however they are reached.
 
+mod accepted;
 mod control;
 pub mod discover;
 mod dispi;
@@ -21,6 +22,7 @@ pub mod synthetic;
 pub mod trace;
 mod xwd;
 
+pub use accepted::Accepted;
 pub use control::Control;
 pub use fbdev::FbdevSource;
 pub use local::open_local;
@@ -159,4 +161,6 @@ pub struct Action {
     pub input: InputKind,
     /// Size of the surface that a [`InputKind::MoveTo`] means.
     pub size: Size,
+    /// By which [`Accepted`] names it, if somebody is to be told.
+    pub number: Option<u64>,
 }

@@ -29,7 +29,7 @@ pub fn open_alone(spec: &SourceSpec) -> io::Result<Box<dyn Source>> {
         return Ok(source);
     }
     let SourceSpec::Qemu(path) = spec else { unreachable!("{spec} is neither local nor a guest") };
-    let control = Control::start()?;
+    let control = Control::start(|| ())?;
     let source = control.watch(SourceId(0), path.clone());
     Ok(Box::new(Alone { source, _control: control }))
 }

@@ -56,7 +56,7 @@ struct Came {
 }
 
 impl Network {
-    /// Listens on `listen`. `waker` is what the pipeline wakes.
+    /// Listens on `listen`. `waker` is what the pipeline and the control thread wake.
     ///
     /// # Errors
     /// If the address cannot be listened on.
@@ -190,6 +190,10 @@ impl Network {
 
     fn take_events(&mut self) {
         self.waker.settle();
+        // Before ticks: what one of them shows may answer it.
+        while let Some(accepted) = self.control.poll_accepted() {
+            self.server.handle(clock::now(), Input::Accepted(accepted));
+        }
         while let Some(event) = self.pipeline.poll() {
             let input = match event {
                 Event::Tick(tick) => Input::Tick(tick),

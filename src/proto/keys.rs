@@ -29,6 +29,13 @@ pub struct Key {
 /// The left Shift key.
 pub const KEY_LEFTSHIFT: u16 = 42;
 
+/// Whether the key with this code changes what others mean, and nothing by itself: Ctrl, Shift, Alt, and the logo keys, on
+/// either side.
+#[must_use]
+pub const fn is_modifier(code: u16) -> bool {
+    matches!(code, 29 | 42 | 54 | 56 | 97 | 100 | 125 | 126)
+}
+
 /// The key with this code.
 #[must_use]
 pub fn by_code(code: u16) -> Option<&'static Key> {

@@ -93,6 +93,9 @@ pub const INPUT_HEARTBEAT: Duration = Duration::from_secs(1);
 /// Keys that one chord presses together.
 pub const CHORD_KEYS_MAX: usize = 8;
 
+/// Events that one ECHO names.
+pub const ECHO_EVENTS_MAX: usize = 16;
+
 /// Digests that wait for a reply.
 pub const DIGESTS_PENDING_MAX: usize = 64;
 

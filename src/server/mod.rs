@@ -1,5 +1,6 @@
 //! The sans-IO root: datagrams, ticks and encodes in; transmits, requests and actions out.
 
+mod echo;
 mod figures;
 mod greeting;
 mod handshake;
@@ -19,7 +20,7 @@ use crate::connection::machine::{Deed, Event, step};
 use crate::connection::{Cookies, Door, Proof, Secrets};
 use crate::directory::{Directory, InputPolicy, Service};
 use crate::heat::Hint;
-use crate::hypervisor::{Action, SourceId};
+use crate::hypervisor::{Accepted, Action, SourceId};
 use crate::limits::{REPLIES_PENDING_MAX, SEND_BATCH};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, SessionKey};
 use crate::pixel::Bounds;
@@ -30,6 +31,7 @@ use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::identity::PublicKey;
 use lfp_proto::packet::{Header, Kind, Protection, View};
 
+use self::echo::Awaited;
 use self::handshake::Asked;
 use self::roster::Roster;
 use self::sources::{Grant, Sources};
@@ -47,6 +49,8 @@ pub enum Input<'a> {
     },
     /// A scan found something.
     Tick(Arc<Tick>),
+    /// An [`Output::Action`] that has a number was accepted by its guest's hypervisor.
+    Accepted(Accepted),
     /// An [`Output::Encode`] is answered.
     Encoded(Encoded),
     /// An [`Output::Digest`] is answered.
@@ -142,6 +146,7 @@ pub struct Server {
     /// Answers to those who have no session.
     replies: VecDeque<(SocketAddr, Vec<u8>)>,
     actions: VecDeque<Action>,
+    awaited: Awaited,
     /// Buffers of datagrams that were sent.
     spare: Vec<Vec<u8>>,
     /// A packet that has been opened.
@@ -164,6 +169,7 @@ impl Server {
             sources: Sources::default(),
             replies: VecDeque::new(),
             actions: VecDeque::new(),
+            awaited: Awaited::default(),
             spare: Vec::new(),
             opened: Vec::new(),
             unknown_closed_at: None,
@@ -206,6 +212,13 @@ impl Server {
         match input {
             Input::Datagram { from, bytes } => self.on_datagram(now, from, bytes),
             Input::Tick(tick) => self.on_tick(now, &tick),
+            Input::Accepted(accepted) => {
+                if let Some((key, event)) = self.awaited.on_accepted(accepted) {
+                    if let Some(session) = self.roster.get_mut(key) {
+                        session.on_accepted(event);
+                    }
+                }
+            }
             Input::Encoded(encoded) => {
                 if let Some(session) = self.roster.tell(encoded.session) {
                     session.on_encoded(now, encoded);
@@ -435,7 +448,8 @@ impl Server {
         let Some(session) = self.roster.tell(key) else { return };
         if session.on_granted(wish) {
             self.sources.warm(target.source, wish);
-            self.act(now, wish);
+            let number = self.awaited.expect(now, key, wish);
+            self.act(now, wish, number);
         }
     }
 
@@ -445,8 +459,8 @@ impl Server {
         }
     }
 
-    /// Gives a guest what it has been granted.
-    fn act(&mut self, now: Instant, wish: &Wish) {
+    /// Gives a guest what it has been granted. `number`: by which to hear of it once it is accepted.
+    fn act(&mut self, now: Instant, wish: &Wish, number: Option<u64>) {
         let Some(target) = wish.target else { return };
         let size = wish.size.unwrap_or_default();
         let input = match wish.kind {
@@ -456,13 +470,13 @@ impl Server {
             },
             other => other,
         };
-        self.actions.push_back(Action { source: target.source, at: now, input, size });
+        self.actions.push_back(Action { source: target.source, at: now, input, size, number });
     }
 
     fn fetch_releases(&mut self, now: Instant, key: SessionKey) {
         let releases = self.roster.get_mut(key).map(Session::take_releases).unwrap_or_default();
         for wish in releases {
-            self.act(now, &wish);
+            self.act(now, &wish, None);
         }
     }
 

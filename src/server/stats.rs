@@ -107,6 +107,10 @@ pub struct SessionTotals {
     pub length_doubts: u64,
     /// Of these, those in which no long one passed afterwards either.
     pub black_holes: u64,
+    /// Input events that pixels answered, as clients were told.
+    pub events_echoed: u64,
+    /// What that took from their arrival to the sending of the pixels, in microseconds, added up.
+    pub echo_us: u64,
 }
 
 impl SessionTotals {
@@ -128,6 +132,8 @@ impl SessionTotals {
         self.length_raises += stats.length_raises;
         self.length_doubts += stats.length_doubts;
         self.black_holes += stats.black_holes;
+        self.events_echoed += stats.events_echoed;
+        self.echo_us += stats.echo_us;
     }
 }
 

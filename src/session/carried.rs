@@ -68,6 +68,15 @@ pub(super) enum Item {
     Parity,
     /// INPUT_ACK.
     InputAck,
+    /// ECHO.
+    Echo {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// The number of the first event that it names.
+        first: u64,
+    },
     /// TICKET.
     Ticket,
 }

@@ -99,6 +99,11 @@ impl Cells {
         }
     }
 
+    /// The tick whose pixels of the cell with row-major `index` went out last, or were found not to need to; 0: none.
+    pub(super) fn sent_tick(&self, index: usize) -> u64 {
+        self.sent_tick[index]
+    }
+
     /// Whether a pass could begin.
     pub(super) fn wants(&self) -> bool {
         !self.wanted.is_empty()

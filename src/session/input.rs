@@ -34,6 +34,8 @@ pub(super) struct InputState {
 /// What is to be done with an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Fresh {
+    /// Its number; 0: it is a release in the client's place.
+    pub(super) sequence: u64,
     pub(super) surface: SurfaceId,
     pub(super) kind: InputKind,
 }
@@ -47,7 +49,8 @@ impl InputState {
         // ignore one that is covered already.
         let through = self.through;
         let fresh = input.events.iter().filter(|event| event.sequence > through);
-        let fresh = fresh.map(|event| Fresh { surface, kind: event.kind }).collect();
+        let fresh =
+            fresh.map(|event| Fresh { sequence: event.sequence, surface, kind: event.kind }).collect();
         self.through = input.events.iter().map(|event| event.sequence).fold(self.through, u64::max);
         fresh
     }
@@ -88,7 +91,7 @@ impl InputState {
                 Holdable::Key(code) => InputKind::Key { code, down: false },
                 Holdable::Button(button) => InputKind::Button { button, down: false },
             };
-            Fresh { surface: held.surface, kind }
+            Fresh { sequence: 0, surface: held.surface, kind }
         };
         std::mem::take(&mut self.held).into_iter().map(release).collect()
     }

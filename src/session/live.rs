@@ -1,6 +1,7 @@
 //! The pixels of a surface in one epoch: what to have encoded, what waits to be sent, which ticks are through.
 
 mod again;
+mod answers;
 mod encoding;
 
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use crate::logic::{self, Base, EncodedRecord, Learnt, Lossy};
 use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
+use crate::session::echo::Echoes;
 use crate::session::quality::Quality;
 use crate::session::reference::References;
 use crate::session::refusals::Credit;
@@ -46,6 +48,7 @@ pub(super) struct Live {
     references: References,
     slots: Slots,
     stale: Stale,
+    echoes: Echoes,
     /// Encoded, in the order in which it goes out.
     queue: VecDeque<Queued>,
     queued_bytes: usize,
@@ -118,6 +121,7 @@ impl Live {
             references: References::new(surface, tick.epoch, keeps.references, size),
             slots: Slots::new(keeps.cache),
             stale: Stale::new(surface, tick.epoch, size.grid()),
+            echoes: Echoes::default(),
             tick,
             cells: Cells::new(size.grid()),
             queue: VecDeque::new(),
@@ -157,6 +161,14 @@ impl Live {
 
     pub(super) const fn stale_mut(&mut self) -> &mut Stale {
         &mut self.stale
+    }
+
+    pub(super) const fn echoes(&self) -> &Echoes {
+        &self.echoes
+    }
+
+    pub(super) const fn echoes_mut(&mut self) -> &mut Echoes {
+        &mut self.echoes
     }
 
     pub(super) const fn repeats(&self) -> &Repeats {
@@ -454,6 +466,7 @@ impl Live {
             + self.slots.memory_bytes()
             + self.stale.memory_bytes()
             + self.repeats.memory_bytes()
+            + self.echoes.memory_bytes()
             + queue
     }
 

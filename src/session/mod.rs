@@ -8,6 +8,7 @@ mod cells;
 mod dialogue;
 mod digest;
 mod doubt;
+mod echo;
 mod guard;
 mod input;
 mod length;
@@ -53,6 +54,7 @@ use lfp_proto::window::{Pacer, PacketLength, RateController, ReceiveWindow, Send
 use self::carried::Item;
 use self::dialogue::Dialogue;
 use self::digest::Digests;
+pub use self::echo::AcceptedEvent;
 pub use self::guard::Greeted;
 use self::guard::Guard;
 use self::input::{Fresh, InputState};

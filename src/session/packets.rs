@@ -103,6 +103,7 @@ impl Session {
             | Frame::Hold(_)
             | Frame::Ticket(_)
             | Frame::Parity(_)
+            | Frame::Echo(_)
             | Frame::Quality(_)
             | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
@@ -222,7 +223,7 @@ impl Session {
         if repeats || self.probe_due {
             self.put_repeats(now, &mut builder, number, &mut items);
         }
-        self.put_marks(&mut builder, &mut items);
+        self.put_marks(&mut builder, number, &mut items);
         if !builder.is_empty() && self.dialogue.is_due(now) {
             let quality = self.quality().told();
             self.dialogue.tell(now, &Frame::Quality(quality), &mut builder);
@@ -342,7 +343,9 @@ impl Session {
             // SPEC [LFP-7.12]: A server MUST NOT put PIXELS of a hidden surface into a packet.
             if let Some(live) = surface.shown_mut() {
                 live.repeats_mut().begin(now, copies);
+                let before = items.len();
                 live.fill(builder, number, &mut self.scratch, &mut self.pack, items, &mut self.stats);
+                live.note_answers(now, &items[before..], &mut self.stats);
             }
         }
     }
@@ -362,15 +365,19 @@ impl Session {
             }
             if let Some(live) = surface.shown_mut() {
                 live.repeats_mut().begin(now, 0);
+                let before = items.len();
                 live.put_repeats(builder, number, &mut self.scratch, items, all, &mut self.stats);
+                live.note_answers(now, &items[before..], &mut self.stats);
             }
         }
     }
 
-    fn put_marks(&mut self, builder: &mut Builder, items: &mut Vec<Item>) {
+    /// What is to be said about pixels that have gone out.
+    fn put_marks(&mut self, builder: &mut Builder, number: PacketNumber, items: &mut Vec<Item>) {
         for surface in &mut self.surfaces {
             if surface.may_have_pixels(items) {
                 if let Some(live) = surface.live_mut() {
+                    live.put_echoes(number, builder, items);
                     let before = items.len();
                     live.put_mark(builder, items, &mut self.stats);
                     self.stats.marks_sent += (items.len() - before) as u64;
@@ -485,6 +492,11 @@ impl Knowledge<'_> {
                     }
                 }
                 Item::Ticket => self.guard.on_ticket_taken(),
+                Item::Echo { surface, epoch, first } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.echoes_mut().on_told(first);
+                    }
+                }
                 Item::Mark { .. } | Item::Prove | Item::Parity | Item::Verdict(_) | Item::InputAck => {}
             }
         }
@@ -522,6 +534,11 @@ impl Knowledge<'_> {
                 Item::Mark { surface, epoch, tick } => {
                     if let Some(live) = self.live(surface, epoch) {
                         live.on_mark_lost(tick);
+                    }
+                }
+                Item::Echo { surface, epoch, first } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.echoes_mut().on_lost(first);
                     }
                 }
                 Item::Verdict(reply) => self.digests.on_reply_lost(reply),

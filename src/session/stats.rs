@@ -88,6 +88,12 @@ pub struct SessionStats {
     pub digests_ignored: u64,
     /// Input events given to the guest.
     pub inputs_applied: u64,
+    /// Input events, of those that the screen is expected to answer, that a hypervisor has accepted.
+    pub events_accepted: u64,
+    /// Those of them that pixels answered, as the client was told.
+    pub events_echoed: u64,
+    /// What that took from their arrival to the sending of the pixels, in microseconds, added up.
+    pub echo_us: u64,
     /// Input events not given to the guest.
     pub inputs_dropped: u64,
     /// Keys and buttons released in the client's place.

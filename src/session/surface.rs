@@ -9,6 +9,7 @@ use crate::limits::{ASIDE_RATE_HZ, REFINE_REST};
 use crate::pixel::Fit;
 use crate::scan::{Tick, TickState};
 use crate::session::carried::Item;
+use crate::session::echo::Unanswered;
 use crate::session::live::Live;
 use crate::session::refresh::Refresh;
 use crate::session::stats::SessionStats;
@@ -63,6 +64,7 @@ pub(super) struct Surface {
     fit: Fit,
     live: Option<Live>,
     keeps: Keeps,
+    unanswered: Unanswered,
 }
 
 impl Surface {
@@ -85,6 +87,7 @@ impl Surface {
             fit: Fit::NATIVE,
             live: None,
             keeps,
+            unanswered: Unanswered::default(),
         }
     }
 
@@ -142,6 +145,9 @@ impl Surface {
             return false;
         }
         self.attended_by = number;
+        if let Some(live) = self.live.as_mut().filter(|_| attention == Attention::Hidden) {
+            live.echoes_mut().on_hidden();
+        }
         std::mem::replace(&mut self.attention, attention) != attention
     }
 
@@ -189,6 +195,24 @@ impl Surface {
         } else if tick.epoch == self.epoch && self.refresh.takes(now, tick) {
             self.take(tick);
         }
+        self.answer(tick);
+    }
+
+    /// Input events that wait for an answer.
+    pub(super) const fn unanswered_mut(&mut self) -> &mut Unanswered {
+        &mut self.unanswered
+    }
+
+    /// What has changed in `tick` answers the input before it, if somebody sees it.
+    fn answer(&mut self, tick: &Tick) {
+        let TickState::Live { delta, .. } = &tick.state else { return };
+        if tick.epoch != self.epoch || delta.cells.is_empty() {
+            return;
+        }
+        let events = self.unanswered.answered(tick.captured);
+        if let Some(live) = self.shown_mut().filter(|_| !events.is_empty()) {
+            live.on_answered(tick, &delta.cells, &events);
+        }
     }
 
     /// When [`Surface::on_time`] is to be called for a tick that waits.
@@ -221,7 +245,10 @@ impl Surface {
     /// Whether a packet must go out though no pixels are ready.
     pub(super) fn has_news(&self) -> bool {
         self.announcement == Announcement::Due
-            || self.live.as_ref().is_some_and(|live| live.mark_due() || live.stale().due().is_some())
+            || self
+                .live
+                .as_ref()
+                .is_some_and(|live| live.mark_due() || live.stale().due().is_some() || live.echoes().is_due())
     }
 
     /// Whether the client knows the epoch, or will from a packet that holds `items`.

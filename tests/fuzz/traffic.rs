@@ -3,9 +3,9 @@
 
 use lfp_proto::check;
 use lfp_proto::frame::{
-    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
-    InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Quality, Refusal, Refused, Report, Surface,
-    SurfaceState, Verdict, Way,
+    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed, Frame,
+    Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Quality, Refusal, Refused,
+    Report, Surface, SurfaceState, Verdict, Way,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
@@ -187,7 +187,7 @@ fn quality(rng: &mut Rng) -> Quality {
 fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
     let (surface, epoch) = (surface_id(rng), epoch(rng));
     let mut records = Vec::new();
-    let frame = match rng.below(16) {
+    let frame = match rng.below(17) {
         0 | 1 => from_either(rng),
         15 => Frame::Quality(quality(rng)),
         14 => {
@@ -197,6 +197,18 @@ fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
             let len = if rng.below(2) == 0 { payload.len() as u16 } else { rng.wild() as u16 };
             Frame::Parity(Parity { back, count, len, payload: &payload }).emit(out);
             return;
+        }
+        16 => {
+            let (mut sequence, count) = (0, 1 + rng.below(16));
+            let age = rng.below(6) as u64;
+            let events = (0..count).map(|_| {
+                sequence += 1 + rng.below(3) as u64;
+                Echoed { sequence, injection_us: rng.wild() as u32, wait_us: rng.below(3_000) as u32 }
+            });
+            let events = events.collect();
+            let cell = (rng.below(12) as u16, rng.below(12) as u16);
+            let (encode_us, pacing_us) = (rng.wild() as u32, rng.below(3_000) as u32);
+            Frame::Echo(Echo { surface, epoch, cell, age, encode_us, pacing_us, events })
         }
         12 => Frame::Hold(hold(rng)),
         13 => {

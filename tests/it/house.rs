@@ -147,6 +147,7 @@ fn the_table_of_limits_is_the_code_s() {
         RECORDS_MAX,
         FRAMES_MAX,
         INPUT_PENDING_MAX,
+        ECHO_EVENTS_MAX,
         DIGESTS_PENDING_MAX,
         SEND_WINDOW_MAX,
         LOSS_PACKETS,

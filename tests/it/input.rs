@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Bench, Client, Display, Guest, Server, assert_same, watch};
+use crate::harness::{Bench, Client, Display, Guest, Link, Report, Server, assert_same, watch};
 
 #[test]
 fn typed_text_appears_in_the_guest_and_in_the_picture() {
@@ -67,4 +67,30 @@ fn a_client_that_dies_leaves_the_keyboard_to_the_next() {
     watch(Duration::from_secs(4), || ());
     let report = Client::answered(&bench, "next", server.address(), &["--type", "\n"]);
     assert_eq!(guest.count("typed: abc"), 1, "the next client could not type: {}", report.json);
+}
+
+/// A part of the echo of what was typed, in milliseconds.
+fn echo(report: &Report, part: Option<&str>, rank: &str) -> f64 {
+    let echo = &report.json["echo_ms"];
+    let ranks = part.map_or(echo, |part| &echo[part]);
+    ranks[rank].as_f64().unwrap_or_else(|| panic!("no {part:?} {rank} in {}", report.json))
+}
+
+#[test]
+fn what_is_typed_is_answered_and_the_client_knows_when_and_why() {
+    let bench = Bench::alone();
+    let guest = Guest::boot(&bench, "guest", Display::Vga32, "lfp.quiet=1");
+    let server = Server::of(&bench, &guest.source());
+    let link = Link::to(&bench, server.address(), "rtt=100ms,seed=5");
+    let text = "how long does a key take\n";
+    for (name, address, rtt_ms) in [("near", server.address(), 0.0), ("far", link.address(), 100.0)] {
+        let report = Client::answered(&bench, name, address, &["--type", text, "--type-interval", "150"]);
+        println!("{name}: {}", report.json["echo_ms"]);
+        let told = report.json["echo_ms"]["n"].as_u64().unwrap_or(0);
+        assert!(told * 10 >= text.len() as u64 * 8, "{told} of {} keys: {}", text.len(), report.json);
+        assert!(echo(&report, Some("network"), "p50") >= rtt_ms, "less than the round trip: {}", report.json);
+        assert!(echo(&report, None, "p50") < rtt_ms + 500.0, "{}", report.json);
+    }
+    println!("the link: {}", link.close());
+    server.close();
 }

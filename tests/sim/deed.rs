@@ -25,6 +25,8 @@ pub(crate) enum Deed {
     Paint(usize, Stroke),
     /// A guest paints a frame of a play.
     Play(usize, Play, u32),
+    /// A guest that plays answers a key, the so-and-so-manieth.
+    Spot(usize, u32),
     /// A peer's program is held up for so long: it neither reads nor writes.
     Stall(usize, Duration),
     /// A guest changes its mode.
@@ -53,6 +55,8 @@ pub(crate) enum Deed {
     Heal(usize),
     /// A peer's user presses a key, or lets it go.
     Key(usize),
+    /// A peer's user presses a key and lets it go at once.
+    Tap(usize),
     /// A peer's user moves the pointer.
     Pointer(usize),
     /// Encoding takes so long a cell from now on.
@@ -90,6 +94,7 @@ impl Deed {
         match self {
             Self::Paint(source, stroke) => world.sources[source].guest.screen().paint(stroke),
             Self::Play(source, play, number) => world.play(source, play, number),
+            Self::Spot(source, number) => world.spot(source, number),
             Self::Stall(peer, span) => world.peers[peer].stalled_until = Some(now + span),
             Self::Mode(source, size, format) => {
                 world.totals.one("mode changes");
@@ -137,6 +142,7 @@ impl Deed {
                 world.network_mut(peer).heal();
             }
             Self::Key(peer) => world.peers[peer].type_key(now),
+            Self::Tap(peer) => (0..2).for_each(|_| world.peers[peer].type_key(now)),
             Self::Pointer(peer) => world.peers[peer].move_pointer(now),
             Self::CellCost(cost) => world.cell_cost = cost,
             Self::Attack(attack) => attack.happen(world),

@@ -1,6 +1,7 @@
 //! What has been said on one connection, and whether it may be said: holds both sides to the specification, packet by
 //! packet, with nothing to go by but the wire, the sources' ticks and the client's picture.
 
+mod answers;
 mod bases;
 mod recovered;
 
@@ -21,6 +22,7 @@ use lfp_proto::packet::{HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
 
+use self::answers::Answers;
 use self::recovered::Recoverable;
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
@@ -83,6 +85,7 @@ pub(crate) struct Ledger {
     /// What the client showed when it was last looked at.
     contents: (Epoch, Vec<u64>),
     recoverable: Recoverable,
+    answers: Answers,
 }
 
 /// A digest of the client's.
@@ -160,6 +163,7 @@ impl Ledger {
             up_at: Instant::ZERO,
             contents: (Epoch(0), Vec::new()),
             recoverable: Recoverable::default(),
+            answers: Answers::default(),
         }
     }
 
@@ -236,6 +240,7 @@ impl Ledger {
                     totals.one("proofs asked for");
                 }
                 Frame::Parity(_) => totals.one("parities"),
+                Frame::Echo(echo) => self.on_echo(number, echo, truth, totals),
                 Frame::Quality(_) => totals.one("qualities"),
                 Frame::Ping => totals.one("pings of the server"),
                 Frame::Floor(_) => totals.one("floors of the server"),
@@ -459,7 +464,10 @@ impl Ledger {
                 }
                 Frame::Ping => totals.one("pings of the client"),
                 Frame::Floor(_) => totals.one("floors of the client"),
-                Frame::Input(_) => totals.one("inputs sent"),
+                Frame::Input(input) => {
+                    totals.one("inputs sent");
+                    self.answers.on_input(&input);
+                }
                 Frame::Report(_) => totals.one("reports"),
                 Frame::Close(_) => {
                     self.open = false;

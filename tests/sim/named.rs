@@ -14,7 +14,7 @@ use crate::deed::Deed;
 use crate::guest::{Guest, Stroke};
 use crate::peer::Peer;
 use crate::scenario::{assert_settles, server};
-use crate::watched::Watched;
+use crate::watched::{Answer, Watched};
 use crate::world::World;
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -306,4 +306,42 @@ fn hardly_more_is_encoded_than_goes_out_at_once() {
         // A request brings two datagrams at least, and may come before the last of another has gone.
         assert!(most <= quantum + 3 * 2_400, "{link}: {most} bytes, quantum {quantum}");
     }
+}
+
+/// Keys that a guest answers, at intervals that fit no other rhythm; gives how many it had to answer.
+fn tap(world: &mut World, keys: u32) -> u64 {
+    world.sources[0].answer = Answer::Spot;
+    for number in 1..=keys {
+        world.plan(ms(293) * number, Deed::Tap(0));
+    }
+    world.run(ms(293) * keys + ms(3_000));
+    world.totals.count("keys accepted")
+}
+
+#[test]
+fn a_key_s_echo_is_the_round_trip_the_guest_s_time_and_a_scan() {
+    let mut world = sized(320, 256, &[&[(Config::default(), "rtt=100ms,rate=20mbit")]]);
+    assert_settles(&mut world);
+    let got = tap(&mut world, 40);
+    let echo = &world.peers[0].client.as_ref().expect("a client").stats().echo;
+    // One of them is Ctrl, to which nothing is expected to answer.
+    assert_eq!((got, echo.total_us.count(), echo.uncounted), (39, 39, 0));
+    let network = |percent| echo.network_us.percentile(percent).expect("counted");
+    assert!(network(0) >= 100_000 && network(100) < 103_000, "{} to {} us", network(0), network(100));
+    // It takes up to 8 ms, and a scan comes every 33.
+    let wait = echo.scan_wait_us.max().expect("counted");
+    assert!((20_000..42_000).contains(&wait), "{wait} us");
+    assert!(echo.total_us.max().expect("counted") < 150_000, "{:?}", echo.last);
+}
+
+#[test]
+fn an_echo_under_loss_is_late_and_true() {
+    let mut world =
+        sized(320, 256, &[&[(Config::default(), "rtt=60ms,rate=20mbit,loss=20%,dup=5%,reorder=10%")]]);
+    assert_settles(&mut world);
+    let got = tap(&mut world, 100);
+    let echo = &world.peers[0].client.as_ref().expect("a client").stats().echo;
+    assert!(got > 90 && echo.total_us.count() * 100 >= got * 98, "{} of {got}", echo.total_us.count());
+    assert!(echo.network_us.percentile(0) >= Some(60_000), "no less than the round trip");
+    assert!(echo.total_us.max() > Some(150_000), "what is lost is late");
 }

@@ -70,8 +70,19 @@ impl Play {
             }
             Self::Scroll => screen.draw((PAGE.0, PAGE.1, PAGE.2, PAGE.3), at),
             Self::Video => screen.draw((FILM.0, FILM.1, FILM.2, FILM.3), at),
-            Self::Drag => screen.draw((0, 0, width, height), at),
+            Self::Drag => {
+                screen.draw((0, 0, width, SPOT.1), at);
+                screen.draw((0, SPOT.1, SPOT.0, SPOT.3), at);
+            }
             Self::Storm => screen.draw((0, 0, width, height), at),
+        }
+    }
+
+    /// Between two keys that are pressed while it plays, none of them in its last seconds.
+    pub(crate) const fn key_interval(self) -> Duration {
+        match self {
+            Self::Typing => Duration::from_millis(990),
+            Self::Scroll | Self::Video | Self::Drag | Self::Storm => Duration::from_millis(310),
         }
     }
 
@@ -110,6 +121,8 @@ const PAPER: u32 = 0x00fa_fafa;
 const INK: u32 = 0x0010_1010;
 const PAGE: Area = (24, 16, 272, 224);
 const FILM: Area = (72, 56, 176, 144);
+/// A cell in a corner, which answers keys.
+const SPOT: Area = (304, 240, 16, 16);
 
 /// Left, top, width, height.
 type Area = (u16, u16, u16, u16);
@@ -129,6 +142,11 @@ const fn typed(number: u32) -> (u16, u16) {
 /// Where the window is in frame `number`: back and forth on a slope.
 const fn window(number: u32) -> Area {
     (swing(number * 5, 190), swing(number * 2, 150), 120, 96)
+}
+
+/// Paints the answer to key `number`.
+pub(crate) fn spot(number: u32, screen: &mut Screen) {
+    screen.draw(SPOT, |_, _| 0x0020_4060 + number % 64 * 0x0002_0203);
 }
 
 /// Up to `most`, and back to 0.

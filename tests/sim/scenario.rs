@@ -20,7 +20,7 @@ use crate::deed::{Attack, Deed};
 use crate::guest::{Guest, Stroke};
 use crate::peer::Peer;
 use crate::totals::Totals;
-use crate::watched::Watched;
+use crate::watched::{Answer, Watched};
 use crate::world::World;
 
 /// Silence after which the server ends a session: shorter than usual, so that runs end.
@@ -62,7 +62,8 @@ fn build(random: &mut Random, trace: bool) -> World {
     let sources: Vec<_> = (0..random.between(1, 2))
         .map(|_| {
             let (size, format) = (any_size(random), pick(random, &Guest::FORMATS));
-            Watched::new(Guest::new(size, format, random.fork(1)))
+            let guest = Guest::new(size, format, random.fork(1));
+            Watched { answer: Answer::Glyph, ..Watched::new(guest) }
         })
         .collect();
     let count = sources.len();

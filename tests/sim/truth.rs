@@ -47,6 +47,11 @@ impl Truth {
         self.ticks.get(number.checked_sub(1)? as usize).map(|tick| &**tick)
     }
 
+    /// All of them.
+    pub(crate) fn ticks(&self) -> impl Iterator<Item = &Tick> {
+        self.ticks.iter().map(|tick| &**tick)
+    }
+
     /// The newest tick.
     pub(crate) fn newest(&self) -> Option<&Tick> {
         self.ticks.last().map(|tick| &**tick)

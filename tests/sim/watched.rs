@@ -18,6 +18,18 @@ use crate::truth::Truth;
 /// What a key may need from the client to the server on the slowest path, beside its age.
 const TRANSIT_MAX: Duration = Duration::from_millis(1_500);
 
+/// What a guest does once it has got a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Answer {
+    /// Nothing that is seen.
+    #[default]
+    None,
+    /// It paints a glyph, but for one key in five.
+    Glyph,
+    /// It paints a cell of the play's screen, that no frame paints, in another colour.
+    Spot,
+}
+
 /// One source.
 #[derive(Debug)]
 pub(crate) struct Watched {
@@ -29,11 +41,19 @@ pub(crate) struct Watched {
     pub(crate) bounds: Vec<Bounds>,
     /// Keys that are down in the guest.
     pub(crate) held: BTreeSet<u16>,
+    pub(crate) answer: Answer,
 }
 
 impl Watched {
     pub(crate) fn new(guest: Guest) -> Self {
-        Self { guest, truth: Truth::default(), rate_hz: 0, bounds: Vec::new(), held: BTreeSet::new() }
+        Self {
+            guest,
+            truth: Truth::default(),
+            rate_hz: 0,
+            bounds: Vec::new(),
+            held: BTreeSet::new(),
+            answer: Answer::None,
+        }
     }
 
     /// The server has something done to the guest: each press once, in order, not late, and by one user at a time.

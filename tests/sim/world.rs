@@ -1,12 +1,14 @@
 //! A server, its guests, its clients and the networks between them, in virtual time.
 
+mod guests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use client_lfp::{Client, State};
-use lfp::hypervisor::{Source, SourceId};
+use lfp::hypervisor::{Action, Source, SourceId};
 use lfp::limits::{CACHE_SLOT_CELLS, CACHE_SLOTS, CELL_PIXELS, INPUT_PENDING_MAX, INPUT_SILENCE};
 use lfp::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
 use lfp::pipeline::Inline;
@@ -25,7 +27,6 @@ use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::network::{Arrived, Network};
 use crate::peer::{Peer, UNREAD_BYTES_MAX, owner_of};
-use crate::play::Play;
 use crate::rival::Rival;
 use crate::tamper::tamper;
 use crate::totals::Totals;
@@ -57,6 +58,8 @@ enum Event {
     Encoded(Encoded),
     Digest(DigestRequest),
     Digested(Digested),
+    /// A hypervisor accepts what the guest was given.
+    Accept(Action),
     /// What the scenario says.
     Deed(Deed),
 }
@@ -247,17 +250,6 @@ impl World {
         }
     }
 
-    /// A guest paints a frame of a play, and whoever measures is told.
-    pub(crate) fn play(&mut self, source: usize, play: Play, number: u32) {
-        let mut screen = self.sources[source].guest.screen();
-        play.paint(number, &mut screen);
-        for peer in self.peers.iter_mut().filter(|peer| peer.source == source) {
-            if let Some((gauge, client)) = peer.gauge.as_mut().zip(peer.client.as_ref()) {
-                gauge.on_painted(self.now, &screen, client);
-            }
-        }
-    }
-
     fn schedule(&mut self, at: Instant, event: Event) {
         self.events.insert((at, self.next_event), event);
         self.next_event += 1;
@@ -285,6 +277,7 @@ impl World {
                 self.schedule(self.now + cost, Event::Digested(digested));
             }
             Event::Digested(digested) => self.server.handle(self.now, Input::Digested(digested)),
+            Event::Accept(action) => self.accept(&action),
             Event::Deed(deed) => {
                 self.say(|| format!("{deed:?}"));
                 deed.happen(self);
@@ -353,6 +346,7 @@ impl World {
                 Output::Action(action) => {
                     let source = &mut self.sources[usize::from(action.source.0)];
                     source.on_action(self.now, &action, &mut self.peers, &mut self.totals);
+                    self.take_up(action);
                 }
                 Output::Demand(demand) => {
                     let index = usize::from(demand.source.0);
@@ -442,6 +436,8 @@ impl World {
             ("client: holds", stats.holds),
             ("client: stores", stats.stores),
             ("client: marks incomplete", stats.marks_incomplete),
+            ("client: answers", stats.echo.total_us.count()),
+            ("client: answers uncounted", stats.echo.uncounted),
             ("client: input dropped", stats.input_dropped),
             ("client: input dropped by the server", stats.input_dropped_by_server),
         ] {
@@ -531,9 +527,11 @@ impl World {
             ledger.on_down_delivered(lost, None, false);
         }
         client.handle_datagram(self.now, &bytes);
+        client.handle_shown(self.now);
         if let Some(gauge) = &mut peer.gauge {
             gauge.on_shown(self.now, client);
         }
+        ledger.on_shown(self.now, client, &peer.inputs.pressed);
         let Some(view) = view.filter(|_| established) else { return };
         if client.stats().duplicates + client.stats().untimely == known {
             ledger.on_down_taken(self.now, &view);

@@ -98,6 +98,10 @@ JSON: times in milliseconds are since the program started; null is what did not 
   digests                {sent, exact, differed}
   input                  {events, frames, dropped, dropped_by_server, undone}: undone had not been taken at the end
   staleness_ms           {n, p50, p95, p99, max, clock_error}: age of the picture when a frame of the guest was complete
+  echo_ms                {n, p50, p95, p99, max, uncounted}: from a key, a button or the wheel to the first pixels that changed after
+                         the guest had it; and {p50, p95, p99} of network, injection (until the hypervisor took it),
+                         scan_wait (the guest, and the wait for a scan), encode, pacing, decode; uncounted are those
+                         that nobody can tell the time of
   rtt_us                 smoothed round-trip time
   path                   {rate_bps, down, up}: what the path delivers, and of the packets each way {packets, lost, reordered,
                          duplicated, jitter_ms, queued_ms}: how unevenly they travel, how much longer than the fastest

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use client_lfp::{Client, PathSeen, State};
+use client_lfp::{Client, Histogram, PathSeen, State};
 use lfp_proto::frame::Way;
 use lfp_proto::time::Instant;
 use lfp_proto::units::Epoch;
@@ -52,6 +52,20 @@ impl Progress {
         }
     }
 
+    /// Says what came of what the user did, at the end.
+    pub(crate) fn end(&self, client: &Client) {
+        let echo = &client.stats().echo;
+        let (false, Some(rank)) = (self.quiet, ranks(&echo.total_us)) else { return };
+        eprintln!(
+            "input was answered on the screen within {rank} ms (p50, p95, p99 of {})",
+            echo.total_us.count()
+        );
+        let parts =
+            echo.parts().filter_map(|(name, spans_us)| Some((name.replace('_', " "), ranks(spans_us)?)));
+        let parts: Vec<_> = parts.map(|(name, rank)| format!("{name} {rank}")).collect();
+        eprintln!("  of that {}", parts.join("; "));
+    }
+
     fn look_at_steps(&mut self, client: &Client, now: Instant) {
         let at = now.as_micros() / 1000;
         if !self.connected {
@@ -80,6 +94,12 @@ impl Progress {
             eprintln!("{at:>6} ms  picture proven exact");
         }
     }
+}
+
+/// Median and tail of some spans, in milliseconds.
+fn ranks(spans_us: &Histogram) -> Option<String> {
+    let ms = |percent| Some(spans_us.percentile(percent)? as f64 / 1000.0);
+    Some(format!("{:.1}, {:.1}, {:.1}", ms(50)?, ms(95)?, ms(99)?))
 }
 
 /// How things stand, in a line.

@@ -1,6 +1,6 @@
 //! The JSON object at the end.
 
-use client_lfp::{Histogram, PathSeen, Picture, Stats};
+use client_lfp::{EchoStats, Histogram, PathSeen, Picture, Stats};
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Refusal, Way};
 use lfp_proto::tally::Tally;
@@ -65,6 +65,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
             "undone": run.input_undone(),
         },
         "staleness_ms": staleness(&stats.staleness_us, stats.clock_error_us),
+        "echo_ms": echo(&stats.echo),
         "rtt_us": client.rtt_us(),
         "path": path(&client.path()),
         "peak_memory_bytes": peak_memory_bytes(),
@@ -108,16 +109,33 @@ fn tallies(named: impl Iterator<Item = (&'static str, Tally)>) -> Value {
     Value::Object(named.map(|(name, tally)| (name.to_owned(), object(tally))).collect::<Map<_, _>>())
 }
 
+/// What input took until its answer was shown, and the parts of that.
+fn echo(stats: &EchoStats) -> Value {
+    let mut echo = ranks(&stats.total_us);
+    echo["n"] = stats.total_us.count().into();
+    echo["max"] = json!(in_ms(stats.total_us.max()));
+    echo["uncounted"] = stats.uncounted.into();
+    for (part, spans_us) in stats.parts() {
+        echo[part] = ranks(spans_us);
+    }
+    echo
+}
+
+fn ranks(spans_us: &Histogram) -> Value {
+    let rank = |percent| in_ms(spans_us.percentile(percent));
+    json!({"p50": rank(50), "p95": rank(95), "p99": rank(99)})
+}
+
+fn in_ms(us: Option<u64>) -> Option<f64> {
+    us.map(|us| us as f64 / 1000.0)
+}
+
 fn staleness(ages_us: &Histogram, clock_error_us: u64) -> Value {
-    let ms = |us: Option<u64>| us.map(|us| us as f64 / 1000.0);
-    json!({
-        "n": ages_us.count(),
-        "p50": ms(ages_us.percentile(50)),
-        "p95": ms(ages_us.percentile(95)),
-        "p99": ms(ages_us.percentile(99)),
-        "max": ms(ages_us.max()),
-        "clock_error": ms(Some(clock_error_us)),
-    })
+    let mut staleness = ranks(ages_us);
+    staleness["n"] = ages_us.count().into();
+    staleness["max"] = json!(in_ms(ages_us.max()));
+    staleness["clock_error"] = json!(in_ms(Some(clock_error_us)));
+    staleness
 }
 
 fn millis(at: Option<Instant>) -> Option<f64> {

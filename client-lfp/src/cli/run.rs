@@ -156,6 +156,7 @@ impl<'a> Run<'a> {
         self.input_undone = self.script.left() + self.client.input_waiting();
         self.milestones.ended_exact = self.client.exact();
         self.ended_at = self.clock.now();
+        self.progress.end(&self.client);
         self.close();
         let captured = self.capture.as_mut().map_or(Ok(()), Capture::finish);
         let finished = {
@@ -190,7 +191,9 @@ impl<'a> Run<'a> {
             if let Some(bytes) = self.socket.receive(wait) {
                 let came_at = self.clock.now();
                 self.client.handle_datagram(came_at, bytes);
-                self.client.worked(self.clock.now().saturating_since(came_at));
+                let shown_at = self.clock.now();
+                self.client.handle_shown(shown_at);
+                self.client.worked(shown_at.saturating_since(came_at));
                 if let Some(capture) = &mut self.capture {
                     capture.note(self.clock.now(), Way::Down, bytes)?;
                 }

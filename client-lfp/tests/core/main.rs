@@ -3,6 +3,7 @@
 mod apply;
 mod cache;
 mod digests;
+mod echo;
 mod hostile;
 mod input;
 mod marks;

@@ -125,7 +125,7 @@ fn vram(slot: u8) -> File {
 }
 
 fn control() -> Control {
-    Control::start().expect("started")
+    Control::start(|| ()).expect("started")
 }
 
 fn live() -> View {
@@ -354,10 +354,13 @@ fn input_arrives_in_order_and_releases_outlive_refusals() {
     let control = control();
     let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
-    let act = |input| control.act(Action { source: ID, at: clock::now(), input, size: SIZE });
-    act(InputKind::Key { code: 30, down: true });
-    act(InputKind::Key { code: 30, down: false });
-    act(InputKind::MoveTo { x: 160, y: 100 });
+    let act = |input, number| {
+        control.act(Action { source: ID, at: clock::now(), input, size: SIZE, number: Some(number) });
+        clock::now()
+    };
+    act(InputKind::Key { code: 30, down: true }, 1);
+    act(InputKind::Key { code: 30, down: false }, 2);
+    let given = act(InputKind::MoveTo { x: 160, y: 100 }, 3);
     let mut batches = Vec::new();
     clock::poll_for(LIMIT, || {
         batches.extend(heard.try_iter());
@@ -368,7 +371,14 @@ fn input_arrives_in_order_and_releases_outlive_refusals() {
     assert_eq!(batches, [json!([key]), json!([axis("x", 16_435), axis("y", 16_465)])]);
     let counters = clock::poll_for(LIMIT, || control.input(ID).filter(|counters| counters.accepted == 2));
     assert_eq!(counters, Some(InputCounters { pending: 0, accepted: 2, dropped: 1 }));
-    control.act(Action { source: SourceId(9), at: clock::now(), input: InputKind::FocusLost, size: SIZE });
+    let accepted: Vec<_> = std::iter::from_fn(|| control.poll_accepted()).collect();
+    assert_eq!(accepted.iter().map(|accepted| accepted.number).collect::<Vec<_>>(), [2, 3], "each once");
+    assert!(
+        accepted.iter().all(|accepted| given <= accepted.at && accepted.at <= clock::now()),
+        "{accepted:?}"
+    );
+    let input = InputKind::FocusLost;
+    control.act(Action { source: SourceId(9), at: clock::now(), input, size: SIZE, number: None });
     assert_eq!((control.dropped(), control.input(SourceId(9))), (2, None));
 }
 
@@ -385,7 +395,7 @@ fn stopping_releases_what_is_held() {
     let mut source = fake.watch(&control, ID);
     wait_for(&mut source, |view| *view == live());
     let key = InputKind::Key { code: 29, down: true };
-    control.act(Action { source: ID, at: clock::now(), input: key, size: SIZE });
+    control.act(Action { source: ID, at: clock::now(), input: key, size: SIZE, number: None });
     clock::poll_for(LIMIT, || control.input(ID).filter(|counters| counters.accepted == 1)).expect("pressed");
     control.stop();
     control.stop();

@@ -158,7 +158,7 @@ impl Guest {
                 if let Some((_, question, _)) = self.asked.take_if(|(asked, ..)| *asked == id) {
                     self.handle(now, Event::Answered(question, outcome));
                 } else if let Some((_, batch, _)) = self.sent.take_if(|(sent, ..)| *sent == id) {
-                    self.on_input_answered(batch, outcome);
+                    self.on_input_answered(now, batch, outcome);
                 }
             }
         }
@@ -496,7 +496,7 @@ impl Guest {
         let input = lfp_proto::frame::InputKind::FocusLost;
         let size = crate::geometry::Size { width: 1, height: 1 };
         let source = crate::hypervisor::SourceId(0);
-        self.slot.queue().push(crate::hypervisor::Action { source, at: now, input, size });
+        self.slot.queue().push(crate::hypervisor::Action { source, at: now, input, size, number: None });
     }
 
     /// Whether no input waits that could be sent.
@@ -536,9 +536,12 @@ impl Guest {
         }
     }
 
-    fn on_input_answered(&mut self, batch: Batch, outcome: Result<Value, String>) {
+    fn on_input_answered(&mut self, now: Instant, batch: Batch, outcome: Result<Value, String>) {
         match outcome {
-            Ok(_) => self.slot.count(batch.actions, 0),
+            Ok(_) => {
+                self.slot.count(batch.actions, 0);
+                self.slot.report(&batch.numbers, now);
+            }
             Err(reason) if reason.contains("not running") => {
                 // RESUME says when it runs again; releases wait for that.
                 self.is_running = false;

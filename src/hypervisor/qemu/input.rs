@@ -27,18 +27,20 @@ struct Waiting {
     input: InputKind,
     size: Size,
     count: u64,
+    /// By which it is told of once it is accepted.
+    number: Option<u64>,
 }
 
 impl ActionQueue {
     /// Takes an action; says whether it was taken. Releases always are, except of keys that no guest can be told of.
     pub(super) fn push(&mut self, action: Action) -> bool {
-        let Action { at, input, size, .. } = action;
+        let Action { at, input, size, number, .. } = action;
         if matches!(input, InputKind::Key { code, .. } if keys::by_code(code).is_none()) {
             return false;
         }
         if let Some(last) = self.waiting.back_mut() {
             if let Some(merged) = merge(last.input, input).filter(|_| last.size == size) {
-                *last = Waiting { at, input: merged, size, count: last.count + 1 };
+                *last = Waiting { at, input: merged, size, count: last.count + 1, number };
                 return true;
             }
         }
@@ -53,7 +55,7 @@ impl ActionQueue {
                 return true;
             }
         }
-        self.waiting.push_back(Waiting { at, input, size, count: 1 });
+        self.waiting.push_back(Waiting { at, input, size, count: 1, number });
         true
     }
 
@@ -162,6 +164,8 @@ pub(super) struct Batch {
     pub(super) changes: u32,
     /// Actions that it does.
     pub(super) actions: u64,
+    /// Of those whose acceptance is told of.
+    pub(super) numbers: Vec<u64>,
     releases: Vec<Waiting>,
     is_keys: bool,
 }
@@ -201,6 +205,7 @@ pub(super) fn take_batch(queue: &mut ActionQueue, held: &mut Held, is_absolute: 
         held.note(waiting.input);
         batch.is_keys = is_key;
         batch.actions += waiting.count;
+        batch.numbers.extend(waiting.number);
         if waiting.input.is_release() {
             batch.releases.push(waiting);
         }
@@ -219,7 +224,7 @@ pub(super) fn take_batch(queue: &mut ActionQueue, held: &mut Held, is_absolute: 
 /// Puts the releases of everything held in the place of `FocusLost`, which is done with the last of them.
 fn expand_focus_lost(queue: &mut ActionQueue, held: &Held, lost: Waiting, batch: &mut Batch) {
     let mut releases: Vec<Waiting> =
-        held.releases().into_iter().map(|input| Waiting { input, count: 0, ..lost }).collect();
+        held.releases().into_iter().map(|input| Waiting { input, count: 0, number: None, ..lost }).collect();
     match releases.last_mut() {
         Some(last) => last.count = lost.count,
         None => batch.actions += lost.count,

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use lfp_proto::frame::SurfaceState;
 use nix::sys::eventfd::EventFd;
 
+use super::accepted::Reports;
 use super::lookup::dark;
 use super::mapping::{Mapping, MappingError};
 use super::{Reading, Source, SourceError, Span, Surface, View};
@@ -40,9 +41,13 @@ pub struct QemuSource {
 }
 
 /// The two halves of a guest: one for the pipeline, one for the control thread.
-pub(super) fn watch(path: PathBuf, waker: Arc<EventFd>) -> (QemuSource, Guest, Arc<Slot>) {
+pub(super) fn watch(
+    path: PathBuf,
+    waker: Arc<EventFd>,
+    reports: Arc<Reports>,
+) -> (QemuSource, Guest, Arc<Slot>) {
     let first = dark(SurfaceState::Connecting, "the guest's monitor has not been looked at yet");
-    let slot = Arc::new(Slot::new(first.clone(), waker));
+    let slot = Arc::new(Slot::new(first.clone(), waker, reports));
     let source = QemuSource { slot: Arc::clone(&slot), seen: 0, view: first, mapped: None, released: None };
     (source, Guest::new(path, Arc::clone(&slot)), slot)
 }

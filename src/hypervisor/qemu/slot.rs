@@ -8,6 +8,7 @@ use nix::sys::eventfd::EventFd;
 
 use super::input::ActionQueue;
 use super::vram::Vram;
+use crate::hypervisor::accepted::Reports;
 use crate::hypervisor::{Action, Surface, View};
 use crate::limits::MODE_POLL_IDLE;
 use crate::time::Instant;
@@ -60,10 +61,11 @@ pub(in crate::hypervisor) struct Slot {
     accepted: AtomicU64,
     dropped: AtomicU64,
     waker: Arc<EventFd>,
+    reports: Arc<Reports>,
 }
 
 impl Slot {
-    pub(super) fn new(first: View, waker: Arc<EventFd>) -> Self {
+    pub(super) fn new(first: View, waker: Arc<EventFd>, reports: Arc<Reports>) -> Self {
         Self {
             found: Mutex::new(Found::Dark(first)),
             generation: AtomicU64::new(1),
@@ -74,6 +76,7 @@ impl Slot {
             accepted: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             waker,
+            reports,
         }
     }
 
@@ -161,6 +164,11 @@ impl Slot {
     pub(super) fn count(&self, accepted: u64, dropped: u64) {
         self.accepted.fetch_add(accepted, Ordering::Relaxed);
         self.dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    /// Control: actions with these numbers were accepted at `at`.
+    pub(super) fn report(&self, numbers: &[u64], at: Instant) {
+        self.reports.put(numbers, at);
     }
 
     pub(in crate::hypervisor) fn counters(&self) -> InputCounters {

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::keys;
 use crate::limits::INPUT_PENDING_MAX;
 use crate::units::SurfaceId;
 use crate::wire::{Malformed, Put, Reader};
@@ -70,6 +71,17 @@ pub enum InputKind {
 }
 
 impl InputKind {
+    /// Whether the screen is expected to answer: a key that goes down and is no modifier, a button, the wheel. What a
+    /// release or a move of the pointer changes, if anything, is of other making.
+    #[must_use]
+    pub const fn is_echoed(self) -> bool {
+        match self {
+            Self::Key { code, down } => down && !keys::is_modifier(code),
+            Self::Button { .. } | Self::Wheel { .. } => true,
+            Self::MoveTo { .. } | Self::MoveBy { .. } | Self::FocusLost => false,
+        }
+    }
+
     /// Whether this lets go of something, and so must never be dropped.
     #[must_use]
     pub const fn is_release(self) -> bool {

@@ -4,6 +4,7 @@ mod ack;
 mod attention;
 mod close;
 mod digest;
+mod echo;
 mod hold;
 mod input;
 mod mark;
@@ -21,6 +22,7 @@ pub use ack::{Ack, AckRange, Refusal, Refused};
 pub use attention::{Attend, Attention};
 pub use close::{Close, CloseReason};
 pub use digest::{Digest, DigestReply, Verdict};
+pub use echo::{Echo, Echoed};
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
@@ -55,6 +57,7 @@ mod kind {
     pub(super) const PATH: u8 = 15;
     pub(super) const TICKET: u8 = 16;
     pub(super) const PARITY: u8 = 17;
+    pub(super) const ECHO: u8 = 18;
     pub(super) const REPORT: u8 = 22;
     pub(super) const QUALITY: u8 = 23;
 }
@@ -98,6 +101,8 @@ pub enum Frame<'a> {
     Ticket(Ticket<'a>),
     /// What one of the packets before it can be recovered from.
     Parity(Parity<'a>),
+    /// Which pixels answer input.
+    Echo(Echo),
     /// What the client has seen of the server's packets.
     Report(Report),
     /// What the server knows of the path.
@@ -126,6 +131,7 @@ impl<'a> Frame<'a> {
             kind::PATH => Self::Path(Path::parse(reader)?),
             kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
             kind::PARITY => Self::Parity(Parity::parse(reader)?),
+            kind::ECHO => Self::Echo(Echo::parse(reader)?),
             kind::REPORT => Self::Report(Report::parse(reader)?),
             kind::QUALITY => Self::Quality(Quality::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
@@ -200,6 +206,10 @@ impl<'a> Frame<'a> {
             Self::Parity(parity) => {
                 out.put_u8(kind::PARITY);
                 parity.emit(out);
+            }
+            Self::Echo(echo) => {
+                out.put_u8(kind::ECHO);
+                echo.emit(out);
             }
             Self::Report(report) => {
                 out.put_u8(kind::REPORT);

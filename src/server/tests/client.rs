@@ -222,7 +222,7 @@ impl TestClient {
                     self.closes = 1;
                 }
                 Frame::Floor(floor) => self.receive.on_floor(floor),
-                Frame::Prove(_) | Frame::Parity(_) | Frame::Quality(_) => {}
+                Frame::Prove(_) | Frame::Parity(_) | Frame::Echo(_) | Frame::Quality(_) => {}
                 Frame::Hold(_) => panic!("this client keeps no references"),
                 Frame::Ack(_) | Frame::Ping | Frame::Padding => {}
                 Frame::Digest(_)

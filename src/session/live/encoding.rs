@@ -142,6 +142,7 @@ impl Live {
                 cells += record.cells.cells();
             }
             stats.records_encoded += 1;
+            self.echoes.on_encoded(now, record.cells, encoded.tick);
             if let Some(form) =
                 lossy::Form::of(&record.payload).filter(|_| record.technique == Technique::Lossy)
             {
@@ -177,6 +178,7 @@ impl Live {
         let columns = usize::from(self.cells.grid().columns);
         for index in encoded.same.iter() {
             if self.cells.on_same(index, encoded.tick, newest) {
+                self.echoes.on_same(index);
                 let (x, y) = ((index % columns) as u16, (index / columns) as u16);
                 let cell = CellRect { x, y, width: 1, height: 1 };
                 self.references.on_same(cell, encoded.picture.as_deref());

@@ -154,6 +154,17 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             "frame": "parity", "back": parity.back, "count": parity.count, "length": parity.len,
             "payload": hex(parity.payload),
         }),
+        Frame::Echo(echo) => {
+            let events: Vec<_> = echo
+                .events
+                .iter()
+                .map(|event| json!([event.sequence, event.injection_us, event.wait_us]))
+                .collect();
+            json!({
+                "frame": "echo", "surface": echo.surface.0, "epoch": echo.epoch.0, "cell": [echo.cell.0, echo.cell.1],
+                "age": echo.age, "encode_us": echo.encode_us, "pacing_us": echo.pacing_us, "events": events,
+            })
+        }
         Frame::Report(report) => json!({
             "frame": "report", "came": report.came, "missing": report.missing, "reordered": report.reordered, "again": report.again,
             "busy": report.busy,

@@ -3,9 +3,9 @@
 use lfp_proto::check;
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
-    self, Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold,
-    Input, InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Quality, Refusal, Refused,
-    Report, Surface, SurfaceState, Ticket, Verdict,
+    self, Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed,
+    Frame, Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Quality, Refusal,
+    Refused, Report, Surface, SurfaceState, Ticket, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::greeting::{Greet, SealedAccept, SealedHello, Step};
@@ -278,6 +278,21 @@ pub(super) fn frames() -> Vec<Vector> {
         frame("path", &Frame::Path(Path { cookie: &[0xc0, 0x0c, 0x1e] })),
         frame("ticket", &Frame::Ticket(Ticket { lifetime_s: 86_400, ticket: &[0x7e, 0x11] })),
         frame("parity", &Frame::Parity(Parity { back: 7, count: 3, len: 4, payload: &[1, 0x80, 0, 0xff] })),
+        frame(
+            "echo",
+            &Frame::Echo(Echo {
+                surface: SURFACE,
+                epoch: EPOCH,
+                cell: (3, 130),
+                age: 0,
+                encode_us: 1_900,
+                pacing_us: 35,
+                events: vec![
+                    Echoed { sequence: 7, injection_us: 210, wait_us: 8_300 },
+                    Echoed { sequence: 300, injection_us: 180, wait_us: 0 },
+                ],
+            }),
+        ),
         frame("report", &Frame::Report(Report { came: 300, missing: 7, reordered: 2, again: 1, busy: 250 })),
         frame("quality", &Frame::Quality(quality())),
     ]);

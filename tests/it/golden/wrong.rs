@@ -82,6 +82,13 @@ pub(super) fn malformed() -> Vec<Vector> {
             "field: parity packets",
             vec![17, 1, 2, 0, 0, 0],
         ),
+        wrong("echo: of no event", "frame", "field: echo event count", vec![18, 0, 1, 0, 0, 0, 1, 1, 0]),
+        wrong(
+            "echo: an event twice",
+            "frame",
+            "field: echo sequence",
+            vec![18, 0, 1, 0, 0, 0, 1, 1, 2, 5, 1, 1, 0, 1, 1],
+        ),
         wrong("a byte behind the frame", "frame", "trailing", vec![10, 1, 1, 0]),
     ]
 }

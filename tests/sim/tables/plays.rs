@@ -10,17 +10,18 @@ use super::{Figures, Row, Table};
 use crate::deed::Deed;
 use crate::play::Play;
 
-const FIGURES: &[&str] = &["p50", "p95", "p99", "exact", "kB", "repair", "refused"];
+const FIGURES: &[&str] = &["p50", "p95", "p99", "echo", "exact", "kB", "repair", "refused"];
 
 fn figures(timed: Option<Timed>) -> Figures {
     let Some(timed) = timed else { return vec![None; FIGURES.len()] };
-    let Timed { p50, p95, p99, exact, bytes, repair_permille, refused, .. } = timed;
-    vec![p50, p95, p99, exact, Some(bytes.div_ceil(1_000)), Some(repair_permille), Some(refused)]
+    let Timed { p50, p95, p99, echo_p95, exact, bytes, repair_permille, refused, .. } = timed;
+    vec![p50, p95, p99, echo_p95, exact, Some(bytes.div_ceil(1_000)), Some(repair_permille), Some(refused)]
 }
 
 /// The same with those of the control: a run without anything that makes up for losses before they are known.
-const FIGURES_AND_CONTROL: [&str; 11] =
-    ["p50", "p95", "p99", "exact", "kB", "repair", "refused", "p95-", "p99-", "exact-", "kB-"];
+const FIGURES_AND_CONTROL: [&str; 13] = [
+    "p50", "p95", "p99", "echo", "exact", "kB", "repair", "refused", "p95-", "p99-", "echo-", "exact-", "kB-",
+];
 
 fn timed(play: Play, spec: &str) -> Option<Timed> {
     Some(Stage::new(play, spec, 1, false, Without::NOTHING)?.timed())
@@ -32,8 +33,10 @@ fn with_control(play: Play, spec: &str) -> Figures {
     let without = [Part::Repeats, Part::Parity, Part::EarlyRepair].into_iter().collect();
     let control = Stage::new(play, spec, 1, false, without).map(|mut stage| stage.timed());
     all.extend(match control {
-        Some(Timed { p95, p99, exact, bytes, .. }) => [p95, p99, exact, Some(bytes.div_ceil(1_000))],
-        None => [None; 4],
+        Some(Timed { p95, p99, echo_p95, exact, bytes, .. }) => {
+            [p95, p99, echo_p95, exact, Some(bytes.div_ceil(1_000))]
+        }
+        None => [None; 5],
     });
     all
 }
@@ -55,6 +58,7 @@ pub(super) fn grid() -> Table {
         about: "
 Random loss in both directions, by round trip, at 50 Mbit/s.
 p50, p95, p99: milliseconds from the painting of a frame until each cell that it changed was shown or superseded;
+echo: milliseconds from a key press in between until the client showed the guest's answer (p95);
 exact: milliseconds from the last frame until the client showed it pixel for pixel; kB: down, headers included;
 repair: thousandths of these that repeated what was lost or refused; refused: records. Those with a minus are of the same run
 without what makes up for losses before they are known: repeats, parity and early repair.",
@@ -152,7 +156,7 @@ pub(super) fn narrow() -> Table {
 Narrow links at 40 ms. Columns as in grid; queued: milliseconds that what was sent waited before the bottleneck (p95);
 dropped: thousandths of the datagrams that queue or policer dropped.",
         keys: &["play", "link"],
-        figures: &["p50", "p95", "p99", "exact", "kB", "repair", "refused", "queued", "dropped"],
+        figures: &["p50", "p95", "p99", "echo", "exact", "kB", "repair", "refused", "queued", "dropped"],
         is_transport: false,
         rows,
     }

@@ -23,13 +23,15 @@ use crate::network::Network;
 use crate::peer::Peer;
 use crate::play::{Play, SIZE};
 use crate::rival::Rival;
-use crate::watched::Watched;
+use crate::watched::{Answer, Watched};
 use crate::world::{RIVALS_FROM, World};
 
 /// Scans a second.
 const RATE_HZ: u32 = 60;
 /// How long a client may take to show the first frame, and the last one.
 const EXACT_WITHIN: Duration = Duration::from_secs(120);
+/// How long no key is pressed at the end, so that none changes the last picture.
+const KEYLESS: Duration = Duration::from_secs(2);
 /// How long the first frame stands, so that what it set off is over.
 const REST: Duration = Duration::from_millis(1_500);
 
@@ -48,6 +50,8 @@ pub(crate) struct Timed {
     pub(crate) p50: Option<u64>,
     pub(crate) p95: Option<u64>,
     pub(crate) p99: Option<u64>,
+    /// From a key that the guest got until its answer was shown; `None` if that never was.
+    pub(crate) echo_p95: Option<u64>,
     /// From the last frame.
     pub(crate) exact: Option<u64>,
     /// Down, with IP and UDP headers.
@@ -90,7 +94,8 @@ impl Stage {
             (peer, network)
         });
         let peers = peers.collect();
-        let mut world = World::new(server(without), vec![Watched::new(guest)], peers, random.fork(99), false);
+        let watched = Watched { answer: Answer::Spot, ..Watched::new(guest) };
+        let mut world = World::new(server(without), vec![watched], peers, random.fork(99), false);
         for peer in 0..clients {
             world.plan(Duration::from_millis(peer as u64 * 7), Deed::Start(peer));
         }
@@ -121,6 +126,15 @@ impl Stage {
         }
     }
 
+    /// Has the first client's user press a key now and then while the play takes `span`, but for its last seconds.
+    fn press(&mut self, span: Duration) {
+        let interval = self.play.key_interval();
+        let keys = span.saturating_sub(KEYLESS).as_micros() / interval.as_micros();
+        for number in 1..=keys as u32 {
+            self.world.plan(interval * number, Deed::Tap(0));
+        }
+    }
+
     /// The whole play, and how its updates came.
     pub(crate) fn timed(&mut self) -> Timed {
         let world = &mut self.world;
@@ -131,6 +145,7 @@ impl Stage {
         world.measures = true;
         let frames = self.play.frames();
         self.paint(frames);
+        self.press(self.play.interval() * frames);
         self.world.run(self.play.interval() * frames);
         let is_exact = |world: &World| world.peers[0].gauge.as_ref().is_some_and(Gauge::is_exact);
         let exact = self.world.run_until(EXACT_WITHIN, is_exact);
@@ -157,6 +172,7 @@ impl Stage {
             p50: rank(50),
             p95: rank(95),
             p99: rank(99),
+            echo_p95: self.echo_p95(),
             exact,
             bytes,
             repair_permille: repaired * 1_000 / bytes.max(1),
@@ -164,6 +180,17 @@ impl Stage {
             queued_p95: waited.get(waited.len() * 95 / 100).map_or(0, |us| us.div_ceil(1_000)),
             dropped_permille: dropped * 1_000 / counts.sent.max(1),
         }
+    }
+
+    /// 95th percentile of what keys that the guest got took until their answer was shown, in milliseconds, rounded up.
+    fn echo_p95(&self) -> Option<u64> {
+        let peer = &self.world.peers[0];
+        let echo = &peer.client.as_ref()?.stats().echo.total_us;
+        let got = self.world.totals.count("keys accepted");
+        let rank = (got * 95).div_ceil(100);
+        // Those that were not shown, or of which nobody knows when, took longest.
+        let percent = (rank * 100).checked_div(echo.count()).filter(|percent| *percent <= 100)?;
+        echo.percentile(percent).map(|us| us.div_ceil(1_000))
     }
 
     /// Plays for `warm` and then for `span`, in which it is measured; gives the bytes that each flow brought meanwhile.

@@ -6,7 +6,7 @@ use crate::hypervisor::SourceId;
 const SIZE: Size = Size { width: 1280, height: 800 };
 
 fn action(input: InputKind) -> Action {
-    Action { source: SourceId(0), at: Instant::ZERO, input, size: SIZE }
+    Action { source: SourceId(0), at: Instant::ZERO, input, size: SIZE, number: None }
 }
 
 const fn key(code: u16, down: bool) -> InputKind {
