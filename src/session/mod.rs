@@ -45,6 +45,7 @@ use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::hello::{Display, Hello};
+use lfp_proto::seal::Unclosed;
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
@@ -148,7 +149,7 @@ pub struct Watch {
 #[derive(Debug)]
 pub enum Step {
     /// Send this datagram to [`Session::address`].
-    Transmit(Vec<u8>),
+    Transmit(Unclosed),
     /// Have this encoded; the answer goes to [`Session::on_encoded`].
     Encode(EncodeRequest),
     /// Have this summed; the answer goes to [`Session::on_digested`].
