@@ -41,6 +41,9 @@ pub struct Config {
     /// How many sockets share the address, each with a thread, 1 to [`SOCKETS_MAX`]; `None`: as the cores allow.
     #[serde(default, deserialize_with = "sockets")]
     pub sockets: Option<u16>,
+    /// The file that what is counted is kept in; `None`: nowhere.
+    #[serde(default)]
+    pub stats: Option<PathBuf>,
     /// Most sessions at once, 1 to 4096.
     #[serde(default = "default_sessions", deserialize_with = "sessions")]
     pub sessions_max: u16,
@@ -272,6 +275,7 @@ impl Config {
             plain,
             state_dir: None,
             sockets: None,
+            stats: None,
             sessions_max: default_sessions(),
             idle_timeout_s: default_idle(),
             services: vec![service],

@@ -13,7 +13,10 @@ use crate::directory::Directory;
 use crate::hypervisor::{self, Control, SourceId, SourceSpec};
 use crate::identity::{Identity, IdentityError};
 use crate::limits::SOCKETS_MAX;
-use crate::output::{Facilities, Facility, Listen, Network, NetworkError, StopSignals, Waker, sockets_for};
+use crate::output::{
+    Facilities, Facility, Listen, Network, NetworkError, Statistics, StatisticsError, StopSignals, Waker,
+    sockets_for,
+};
 use crate::pipeline::{PipelineError, PipelineHandle};
 use crate::server::{self, Server};
 use lfp_proto::identity::Secret;
@@ -41,6 +44,10 @@ pub struct ServeArgs {
     /// How many sockets share the address, each with a thread; overrides the configuration's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SOCKETS_MAX as i64))]
     sockets: Option<u16>,
+    /// Keep what is counted, of the server and of each session, in this file: JSON, written anew every second; overrides the
+    /// configuration's
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
     /// Send nothing that does not give the exact pixels
     #[arg(long)]
     lossless: bool,
@@ -75,6 +82,9 @@ pub enum ServeError {
     /// The pipeline could not start.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The statistics cannot be written.
+    #[error("cannot start: {0}")]
+    Statistics(#[from] StatisticsError),
     /// The system refused something that every server needs.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -109,7 +119,10 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
     let sockets = config.sockets.map_or_else(|| sockets_for(cores()), usize::from);
     let listen = Listen { address: config.listen, sockets, facilities: args.facilities() };
-    let network = Network::bind(listen, server, pipeline, waker, control)?;
+    let mut network = Network::bind(listen, server, pipeline, waker, control)?;
+    if let Some(file) = config.stats.clone() {
+        network.report(Statistics::start(file)?);
+    }
     announce(&config, network.local_addr()?)?;
     network.run(&mut stop)?;
     tracing::info!("every session is closed");
@@ -125,6 +138,7 @@ fn configuration(args: &ServeArgs) -> Result<Config, ConfigError> {
     config.plain |= args.plain;
     config.state_dir = args.state_dir.clone().or(config.state_dir);
     config.sockets = args.sockets.or(config.sockets);
+    config.stats = args.stats.clone().or(config.stats);
     config.listen = args.listen.unwrap_or(config.listen);
     Ok(config)
 }

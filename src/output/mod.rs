@@ -6,9 +6,11 @@ mod outbox;
 mod port;
 mod ports;
 mod socket;
+mod statistics;
 mod wake;
 
 pub use facility::{Facilities, Facility};
 pub use network::{Listen, Network, NetworkError};
 pub use ports::{Ports, sockets_for};
+pub use statistics::{Statistics, StatisticsError};
 pub use wake::{StopSignals, Waker};

@@ -12,7 +12,7 @@ use nix::sys::time::TimeSpec;
 use crate::clock;
 use crate::hypervisor::Control;
 use crate::limits::SHUTDOWN_GRACE;
-use crate::output::{Facilities, Ports, StopSignals, Waker};
+use crate::output::{Facilities, Ports, Statistics, StopSignals, Waker};
 use crate::pipeline::{Event, PipelineHandle};
 use crate::server::{Input, Output, Server};
 use crate::time::Instant;
@@ -41,6 +41,7 @@ pub struct Network {
     pipeline: PipelineHandle,
     waker: Waker,
     control: Control,
+    statistics: Option<Statistics>,
 }
 
 /// Where a server listens, and how.
@@ -77,7 +78,7 @@ impl Network {
         let Listen { address, sockets, facilities } = listen;
         let ports = Ports::bind(address, sockets, facilities)
             .map_err(|error| NetworkError::Bind { listen: address, error })?;
-        Ok(Self { ports, server, pipeline, waker, control })
+        Ok(Self { ports, server, pipeline, waker, control, statistics: None })
     }
 
     /// The address listened on.
@@ -86,6 +87,11 @@ impl Network {
     /// If the system does not know it.
     pub fn local_addr(&self) -> Result<SocketAddr, NetworkError> {
         Ok(self.ports.local_addr()?)
+    }
+
+    /// Has what is counted written to a file from now on.
+    pub fn report(&mut self, statistics: Statistics) {
+        self.statistics = Some(statistics);
     }
 
     /// Serves until a signal comes, then closes every session in order.
@@ -103,7 +109,11 @@ impl Network {
                 tracing::info!(encoded, shared, "records of all sessions");
                 return Ok(self.ports.close()?);
             }
-            let until = [wake_at, closing].into_iter().flatten().min();
+            if let Some(statistics) = &mut self.statistics {
+                statistics.offer(now, || self.server.figures(now));
+            }
+            let reports = self.statistics.as_ref().map(Statistics::due);
+            let until = [wake_at, closing, reports].into_iter().flatten().min();
             let came = self.wait(until.map(|until| until.saturating_since(now)), stop)?;
             if came.datagrams {
                 self.receive()?;

@@ -89,7 +89,7 @@ impl Port {
             worker.network.wake();
             outcome
         };
-        let thread = Some(std::thread::Builder::new().name(format!("port {index}")).spawn(run)?);
+        let thread = Some(std::thread::Builder::new().name(format!("lfp-port-{index}")).spawn(run)?);
         Ok(Self { packets, spent, datagrams, read, shared, pushed: false, thread })
     }
 

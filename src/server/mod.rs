@@ -1,5 +1,6 @@
 //! The sans-IO root: datagrams, ticks and encodes in; transmits, requests and actions out.
 
+mod figures;
 mod greeting;
 mod handshake;
 mod roster;

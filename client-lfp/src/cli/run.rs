@@ -166,6 +166,7 @@ impl<'a> Run<'a> {
             let now = self.turn()?;
             if let Some(mirror) = &mut self.mirror {
                 mirror.update(now, &mut self.client, self.overlay.as_mut())?;
+                self.client.worked(self.clock.now().saturating_since(now));
             }
             if let Some(capture) = &mut self.capture {
                 capture.flush(now)?;
@@ -179,7 +180,9 @@ impl<'a> Run<'a> {
             }
             let wait = self.next_due(now).saturating_since(now).min(WAIT_MAX);
             if let Some(bytes) = self.socket.receive(wait) {
-                self.client.handle_datagram(self.clock.now(), bytes);
+                let came_at = self.clock.now();
+                self.client.handle_datagram(came_at, bytes);
+                self.client.worked(self.clock.now().saturating_since(came_at));
                 if let Some(capture) = &mut self.capture {
                     capture.note(self.clock.now(), Way::Down, bytes)?;
                 }

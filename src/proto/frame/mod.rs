@@ -11,6 +11,7 @@ mod parity;
 mod path;
 mod pixels;
 mod prove;
+mod report;
 mod surface;
 mod ticket;
 
@@ -27,6 +28,7 @@ pub use parity::Parity;
 pub use path::Path;
 pub use pixels::Pixels;
 pub use prove::Prove;
+pub use report::{Quality, Report, Way};
 pub use surface::{Surface, SurfaceState};
 pub use ticket::Ticket;
 
@@ -53,6 +55,8 @@ mod kind {
     pub(super) const PATH: u8 = 15;
     pub(super) const TICKET: u8 = 16;
     pub(super) const PARITY: u8 = 17;
+    pub(super) const REPORT: u8 = 22;
+    pub(super) const QUALITY: u8 = 23;
 }
 
 /// One frame.
@@ -94,6 +98,10 @@ pub enum Frame<'a> {
     Ticket(Ticket<'a>),
     /// What one of the packets before it can be recovered from.
     Parity(Parity<'a>),
+    /// What the client has seen of the server's packets.
+    Report(Report),
+    /// What the server knows of the path.
+    Quality(Quality),
 }
 
 impl<'a> Frame<'a> {
@@ -118,6 +126,8 @@ impl<'a> Frame<'a> {
             kind::PATH => Self::Path(Path::parse(reader)?),
             kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
             kind::PARITY => Self::Parity(Parity::parse(reader)?),
+            kind::REPORT => Self::Report(Report::parse(reader)?),
+            kind::QUALITY => Self::Quality(Quality::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -191,6 +201,14 @@ impl<'a> Frame<'a> {
                 out.put_u8(kind::PARITY);
                 parity.emit(out);
             }
+            Self::Report(report) => {
+                out.put_u8(kind::REPORT);
+                report.emit(out);
+            }
+            Self::Quality(quality) => {
+                out.put_u8(kind::QUALITY);
+                quality.emit(out);
+            }
         }
     }
 
@@ -198,7 +216,8 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn elicits_ack(&self) -> bool {
         match self {
-            Self::Padding | Self::Floor(_) | Self::Close(_) => false,
+            // What a report says, the next one says better.
+            Self::Padding | Self::Floor(_) | Self::Close(_) | Self::Report(_) | Self::Quality(_) => false,
             // Refusals are repeated until the packet that carried them is acked.
             Self::Ack(ack) => !ack.refused.is_empty(),
             _ => true,
