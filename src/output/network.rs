@@ -110,7 +110,11 @@ impl Network {
                 return Ok(self.ports.close()?);
             }
             if let Some(statistics) = &mut self.statistics {
-                statistics.offer(now, || self.server.figures(now));
+                statistics.offer(now, || {
+                    let mut figures = self.server.figures(now);
+                    figures["output"] = self.ports.figures();
+                    figures
+                });
             }
             let reports = self.statistics.as_ref().map(Statistics::due);
             let until = [wake_at, closing, reports].into_iter().flatten().min();

@@ -167,10 +167,9 @@ impl Worker {
             if stops && !more {
                 return Ok(());
             }
-            if !more {
-                self.wait()?;
+            if more || self.wait()? {
+                self.receive()?;
             }
-            self.receive()?;
         }
     }
 
@@ -191,8 +190,9 @@ impl Worker {
         full && outbox.is_empty()
     }
 
-    /// Waits for a datagram, for something to send, or for room in the kernel's buffer if something waits for that.
-    fn wait(&self) -> io::Result<()> {
+    /// Waits for a datagram, for something to send, or for room in the kernel's buffer if something waits for that. Says
+    /// whether it may be a datagram.
+    fn wait(&self) -> io::Result<bool> {
         let readable = PollFlags::POLLIN;
         let socket = if self.outbox.is_empty() { readable } else { readable | PollFlags::POLLOUT };
         let waker = &self.shared.waker;
@@ -202,9 +202,12 @@ impl Worker {
                 if fds[1].any().unwrap_or(true) {
                     waker.settle();
                 }
-                Ok(())
+                // A socket may report an error of its own, which is read as a datagram is.
+                let mut datagrams = fds[0].revents().unwrap_or(PollFlags::all());
+                datagrams.remove(PollFlags::POLLOUT);
+                Ok(!datagrams.is_empty())
             }
-            Err(Errno::EINTR) => Ok(()),
+            Err(Errno::EINTR) => Ok(true),
             Err(errno) => Err(errno.into()),
         }
     }

@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
+use serde_json::{Value, json};
+
 use crate::limits::{RECEIVE_BATCH, RECEIVE_MANY, SEND_BATCH, SOCKETS_MAX};
 use crate::output::facility::{Facilities, Facility};
 use crate::output::outbox::Outbox;
@@ -191,14 +193,22 @@ impl Ports {
         Ok(())
     }
 
+    /// How many sockets there are, and datagrams that their threads have dropped.
+    pub(super) fn figures(&self) -> Value {
+        match &self.0 {
+            Kind::Own(_) => json!({ "sockets": 1, "dropped": 0 }),
+            Kind::Shared(shared) => json!({ "sockets": shared.ports.len(), "dropped": shared.dropped() }),
+        }
+    }
+
     /// Sends what still waits, as far as it can be sent, and lets go of the sockets.
     ///
     /// # Errors
     /// If a socket has failed.
     pub(super) fn close(self) -> io::Result<()> {
-        let Kind::Shared(Shared { ports, .. }) = self.0 else { return Ok(()) };
-        let dropped: u64 = ports.iter().map(Port::dropped).sum();
-        let outcomes: Vec<_> = ports.into_iter().map(Port::stop).collect();
+        let Kind::Shared(shared) = self.0 else { return Ok(()) };
+        let dropped = shared.dropped();
+        let outcomes: Vec<_> = shared.ports.into_iter().map(Port::stop).collect();
         if dropped > 0 {
             tracing::info!(dropped, "datagrams that were malformed or too many");
         }
@@ -207,6 +217,10 @@ impl Ports {
 }
 
 impl Shared {
+    fn dropped(&self) -> u64 {
+        self.ports.iter().map(Port::dropped).sum()
+    }
+
     fn is_stuck(&self) -> bool {
         self.held.is_some()
     }
@@ -316,8 +330,7 @@ mod tests {
         let seen = clock::poll_for(PATIENCE, || {
             ports.receive(|_, bytes| came.push(number(bytes))).unwrap();
             let Kind::Shared(shared) = &ports.0 else { panic!("this kernel has SO_REUSEPORT") };
-            let dropped: u64 = shared.ports.iter().map(Port::dropped).sum();
-            (dropped == 4 && came == [9]).then_some(())
+            (shared.dropped() == 4 && came == [9]).then_some(())
         });
         assert!(seen.is_some(), "{came:?} came");
         // Nobody reads: memory is bounded, and once somebody does, the port hears again.
@@ -327,8 +340,7 @@ mod tests {
         }
         let settled = clock::poll_for(PATIENCE, || {
             let Kind::Shared(shared) = &ports.0 else { panic!("this kernel has SO_REUSEPORT") };
-            let dropped: u64 = shared.ports.iter().map(Port::dropped).sum();
-            (dropped == 4 + flood - PORT_IN_MAX as u64).then_some(())
+            (shared.dropped() == 4 + flood - PORT_IN_MAX as u64).then_some(())
         });
         assert!(settled.is_some(), "a port drops what has no room, and nothing else");
         came.clear();

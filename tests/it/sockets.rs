@@ -24,7 +24,9 @@ fn served(bench: &Bench, args: &[&str]) -> (Painted, Server) {
 #[test]
 fn two_sockets_serve_several_clients() {
     let bench = Bench::new();
-    let (painted, server) = served(&bench, &["--sockets", "2"]);
+    let stats = bench.file("stats.json");
+    let args = ["--sockets", "2", "--stats", stats.to_str().expect("UTF-8")];
+    let (painted, server) = served(&bench, &args);
     let mut clients: Vec<_> = (0..6)
         .map(|at| Client::start(&bench, &format!("client-{at}"), server.address(), &["--seconds", "120"]))
         .collect();
@@ -42,6 +44,9 @@ fn two_sockets_serve_several_clients() {
         let (code, report) = client.end();
         assert_eq!((code, report.number("malformed")), (Some(0), 0), "{}", report.json);
     }
+    let text = fs::read_to_string(&stats).expect("statistics");
+    let figures: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(figures["output"], serde_json::json!({ "sockets": 2, "dropped": 0 }));
     let words = server.close();
     assert!(words.contains("sockets share the address") && words.contains("sockets=2"), "{words}");
 }
