@@ -285,7 +285,6 @@ impl Seal {
     }
 
     /// Packet `number`, which `builder` holds, to be closed by whoever sends it. The number must not have been given before.
-    #[must_use]
     pub fn prepare(&mut self, now: Instant, number: PacketNumber, builder: Builder) -> Unclosed {
         let sealed = match self {
             Self::Plain => return Unclosed::plain(builder),
