@@ -1,12 +1,14 @@
-//! What it costs to close a packet and to open it, plain and by either cipher, and what a handshake costs a server.
+//! What it costs to close a packet and to open it, plain and by either cipher (the server's, and the portable ones of clients), and what a handshake costs a server.
 
 #![expect(missing_docs, reason = "a suite has no public items but those of criterion's macros")]
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use lfp::connection::aead;
 use lfp::time::Instant;
 use lfp::units::{ConnectionId, PacketNumber};
+use lfp_proto::aead::{Ready, portable};
 use lfp_proto::identity::Secret;
 use lfp_proto::noise::{Noise, Pattern};
 use lfp_proto::packet::{Builder, Kind};
@@ -16,12 +18,12 @@ const NOW: Instant = Instant::from_micros(1_000_000);
 const CONNECTION: ConnectionId = ConnectionId(7);
 
 /// Both ends of a connection, the sender first.
-fn ends(cipher: Option<Cipher>) -> (Seal, Seal) {
-    let Some(cipher) = cipher else { return (Seal::Plain, Seal::Plain) };
+fn ends(by: Option<(Ready, Cipher)>) -> (Seal, Seal) {
+    let Some((ready, cipher)) = by else { return (Seal::Plain, Seal::Plain) };
     let (one, other) = (Secret::new([1; 32]), Secret::new([2; 32]));
     let from = Keys { send: one.clone(), receive: other.clone() };
     let to = Keys { send: other, receive: one };
-    let ends = [from, to].map(|keys| Seal::new(&keys, cipher, NOW, RekeyAfter::default()));
+    let ends = [from, to].map(|keys| Seal::with(ready, &keys, cipher, NOW, RekeyAfter::default()));
     ends.into()
 }
 
@@ -37,8 +39,10 @@ fn packets(c: &mut Criterion) {
     let mut group = c.benchmark_group("packet");
     for (name, cipher) in [
         ("plain", None),
-        ("chacha20-poly1305", Some(Cipher::ChaCha20Poly1305)),
-        ("aes-256-gcm", Some(Cipher::Aes256Gcm)),
+        ("chacha20-poly1305", Some((aead::ready as Ready, Cipher::ChaCha20Poly1305))),
+        ("aes-256-gcm", Some((aead::ready, Cipher::Aes256Gcm))),
+        ("portable chacha20-poly1305", Some((portable, Cipher::ChaCha20Poly1305))),
+        ("portable aes-256-gcm", Some((portable, Cipher::Aes256Gcm))),
     ] {
         for payload in [100, 1_170, 8_870] {
             group.throughput(Throughput::Bytes(payload as u64));

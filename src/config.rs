@@ -17,7 +17,8 @@ use serde::{Deserialize, Deserializer};
 pub use crate::directory::InputPolicy;
 use crate::hypervisor::SourceSpec;
 use crate::limits::{
-    CONFIG_BYTES_MAX, IDLE_TIMEOUT, NAME_MAX, SCAN_RATE_MAX_HZ, SESSIONS_MAX, SOURCES_MAX, SURFACES_MAX,
+    CONFIG_BYTES_MAX, IDLE_TIMEOUT, NAME_MAX, SCAN_RATE_MAX_HZ, SESSIONS_MAX, SOCKETS_MAX, SOURCES_MAX,
+    SURFACES_MAX,
 };
 use crate::scan::Strategy;
 
@@ -37,6 +38,9 @@ pub struct Config {
     /// Where the server's key is kept; `None`: where [`crate::identity`] says.
     #[serde(default)]
     pub state_dir: Option<PathBuf>,
+    /// How many sockets share the address, each with a thread, 1 to [`SOCKETS_MAX`]; `None`: as the cores allow.
+    #[serde(default, deserialize_with = "sockets")]
+    pub sockets: Option<u16>,
     /// The file that what is counted is kept in; `None`: nowhere.
     #[serde(default)]
     pub stats: Option<PathBuf>,
@@ -180,6 +184,10 @@ fn sessions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error>
     within(deserializer, &SESSIONS)
 }
 
+fn sockets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    within(deserializer, &(1..=SOCKETS_MAX as u16)).map(Some)
+}
+
 fn idle<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     within(deserializer, &IDLE_TIMEOUT_S)
 }
@@ -266,6 +274,7 @@ impl Config {
             listen,
             plain,
             state_dir: None,
+            sockets: None,
             stats: None,
             sessions_max: default_sessions(),
             idle_timeout_s: default_idle(),
@@ -359,7 +368,7 @@ mod tests {
     fn defaults_stand_where_nothing_is_said() {
         let config = Config::parse(MINIMAL).unwrap();
         assert!(!config.plain);
-        assert_eq!(config.sessions_max, 64);
+        assert_eq!((config.sessions_max, config.sockets), (64, None));
         assert_eq!(config.idle_timeout(), IDLE_TIMEOUT);
         assert_eq!(config.services[0].rate_hz, 60);
         assert_eq!(config.services[0].input, InputPolicy::Exclusive);
@@ -380,6 +389,12 @@ mod tests {
             ("3", true, "", "expected an object"),
             ("{\n  \"listen\": 5810\n}", true, "listen", "invalid type: integer `5810`"),
             (r#"{"listen": "nowhere", "services": []}"#, true, "listen", "such as 127.0.0.1:5810"),
+            (
+                r#"{"listen": "127.0.0.1:1", "sockets": 0, "services": []}"#,
+                true,
+                "sockets",
+                "1 to 16 are allowed",
+            ),
             (r#"{"listen": "127.0.0.1:1"}"#, true, "services", "missing field `services`"),
             (r#"{"listen": "127.0.0.1:1", "services": []}"#, false, "services", "1 to 256"),
             (r#"{"listen": "127.0.0.1:1", "servics": []}"#, true, "servics", "unknown field"),

@@ -180,9 +180,22 @@ pub const RECEIVE_BATCH: usize = 64;
 /// Datagrams that the network loop sends before it listens again: what one session has to say waits behind at most so
 /// many of the others'.
 pub const SEND_BATCH: usize = 16;
+/// Datagrams that one call takes from a socket.
+pub const RECEIVE_MANY: usize = 32;
+/// Most sockets of a server, each with a thread of its own.
+pub const SOCKETS_MAX: usize = 16;
+/// Datagrams that wait for the thread of one of several sockets: while they do, the network thread says nothing more.
+pub const PORT_OUT_MAX: usize = 4 * SEND_BATCH;
+/// Datagrams that were too long for this host's link, which a port has reported and the network thread not heard of.
+pub const PORT_TOO_LONG_MAX: usize = 16;
+/// Datagrams that came by one of several sockets and wait for the network thread. More are dropped, those of one socket only:
+/// most of a flood that comes from one address costs nobody at the other sockets anything.
+pub const PORT_IN_MAX: usize = 4 * RECEIVE_BATCH;
+/// Buffers of datagrams that a server keeps to build others in.
+pub const SPARE_BUFFERS_MAX: usize = PORT_OUT_MAX + SEND_BATCH;
 /// Bytes of a datagram with pixels that padding may take, so that it is as long as the next.
 pub const PADDING_MAX: usize = 32;
-/// Bytes asked for as receive and send buffer of the server's socket.
+/// Bytes asked for as receive and send buffer of each socket of the server.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time that orderly closing takes after a signal.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use super::support::print;
@@ -11,7 +12,11 @@ use crate::connection::Secrets;
 use crate::directory::Directory;
 use crate::hypervisor::{self, Control, SourceId, SourceSpec};
 use crate::identity::{Identity, IdentityError};
-use crate::output::{Network, NetworkError, Statistics, StatisticsError, StopSignals, Waker};
+use crate::limits::SOCKETS_MAX;
+use crate::output::{
+    Facilities, Facility, Listen, Network, NetworkError, Statistics, StatisticsError, StopSignals, Waker,
+    sockets_for,
+};
 use crate::pipeline::{PipelineError, PipelineHandle};
 use crate::server::{self, Server};
 use lfp_proto::identity::Secret;
@@ -36,6 +41,9 @@ pub struct ServeArgs {
     /// Where the server's key is kept; overrides the configuration's
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// How many sockets share the address, each with a thread; overrides the configuration's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SOCKETS_MAX as i64))]
+    sockets: Option<u16>,
     /// Keep what is counted, of the server and of each session, in this file: JSON, written anew every second; overrides the
     /// configuration's
     #[arg(long, value_name = "FILE")]
@@ -46,12 +54,19 @@ pub struct ServeArgs {
     /// Leave a technique or another part of the engines out, for benches to tell what it saves; may be repeated
     #[arg(long, value_name = "NAME", hide = true)]
     without: Vec<Part>,
+    /// Do as where the kernel lacks something, for tests; may be repeated
+    #[arg(long, value_name = "NAME", hide = true)]
+    lacks: Vec<Facility>,
 }
 
 impl ServeArgs {
     fn without(&self) -> Without {
         let lossy = self.lossless.then_some(Part::Lossy);
         self.without.iter().copied().chain(lossy).collect()
+    }
+
+    fn facilities(&self) -> Facilities {
+        self.lacks.iter().fold(Facilities::ALL, |all, lacks| all.without(*lacks))
     }
 }
 
@@ -102,7 +117,10 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let secrets = Secrets { key: identity.key.clone(), random: Secret::new(random) };
     let server = Server::new(server_config(args, &config), &secrets);
     introduce(&identity, config.plain);
-    let mut network = Network::bind(config.listen, server, pipeline, waker, control)?;
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    let sockets = config.sockets.map_or_else(|| sockets_for(cores()), usize::from);
+    let listen = Listen { address: config.listen, sockets, facilities: args.facilities() };
+    let mut network = Network::bind(listen, server, pipeline, waker, control)?;
     if let Some(file) = config.stats.clone() {
         network.report(Statistics::start(file)?);
     }
@@ -120,6 +138,7 @@ fn configuration(args: &ServeArgs) -> Result<Config, ConfigError> {
     };
     config.plain |= args.plain;
     config.state_dir = args.state_dir.clone().or(config.state_dir);
+    config.sockets = args.sockets.or(config.sockets);
     config.stats = args.stats.clone().or(config.stats);
     config.listen = args.listen.unwrap_or(config.listen);
     Ok(config)

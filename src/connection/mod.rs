@@ -4,6 +4,7 @@
 //! that have, the door keeps a bounded number of handshakes for a bounded time.
 
 mod admission;
+pub mod aead;
 mod cookie;
 mod door;
 pub mod machine;

@@ -1,12 +1,17 @@
-//! Output: the UDP socket and the network thread's loop. Decides nothing: [`crate::server::Server`] does.
+//! Output: the UDP sockets and the network thread's loop. Decides nothing: [`crate::server::Server`] does.
 
+mod facility;
 mod network;
 mod outbox;
+mod port;
+mod ports;
 mod socket;
 mod statistics;
 mod wake;
 mod whole;
 
-pub use network::{Network, NetworkError};
+pub use facility::{Facilities, Facility};
+pub use network::{Listen, Network, NetworkError};
+pub use ports::{Ports, sockets_for};
 pub use statistics::{Statistics, StatisticsError};
 pub use wake::{StopSignals, Waker};

@@ -11,10 +11,8 @@ use nix::sys::time::TimeSpec;
 
 use crate::clock;
 use crate::hypervisor::Control;
-use crate::limits::{DATAGRAM_MAX, RECEIVE_BATCH, SHUTDOWN_GRACE};
-use crate::output::outbox::Outbox;
-use crate::output::socket::Socket;
-use crate::output::{Statistics, StopSignals, Waker};
+use crate::limits::SHUTDOWN_GRACE;
+use crate::output::{Facilities, Ports, Statistics, StopSignals, Waker};
 use crate::pipeline::{Event, PipelineHandle};
 use crate::server::{Input, Output, Server};
 use crate::time::Instant;
@@ -38,13 +36,23 @@ pub enum NetworkError {
 /// Everything that the network thread owns.
 #[derive(Debug)]
 pub struct Network {
-    socket: Socket,
+    ports: Ports,
     server: Server,
     pipeline: PipelineHandle,
     waker: Waker,
     control: Control,
-    outbox: Outbox,
     statistics: Option<Statistics>,
+}
+
+/// Where a server listens, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// The address.
+    pub address: SocketAddr,
+    /// How many sockets share it, 1 to [`crate::limits::SOCKETS_MAX`].
+    pub sockets: usize,
+    /// What of the kernel's is used.
+    pub facilities: Facilities,
 }
 
 /// What ended a wait.
@@ -56,19 +64,21 @@ struct Came {
 }
 
 impl Network {
-    /// Listens on `listen`. `waker` is what the pipeline and the control thread wake.
+    /// Listens as `listen` says. `waker` is what the pipeline and the control thread wake.
     ///
     /// # Errors
     /// If the address cannot be listened on.
     pub fn bind(
-        listen: SocketAddr,
+        listen: Listen,
         server: Server,
         pipeline: PipelineHandle,
         waker: Waker,
         control: Control,
     ) -> Result<Self, NetworkError> {
-        let socket = Socket::bind(listen).map_err(|error| NetworkError::Bind { listen, error })?;
-        Ok(Self { socket, server, pipeline, waker, control, outbox: Outbox::default(), statistics: None })
+        let Listen { address, sockets, facilities } = listen;
+        let ports = Ports::bind(address, sockets, facilities)
+            .map_err(|error| NetworkError::Bind { listen: address, error })?;
+        Ok(Self { ports, server, pipeline, waker, control, statistics: None })
     }
 
     /// The address listened on.
@@ -76,7 +86,7 @@ impl Network {
     /// # Errors
     /// If the system does not know it.
     pub fn local_addr(&self) -> Result<SocketAddr, NetworkError> {
-        Ok(self.socket.local_addr()?)
+        Ok(self.ports.local_addr()?)
     }
 
     /// Has what is counted written to a file from now on.
@@ -97,10 +107,14 @@ impl Network {
                 let encoder = self.pipeline.counters().encoder;
                 let (encoded, shared) = (encoder.trials, encoder.records.hits);
                 tracing::info!(encoded, shared, "records of all sessions");
-                return Ok(());
+                return Ok(self.ports.close()?);
             }
             if let Some(statistics) = &mut self.statistics {
-                statistics.offer(now, || self.server.figures(now));
+                statistics.offer(now, || {
+                    let mut figures = self.server.figures(now);
+                    figures["output"] = self.ports.figures();
+                    figures
+                });
             }
             let reports = self.statistics.as_ref().map(Statistics::due);
             let until = [wake_at, closing, reports].into_iter().flatten().min();
@@ -121,32 +135,34 @@ impl Network {
         }
     }
 
-    /// Does what the server says as of now until it has nothing more to say, the kernel's send buffer is full, or the
-    /// outbox is: what others have to say (a tick, an encode, an ack) should not wait behind a fast session's burst.
+    /// Does what the server says as of now until it has nothing more to say, the kernel's send buffer is full, or enough
+    /// is sent for once: what others have to say (a tick, an encode, an ack) should not wait behind a fast session's burst.
     /// Time stands still meanwhile, so that no session earns while it sends.
     fn drain_outputs(&mut self) -> Option<Instant> {
         let now = clock::now();
         let wake_at = self.fill_outbox(now);
-        let Self { outbox, socket, server, .. } = self;
-        outbox.send(socket, |buffer| server.recycle(buffer));
-        let too_long = outbox.take_too_long();
-        if !too_long.is_empty() {
-            for (to, bytes) in too_long {
-                server.handle(now, Input::TooLong { to, bytes });
-            }
-            return Some(now);
+        let Self { ports, server, .. } = self;
+        ports.flush(|buffer| server.recycle(buffer));
+        let mut refused = false;
+        ports.too_long(|to, bytes| {
+            server.handle(now, Input::TooLong { to, bytes });
+            refused = true;
+        });
+        match (refused, self.ports.is_stuck()) {
+            (true, _) => Some(now),
+            (false, true) => None,
+            (false, false) => wake_at,
         }
-        if self.outbox.is_empty() { wake_at } else { None }
     }
 
-    /// Returns when the server has more to say though nothing happens: at once if the outbox is full.
+    /// Returns when the server has more to say though nothing happens: at once if there is more than is sent for once.
     fn fill_outbox(&mut self, now: Instant) -> Option<Instant> {
         loop {
-            if self.outbox.is_full() {
+            if self.ports.is_full() {
                 return Some(now);
             }
             match self.server.poll(now) {
-                Output::Transmit { to, bytes } => self.outbox.push(to, bytes),
+                Output::Transmit { to, packet } => self.ports.push(to, packet),
                 Output::Encode(request) => self.pipeline.encode(request),
                 Output::Digest(request) => self.pipeline.digest(request),
                 Output::Demand(demand) => self.pipeline.demand(&demand),
@@ -160,9 +176,9 @@ impl Network {
     /// what came, so that nothing else is asked for in vain.
     fn wait(&self, timeout: Option<Duration>, stop: &StopSignals) -> Result<Came, NetworkError> {
         let readable = PollFlags::POLLIN;
-        let socket = if !self.outbox.is_empty() { readable | PollFlags::POLLOUT } else { readable };
+        let ports = if self.ports.awaits_writable() { readable | PollFlags::POLLOUT } else { readable };
         let mut fds = [
-            PollFd::new(self.socket.as_fd(), socket),
+            PollFd::new(self.ports.as_fd(), ports),
             PollFd::new(self.waker.as_fd(), readable),
             PollFd::new(stop.as_fd(), readable),
         ];
@@ -180,12 +196,9 @@ impl Network {
     }
 
     fn receive(&mut self) -> Result<(), NetworkError> {
-        let mut buffer = [0; DATAGRAM_MAX + 1];
-        for _ in 0..RECEIVE_BATCH {
-            let Some((len, from)) = self.socket.receive(&mut buffer)? else { break };
-            self.server.handle(clock::now(), Input::Datagram { from, bytes: &buffer[..len] });
-        }
-        Ok(())
+        let Self { ports, server, .. } = self;
+        let take = |from, bytes: &[u8]| server.handle(clock::now(), Input::Datagram { from, bytes });
+        Ok(ports.receive(take)?)
     }
 
     fn take_events(&mut self) {

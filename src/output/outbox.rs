@@ -3,21 +3,39 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
-use crate::limits::SEND_BATCH;
-use crate::output::socket::{Sent, Socket};
+use nix::sys::socket::SockaddrStorage;
 
-/// Most bytes of one call: what IP can name as a datagram's length, less the headers.
-const CALL_BYTES_MAX: usize = 65_000;
+use crate::limits::SEND_BATCH;
+use crate::output::facility::Facility;
+use crate::output::socket::{Call, SendRoom, Sent, Socket};
+
+/// Most bytes of one message: what IP can name as a datagram's length, less the headers.
+const MESSAGE_BYTES_MAX: usize = 65_000;
 
 /// At most [`SEND_BATCH`] datagrams, in the order in which they are to be sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outbox {
     waiting: Vec<(SocketAddr, Vec<u8>)>,
     /// What this host's link does not take: to where, and how long.
     too_long: Vec<(SocketAddr, usize)>,
+    room: SendRoom,
+}
+
+/// Datagrams that go with one call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Plan {
+    /// How many datagrams each message has.
+    counts: [usize; SEND_BATCH],
+    messages: usize,
+    /// The length of all datagrams of a message that has several, but its last.
+    segment: Option<usize>,
 }
 
 impl Outbox {
+    pub(super) fn new() -> Self {
+        Self { waiting: Vec::with_capacity(SEND_BATCH), too_long: Vec::new(), room: SendRoom::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -31,8 +49,8 @@ impl Outbox {
     }
 
     /// What was too long for this host's link since the last call: to where, and how long it was.
-    pub(super) fn take_too_long(&mut self) -> Vec<(SocketAddr, usize)> {
-        std::mem::take(&mut self.too_long)
+    pub(super) fn take_too_long(&mut self) -> impl Iterator<Item = (SocketAddr, usize)> + '_ {
+        self.too_long.drain(..)
     }
 
     /// Sends what waits until the kernel has no more room; `done` gets the buffers of what went.
@@ -40,36 +58,92 @@ impl Outbox {
         // Sessions take turns. The order matters within each of them only, and a stable sort of so few allocates nothing.
         self.waiting.sort_by_key(|(to, _)| *to);
         let mut sent = 0;
-        while let Some((to, bytes)) = self.waiting.get(sent) {
-            let together = together(&self.waiting[sent..]);
-            let mut slices = [IoSlice::new(&[]); SEND_BATCH];
-            for (slice, (_, bytes)) in slices.iter_mut().zip(&self.waiting[sent..sent + together]) {
-                *slice = IoSlice::new(bytes);
-            }
-            let outcome =
-                if together > 1 { socket.send_together(*to, &slices[..together]) } else { Sent::Apart };
+        while sent < self.waiting.len() {
+            let waiting = &self.waiting[sent..];
+            let plan = Plan::of(waiting, socket.can(Facility::Segments));
+            let outcome = send_plan(socket, &mut self.room, &plan, waiting);
             match outcome {
-                Sent::Done => sent += together,
                 Sent::Full => break,
-                Sent::Apart | Sent::TooLong => match socket.send(*to, bytes) {
-                    Sent::Full => break,
-                    Sent::TooLong => {
-                        self.too_long.push((*to, bytes.len()));
-                        sent += 1;
+                // A kernel that took nothing and has no complaint would have us here for ever.
+                Sent::Done(messages) if messages > 0 => sent += plan.datagrams(messages),
+                Sent::Done(_) | Sent::Apart | Sent::TooLong => {
+                    let apart = &waiting[..plan.datagrams(1)];
+                    let too_long = &mut self.too_long;
+                    let goes = |(to, bytes): &&(SocketAddr, Vec<u8>)| {
+                        let outcome = socket.send(*to, bytes);
+                        if outcome == Sent::TooLong {
+                            too_long.push((*to, bytes.len()));
+                        }
+                        outcome != Sent::Full
+                    };
+                    let count = apart.iter().take_while(goes).count();
+                    sent += count;
+                    if count < apart.len() {
+                        break;
                     }
-                    Sent::Done | Sent::Apart => sent += 1,
-                },
+                }
             }
         }
         self.waiting.drain(..sent).map(|(_, bytes)| bytes).for_each(done);
     }
 }
 
-/// How many datagrams from the first on can go with one call: to one address, of one length, save for the last,
+/// Hands what `plan` says of `waiting` to the kernel.
+fn send_plan(
+    socket: &mut Socket,
+    room: &mut SendRoom,
+    plan: &Plan,
+    waiting: &[(SocketAddr, Vec<u8>)],
+) -> Sent {
+    let mut slices = [IoSlice::new(&[]); SEND_BATCH];
+    for (slice, (_, bytes)) in slices.iter_mut().zip(waiting) {
+        *slice = IoSlice::new(bytes);
+    }
+    let (mut messages, mut to) = ([&slices[..0]; SEND_BATCH], [None; SEND_BATCH]);
+    let mut at = 0;
+    for (index, count) in plan.counts[..plan.messages].iter().enumerate() {
+        messages[index] = &slices[at..at + count];
+        to[index] = Some(SockaddrStorage::from(waiting[at].0));
+        at += count;
+    }
+    let segment = plan.segment.and_then(|segment| u16::try_from(segment).ok());
+    let call = Call { to: &to[..plan.messages], messages: &messages[..plan.messages], segment };
+    socket.send_call(room, &call)
+}
+
+impl Plan {
+    /// What of `waiting` can go with one call. All messages of a call are cut alike, so one that is cut goes with others
+    /// that are cut to the same length, and with datagrams that are no longer than that.
+    fn of(waiting: &[(SocketAddr, Vec<u8>)], segments: bool) -> Self {
+        let mut plan = Self::default();
+        let (mut at, mut longest) = (0, 0);
+        while at < waiting.len() && plan.messages < SEND_BATCH {
+            let (count, len) = (if segments { together(&waiting[at..]) } else { 1 }, waiting[at].1.len());
+            let segment = if count > 1 { plan.segment.or(Some(len)) } else { plan.segment };
+            let fits = |segment: usize| longest.max(len) <= segment && (count == 1 || len == segment);
+            if !segment.is_none_or(fits) {
+                break;
+            }
+            longest = longest.max(len);
+            plan.segment = segment;
+            plan.counts[plan.messages] = count;
+            plan.messages += 1;
+            at += count;
+        }
+        plan
+    }
+
+    /// Datagrams of the first so many messages.
+    fn datagrams(&self, messages: usize) -> usize {
+        self.counts[..messages.min(self.messages)].iter().sum()
+    }
+}
+
+/// How many datagrams from the first on can be one message: to one address, of one length, save for the last,
 /// which may be shorter.
 fn together(waiting: &[(SocketAddr, Vec<u8>)]) -> usize {
     let Some((to, first)) = waiting.first() else { return 0 };
-    let most = (CALL_BYTES_MAX / first.len().max(1)).clamp(1, SEND_BATCH);
+    let most = (MESSAGE_BYTES_MAX / first.len().max(1)).clamp(1, SEND_BATCH);
     let fits = |bytes: &Vec<u8>| bytes.len() == first.len();
     let same = waiting.iter().take(most).take_while(|(other, bytes)| other == to && fits(bytes)).count();
     let shorter = waiting[..most.min(waiting.len())]
@@ -81,17 +155,19 @@ fn together(waiting: &[(SocketAddr, Vec<u8>)]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::facility::Facilities;
 
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
+    fn of(parts: &[(u16, usize)]) -> Vec<(SocketAddr, Vec<u8>)> {
+        parts.iter().map(|(port, len)| (address(*port), vec![0; *len])).collect()
+    }
+
     #[test]
     fn only_what_the_kernel_can_cut_goes_together() {
-        let of = |parts: &[(u16, usize)]| -> Vec<(SocketAddr, Vec<u8>)> {
-            parts.iter().map(|(port, len)| (address(*port), vec![0; *len])).collect()
-        };
-        assert_eq!(together(&[]), 0);
+        assert_eq!(together(&of(&[])), 0);
         assert_eq!(together(&of(&[(1, 100)])), 1);
         assert_eq!(together(&of(&[(1, 100), (1, 100), (1, 40), (1, 40)])), 3, "the shorter one ends it");
         assert_eq!(together(&of(&[(1, 100), (1, 101)])), 1);
@@ -100,26 +176,49 @@ mod tests {
     }
 
     #[test]
-    fn every_datagram_arrives_whole_and_each_address_keeps_its_order() {
-        let mut socket = Socket::bind(address(0)).unwrap();
-        let peers = [(); 2].map(|()| std::net::UdpSocket::bind(address(0)).unwrap());
-        let mut outbox = Outbox::default();
-        let lens = [900, 900, 900, 400, 900, 1_000, 1_000, 20];
-        for (at, len) in lens.into_iter().enumerate() {
-            for peer in &peers {
-                outbox.push(peer.local_addr().unwrap(), vec![at as u8; len]);
-            }
-        }
-        assert!(outbox.is_full());
-        let mut buffers = 0;
-        outbox.send(&mut socket, |_| buffers += 1);
-        assert!(outbox.is_empty());
-        assert_eq!(buffers, SEND_BATCH);
-        for peer in &peers {
+    fn one_call_has_messages_that_are_cut_alike() {
+        let plan = |parts: &[(u16, usize)], segments: bool| {
+            let plan = Plan::of(&of(parts), segments);
+            (plan.counts[..plan.messages].to_vec(), plan.segment)
+        };
+        assert_eq!(plan(&[], true), (vec![], None));
+        assert_eq!(plan(&[(1, 50), (2, 900), (3, 7)], true), (vec![1, 1, 1], None));
+        assert_eq!(plan(&[(1, 90), (1, 90), (1, 30), (2, 90), (2, 90)], true), (vec![3, 2], Some(90)));
+        assert_eq!(plan(&[(1, 90), (1, 90), (2, 80), (2, 80)], true), (vec![2], Some(90)));
+        assert_eq!(plan(&[(1, 90), (1, 90), (2, 91), (3, 1)], true), (vec![2], Some(90)));
+        assert_eq!(plan(&[(1, 91), (2, 90), (2, 90)], true), (vec![1], None), "it would be cut");
+        assert_eq!(plan(&[(1, 40), (2, 90), (2, 90)], true), (vec![1, 2], Some(90)));
+        assert_eq!(plan(&[(1, 90), (1, 90), (2, 90)], false), (vec![1, 1, 1], None));
+    }
+
+    #[test]
+    fn every_datagram_arrives_whole_in_its_order_whatever_the_kernel_lacks() {
+        use Facility::{Segments, Sendmmsg};
+        for lacks in [&[][..], &[Segments], &[Sendmmsg], &[Segments, Sendmmsg]] {
+            let can = lacks.iter().fold(Facilities::ALL, |can, lacks| can.without(*lacks));
+            let mut socket = Socket::bind(address(0), can).unwrap();
+            let peers = [(); 2].map(|()| std::net::UdpSocket::bind(address(0)).unwrap());
+            let mut outbox = Outbox::new();
+            let lens = [900, 900, 900, 400, 900, 1_000, 1_000, 20];
             for (at, len) in lens.into_iter().enumerate() {
-                let mut bytes = [0; 2_000];
-                assert_eq!(peer.recv(&mut bytes).unwrap(), len);
-                assert!(bytes[..len].iter().all(|byte| *byte == at as u8), "datagram {at}");
+                for peer in &peers {
+                    outbox.push(peer.local_addr().unwrap(), vec![at as u8; len]);
+                }
+            }
+            assert!(outbox.is_full());
+            let mut buffers = 0;
+            outbox.send(&mut socket, |_| buffers += 1);
+            assert!(outbox.is_empty());
+            assert_eq!(buffers, SEND_BATCH);
+            for peer in &peers {
+                for (at, len) in lens.into_iter().enumerate() {
+                    let mut bytes = [0; 2_000];
+                    assert_eq!(peer.recv(&mut bytes).unwrap(), len, "without {lacks:?}");
+                    assert!(bytes[..len].iter().all(|byte| *byte == at as u8), "datagram {at}");
+                }
+            }
+            for lacks in lacks {
+                assert!(!socket.can(*lacks));
             }
         }
     }

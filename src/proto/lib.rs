@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod aead;
 pub mod check;
 pub mod depth;
 pub mod frame;

@@ -367,16 +367,30 @@ impl Builder {
         self.bytes
     }
 
+    /// The packet without its checksum.
+    ///
+    /// # Panics
+    /// If more was appended to [`Builder::body`] than there was [`Builder::room`] for.
+    pub(crate) fn unchecked(self) -> Vec<u8> {
+        let most = self.limit + TRAILER_RESERVED - PLAIN_TRAILER_LEN;
+        assert!(self.bytes.len() <= most, "a datagram of {} bytes where {most} fit", self.bytes.len());
+        self.bytes
+    }
+
     /// Closes the datagram with its checksum.
     ///
     /// # Panics
     /// If more was appended to [`Builder::body`] than there was [`Builder::room`] for.
     #[must_use]
-    pub fn finish(mut self) -> Vec<u8> {
-        let most = self.limit + TRAILER_RESERVED - PLAIN_TRAILER_LEN;
-        assert!(self.bytes.len() <= most, "a datagram of {} bytes where {most} fit", self.bytes.len());
-        let crc = crc32fast::hash(&self.bytes);
-        self.bytes.put_u32(crc);
-        self.bytes
+    pub fn finish(self) -> Vec<u8> {
+        let mut bytes = self.unchecked();
+        close_plain(&mut bytes);
+        bytes
     }
+}
+
+/// Appends the checksum of a plain packet.
+pub(crate) fn close_plain(bytes: &mut Vec<u8>) {
+    let crc = crc32fast::hash(bytes);
+    bytes.put_u32(crc);
 }

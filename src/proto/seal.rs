@@ -6,17 +6,17 @@
 //! first has been followed.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use aes_gcm::Aes256Gcm;
-use chacha20poly1305::aead::AeadInPlace;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
-
+use crate::aead::{Aead, Nonce, Ready, Tag, portable};
 use crate::identity::{KEY_LEN, Secret};
 use crate::limits::{OLD_KEY_TIME, REKEY_BYTES, REKEY_PACKETS, REKEY_TIME, TRAILER_RESERVED};
-use crate::packet::{Builder, HEADER_LEN, Header, Kind, Protection, SEAL_TRAILER_LEN, View};
+use crate::packet::{
+    Builder, HEADER_LEN, Header, Kind, PLAIN_TRAILER_LEN, Protection, SEAL_TRAILER_LEN, View, close_plain,
+};
 use crate::time::Instant;
 use crate::units::PacketNumber;
 use crate::wire::Malformed;
@@ -96,56 +96,35 @@ pub struct Keys {
 
 /// One key, ready to be used.
 #[derive(Clone)]
-enum Key {
-    ChaCha(ChaCha20Poly1305),
-    Aes(Box<Aes256Gcm>),
+struct Key {
+    cipher: Cipher,
+    aead: Arc<dyn Aead>,
+    /// What makes the next one ready.
+    ready: Ready,
 }
 
 impl Key {
-    fn new(cipher: Cipher, secret: &Secret) -> Self {
-        let key = secret.bytes().into();
-        match cipher {
-            Cipher::ChaCha20Poly1305 => Self::ChaCha(ChaCha20Poly1305::new(key)),
-            Cipher::Aes256Gcm => Self::Aes(Box::new(Aes256Gcm::new(key))),
-        }
-    }
-
-    const fn cipher(&self) -> Cipher {
-        match self {
-            Self::ChaCha(_) => Cipher::ChaCha20Poly1305,
-            Self::Aes(_) => Cipher::Aes256Gcm,
-        }
+    fn new(ready: Ready, cipher: Cipher, secret: &Secret) -> Self {
+        Self { cipher, aead: ready(cipher, secret), ready }
     }
 
     /// The key after this one.
     fn next(&self) -> Self {
-        Self::new(self.cipher(), &self.next_secret())
+        Self::new(self.ready, self.cipher, &self.next_secret())
     }
 
     // SPEC [LFP-3.9]: A sender's next key MUST be the first 32 bytes of what the one before makes of 32 zero bytes
     fn next_secret(&self) -> Secret {
         let mut bytes = [0; KEY_LEN];
-        let _ = self.seal(REKEY_NONCE, &[], &mut bytes);
+        let _ = self.aead.seal(&nonce(REKEY_NONCE), &[], &mut bytes);
         Secret::new(bytes)
     }
 
-    /// Encrypts `payload` and gives its tag.
-    fn seal(&self, number: u64, header: &[u8], payload: &mut [u8]) -> Tag {
-        let sealed = match self {
-            Self::ChaCha(key) => key.encrypt_in_place_detached(&nonce(number), header, payload),
-            Self::Aes(key) => key.encrypt_in_place_detached(&nonce(number), header, payload),
-        };
-        sealed.expect("a datagram is shorter than 64 GiB")
-    }
-
-    /// Decrypts `payload` if the tag is right; leaves it as it is if not.
+    /// Decrypts `payload` if the tag is right; what it holds otherwise is not to be used.
     fn open(&self, number: u64, header: &[u8], payload: &mut [u8], tag: &[u8]) -> Result<(), Malformed> {
-        let tag = Tag::from_slice(tag);
-        let opened = match self {
-            Self::ChaCha(key) => key.decrypt_in_place_detached(&nonce(number), header, payload, tag),
-            Self::Aes(key) => key.decrypt_in_place_detached(&nonce(number), header, payload, tag),
-        };
-        opened.map_err(|_| Malformed::Checksum)
+        let tag = Tag::try_from(tag).map_err(|_| Malformed::Truncated)?;
+        let is_right = self.aead.open(&nonce(number), header, payload, &tag);
+        is_right.then_some(()).ok_or(Malformed::Checksum)
     }
 }
 
@@ -258,11 +237,17 @@ pub struct Sealed {
 }
 
 impl Seal {
-    /// Seals with `keys` from `now` on.
+    /// Seals with `keys` from `now` on, by this crate's own [`portable`] ciphers.
     #[must_use]
     pub fn new(keys: &Keys, cipher: Cipher, now: Instant, after: RekeyAfter) -> Self {
-        let sealer = Sealer::new(first(&keys.send, cipher), now);
-        let opener = Opener::new(first(&keys.receive, cipher));
+        Self::with(portable, keys, cipher, now, after)
+    }
+
+    /// Seals with `keys` from `now` on, by the ciphers that `ready` makes.
+    #[must_use]
+    pub fn with(ready: Ready, keys: &Keys, cipher: Cipher, now: Instant, after: RekeyAfter) -> Self {
+        let sealer = Sealer::new(first(ready, &keys.send, cipher), now);
+        let opener = Opener::new(first(ready, &keys.receive, cipher));
         Self::Sealed(Box::new(Sealed { sealer, opener, after, rekeys: 0 }))
     }
 
@@ -280,7 +265,7 @@ impl Seal {
     pub const fn cipher(&self) -> Option<Cipher> {
         match self {
             Self::Plain => None,
-            Self::Sealed(sealed) => Some(sealed.sealer.key.cipher()),
+            Self::Sealed(sealed) => Some(sealed.sealer.key.cipher),
         }
     }
 
@@ -296,21 +281,24 @@ impl Seal {
     /// Closes packet `number`, which `builder` holds. It must not have been given before.
     #[must_use]
     pub fn finish(&mut self, now: Instant, number: PacketNumber, builder: Builder) -> Vec<u8> {
+        self.prepare(now, number, builder).close()
+    }
+
+    /// Packet `number`, which `builder` holds, to be closed by whoever sends it. The number must not have been given before.
+    pub fn prepare(&mut self, now: Instant, number: PacketNumber, builder: Builder) -> Unclosed {
         let sealed = match self {
-            Self::Plain => return builder.finish(),
+            Self::Plain => return Unclosed::plain(builder),
             Self::Sealed(sealed) => sealed,
         };
         sealed.rekeys += u64::from(sealed.sealer.turn(now, sealed.after));
         let sealer = &mut sealed.sealer;
-        let mut bytes = builder.unsealed(sealer.phase);
+        let bytes = builder.unsealed(sealer.phase);
         // SPEC [LFP-3.6]: A sender MUST seal each packet with the header as associated data, under the newest key of its
-        let (header, payload) = bytes.split_at_mut(HEADER_LEN);
-        let tag = sealer.key.seal(number.0, header, payload);
-        bytes.extend_from_slice(&tag);
+        let unclosed = Unclosed { bytes, trailer: Trailer::Tag(Arc::clone(&sealer.key.aead), number) };
         sealer.first.get_or_insert(number);
         sealer.packets += 1;
-        sealer.bytes += bytes.len() as u64;
-        bytes
+        sealer.bytes += unclosed.len() as u64;
+        unclosed
     }
 
     /// The peer has acked packet `number`.
@@ -355,13 +343,83 @@ impl Seal {
     }
 }
 
+/// A packet that is whole but for its trailer. Whoever sends it closes it, on any thread: what that takes is most of what a
+/// packet takes.
+#[must_use]
+pub struct Unclosed {
+    bytes: Vec<u8>,
+    trailer: Trailer,
+}
+
+/// What a packet still lacks.
+enum Trailer {
+    /// Nothing.
+    None,
+    /// Its checksum.
+    Checksum,
+    /// Its seal, by this key.
+    Tag(Arc<dyn Aead>, PacketNumber),
+}
+
+impl Unclosed {
+    fn plain(builder: Builder) -> Self {
+        Self { bytes: builder.unchecked(), trailer: Trailer::Checksum }
+    }
+
+    /// Bytes of the datagram.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let trailer = match self.trailer {
+            Trailer::None => 0,
+            Trailer::Checksum => PLAIN_TRAILER_LEN,
+            Trailer::Tag(..) => SEAL_TRAILER_LEN,
+        };
+        self.bytes.len() + trailer
+    }
+
+    /// Whether the datagram is empty, which none with a header is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The datagram, in the buffer that it was built in.
+    #[must_use]
+    pub fn close(self) -> Vec<u8> {
+        let Self { mut bytes, trailer } = self;
+        match trailer {
+            Trailer::None => {}
+            Trailer::Checksum => close_plain(&mut bytes),
+            Trailer::Tag(aead, number) => {
+                let (header, payload) = bytes.split_at_mut(HEADER_LEN);
+                let tag = aead.seal(&nonce(number.0), header, payload);
+                bytes.extend_from_slice(&tag);
+            }
+        }
+        bytes
+    }
+}
+
+/// A datagram that is closed already.
+impl From<Vec<u8>> for Unclosed {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, trailer: Trailer::None }
+    }
+}
+
+impl fmt::Debug for Unclosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unclosed").field("bytes", &self.len()).finish_non_exhaustive()
+    }
+}
+
 /// The first key of a direction: that of the handshake; for another cipher than the handshake's the one after it, so that no
 /// two ciphers have the same.
-fn first(secret: &Secret, cipher: Cipher) -> Key {
-    let key = Key::new(Cipher::ChaCha20Poly1305, secret);
+fn first(ready: Ready, secret: &Secret, cipher: Cipher) -> Key {
+    let key = Key::new(ready, Cipher::ChaCha20Poly1305, secret);
     match cipher {
         Cipher::ChaCha20Poly1305 => key,
-        Cipher::Aes256Gcm => Key::new(cipher, &key.next_secret()),
+        Cipher::Aes256Gcm => Key::new(ready, cipher, &key.next_secret()),
     }
 }
 
@@ -380,7 +438,8 @@ impl fmt::Debug for Sealed {
 impl Keys {
     /// Seals the server's verdict on a handshake, of which `header` are the datagram's first bytes: appends the tag.
     pub fn seal_verdict(&self, header: &[u8], verdict: &mut Vec<u8>) {
-        let tag = Key::new(Cipher::ChaCha20Poly1305, &self.send).seal(VERDICT_NUMBER, header, verdict);
+        let key = portable(Cipher::ChaCha20Poly1305, &self.send);
+        let tag = key.seal(&nonce(VERDICT_NUMBER), header, verdict);
         verdict.extend_from_slice(&tag);
     }
 
@@ -392,7 +451,8 @@ impl Keys {
         let length = sealed.len().checked_sub(SEAL_TRAILER_LEN).ok_or(Malformed::Truncated)?;
         let (payload, tag) = sealed.split_at(length);
         let mut verdict = payload.to_vec();
-        Key::new(Cipher::ChaCha20Poly1305, &self.receive).open(VERDICT_NUMBER, header, &mut verdict, tag)?;
+        let key = Key::new(portable, Cipher::ChaCha20Poly1305, &self.receive);
+        key.open(VERDICT_NUMBER, header, &mut verdict, tag)?;
         Ok(verdict)
     }
 }

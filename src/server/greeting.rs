@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::connection::machine::{Deed, Event, step};
-use crate::connection::{Admission, Proof, Ticket, Tickets, Visitor};
+use crate::connection::{Admission, Proof, Ticket, Tickets, Visitor, aead};
 use crate::limits::{DATAGRAM_MIN, UNKNOWN_CLOSE_INTERVAL};
 use crate::server::Server;
 use crate::server::handshake::Asked;
@@ -134,7 +134,7 @@ impl Server {
         self.stats.sessions_sealed += 1;
         let ticket = self.door.tickets.issue(now, asked.from, &client);
         session.seal(Greeted {
-            seal: Seal::new(&keys, cipher, now, RekeyAfter::default()),
+            seal: Seal::with(aead::ready, &keys, cipher, now, RekeyAfter::default()),
             client,
             asked: hello.message.clone(),
             answer: answer.clone(),

@@ -21,7 +21,7 @@ use crate::connection::{Cookies, Door, Proof, Secrets};
 use crate::directory::{Directory, InputPolicy, Service};
 use crate::heat::Hint;
 use crate::hypervisor::{Accepted, Action, SourceId};
-use crate::limits::{REPLIES_PENDING_MAX, SEND_BATCH};
+use crate::limits::{REPLIES_PENDING_MAX, SPARE_BUFFERS_MAX};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, SessionKey};
 use crate::pixel::Bounds;
 use crate::scan::{Strategy, Tick, TickState};
@@ -30,6 +30,7 @@ use crate::time::Instant;
 use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::identity::PublicKey;
 use lfp_proto::packet::{Header, Kind, Protection, View};
+use lfp_proto::seal::Unclosed;
 
 use self::echo::Awaited;
 use self::handshake::Asked;
@@ -75,8 +76,8 @@ pub enum Output {
     Transmit {
         /// To where.
         to: SocketAddr,
-        /// Its UDP payload.
-        bytes: Vec<u8>,
+        /// Its UDP payload, once it is closed.
+        packet: Unclosed,
     },
     /// Hand this to a worker; answer with [`Input::Encoded`].
     Encode(EncodeRequest),
@@ -250,7 +251,7 @@ impl Server {
                 return Output::Demand(demand);
             }
             if let Some((to, bytes)) = self.replies.pop_front() {
-                return self.transmit(to, bytes);
+                return self.transmit(to, bytes.into());
             }
             let Some(key) = self.roster.next_turn(now) else {
                 return Output::Timeout(self.roster.deadline());
@@ -263,7 +264,7 @@ impl Server {
 
     /// Takes back the buffer of an [`Output::Transmit`] that is done with, so that the next need not be allocated.
     pub fn recycle(&mut self, bytes: Vec<u8>) {
-        if self.spare.len() < SEND_BATCH {
+        if self.spare.len() < SPARE_BUFFERS_MAX {
             self.spare.push(bytes);
         }
     }
@@ -288,7 +289,7 @@ impl Server {
         };
         self.roster.wake(key);
         Some(match step {
-            Step::Transmit(bytes) => self.transmit(address, bytes),
+            Step::Transmit(packet) => self.transmit(address, packet),
             Step::Encode(request) => Output::Encode(request),
             Step::Digest(request) => Output::Digest(request),
         })
@@ -550,9 +551,9 @@ impl Server {
         }
     }
 
-    fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) -> Output {
+    fn transmit(&mut self, to: SocketAddr, packet: Unclosed) -> Output {
         self.stats.datagrams_out += 1;
-        self.stats.bytes_out += bytes.len() as u64;
-        Output::Transmit { to, bytes }
+        self.stats.bytes_out += packet.len() as u64;
+        Output::Transmit { to, packet }
     }
 }

@@ -7,6 +7,7 @@ use crate::time::Instant;
 use crate::units::PacketNumber;
 use lfp_proto::frame::Frame;
 use lfp_proto::packet::{Builder, Kind};
+use lfp_proto::seal::Unclosed;
 use lfp_proto::window::{AckSummary, Fate, LengthCounts, PacketLength, Sent};
 
 impl Session {
@@ -30,7 +31,7 @@ impl Session {
     }
 
     /// A packet that does nothing but show whether one of its length passes, if it is time for one.
-    pub(super) fn length_probe(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
+    pub(super) fn length_probe(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Unclosed> {
         let len = self.length.due(now)?;
         if self.length.in_doubt() {
             self.redundancy.begin_anew();
@@ -43,8 +44,8 @@ impl Session {
         builder.push(&Frame::Ping);
         builder.fill_up();
         self.length.on_probe(now, number);
-        let bytes = self.guard.seal_mut().finish(now, number, builder);
-        Some(self.sent(now, bytes, true, Vec::new()))
+        let packet = self.guard.seal_mut().prepare(now, number, builder);
+        Some(self.sent(now, packet, true, Vec::new()))
     }
 
     /// The system says that a datagram of `bytes` bytes, UDP payload, is longer than this host's link to the client takes. It

@@ -48,6 +48,7 @@ use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{self, CloseReason, InputKind, Way};
 use lfp_proto::hello::{Display, Hello};
+use lfp_proto::seal::Unclosed;
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
 
@@ -174,7 +175,7 @@ impl PathQuality {
 #[derive(Debug)]
 pub enum Step {
     /// Send this datagram to [`Session::address`].
-    Transmit(Vec<u8>),
+    Transmit(Unclosed),
     /// Have this encoded; the answer goes to [`Session::on_encoded`].
     Encode(EncodeRequest),
     /// Have this summed; the answer goes to [`Session::on_digested`].

@@ -18,6 +18,7 @@ use crate::time::Instant;
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Ack, Close, Frame, Refusal};
 use lfp_proto::packet::{Builder, Kind, View};
+use lfp_proto::seal::Unclosed;
 use lfp_proto::window::{AckSummary, Arrival, Fate, SendWindow, Sent, Stamp};
 
 /// What a packet brought that the session cannot deal with alone.
@@ -189,7 +190,7 @@ impl Session {
     }
 
     /// The packet to send at `now`, if there is a reason for one.
-    pub(super) fn packet(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
+    pub(super) fn packet(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Unclosed> {
         if let Some(parity) = self.parity(now, spare) {
             return Some(parity);
         }
@@ -243,12 +244,12 @@ impl Session {
         }
         self.probe_due = false;
         self.redundancy.on_sent(number, builder.payload(), paints);
-        let bytes = self.guard.seal_mut().finish(now, number, builder);
-        Some(self.sent(now, bytes, ping, items))
+        let packet = self.guard.seal_mut().prepare(now, number, builder);
+        Some(self.sent(now, packet, ping, items))
     }
 
     /// The packet that covers those sent last, if it is time for one.
-    fn parity(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Vec<u8>> {
+    fn parity(&mut self, now: Instant, spare: &mut Vec<Vec<u8>>) -> Option<Unclosed> {
         if !self.parity_waits() || !self.window_is_open() || !self.pacer.may_send(now) {
             return None;
         }
@@ -264,8 +265,8 @@ impl Session {
             return None;
         }
         self.stats.parities_sent += 1;
-        let bytes = self.guard.seal_mut().finish(now, number, builder);
-        Some(self.sent(now, bytes, false, vec![Item::Parity]))
+        let packet = self.guard.seal_mut().prepare(now, number, builder);
+        Some(self.sent(now, packet, false, vec![Item::Parity]))
     }
 
     /// Whether it is time to cover the packets sent last: they are as many as one PARITY is for, or nothing follows them soon.
@@ -388,8 +389,8 @@ impl Session {
     }
 
     /// Notes that a packet goes out.
-    pub(super) fn sent(&mut self, now: Instant, bytes: Vec<u8>, ping: bool, items: Vec<Item>) -> Vec<u8> {
-        let len = bytes.len() as u64;
+    pub(super) fn sent(&mut self, now: Instant, packet: Unclosed, ping: bool, items: Vec<Item>) -> Unclosed {
+        let len = packet.len() as u64;
         let elicits = ping || !items.is_empty();
         let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
         if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
@@ -400,7 +401,7 @@ impl Session {
         }
         self.pacer.on_sent(now, len);
         self.count_sent(now, len);
-        bytes
+        packet
     }
 
     fn count_sent(&mut self, now: Instant, len: u64) {
@@ -410,7 +411,7 @@ impl Session {
     }
 
     /// The CLOSE to send at `now`, if one is due.
-    pub(super) fn close_datagram(&mut self, now: Instant) -> Option<Vec<u8>> {
+    pub(super) fn close_datagram(&mut self, now: Instant) -> Option<Unclosed> {
         let interval = self.close_interval();
         let closing = self.closing.as_mut().filter(|closing| closing.left > 0 && closing.next_at <= now)?;
         closing.left -= 1;
@@ -420,11 +421,11 @@ impl Session {
         let number = self.window.next();
         let mut builder = Builder::new(Vec::new(), self.packet_max, Kind::Data, self.connection, number);
         builder.push(&Frame::Close(close));
-        let bytes = self.guard.seal_mut().finish(now, number, builder);
-        let len = bytes.len() as u64;
+        let packet = self.guard.seal_mut().prepare(now, number, builder);
+        let len = packet.len() as u64;
         self.window.push(now, len, false, Stamp::default(), Vec::new());
         self.count_sent(now, len);
-        Some(bytes)
+        Some(packet)
     }
 }
 

@@ -1,9 +1,12 @@
-//! Nothing is allocated per tick once a source is in its stride: an allocator that counts says so. A program of its own,
+//! Nothing is allocated per tick once a source is in its stride, and nothing per packet on its way in and out: an allocator that counts says so. A program of its own,
 //! since a program has one allocator.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use allocation_counter::measure;
+use lfp::connection::aead;
 use lfp::context::Watcher;
 use lfp::geometry::{CellSet, Size};
 use lfp::heat::Hint;
@@ -12,9 +15,11 @@ use lfp::hypervisor::{
     Reading, Source, SourceError, SourceId, Surface, SyntheticSource, SyntheticSpec, View, private,
 };
 use lfp::limits::HISTORY_TICKS;
+use lfp::output::{Facilities, Ports};
 use lfp::scan::{Mode, Strategy, Tick};
 use lfp::time::Instant;
 use lfp::units::{ConnectionId, PacketNumber};
+use lfp_proto::aead::{Ready, portable};
 use lfp_proto::identity::Secret;
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind};
 use lfp_proto::seal::{Cipher, Keys, RekeyAfter, Seal};
@@ -152,21 +157,74 @@ fn sealing_and_opening_takes_nothing() {
     let (one, other) = (Secret::new([1; 32]), Secret::new([2; 32]));
     let ours = Keys { send: one.clone(), receive: other.clone() };
     let theirs = Keys { send: other, receive: one };
-    for cipher in [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm] {
-        let [mut from, mut to] =
-            [&ours, &theirs].map(|keys| Seal::new(keys, cipher, Instant::ZERO, RekeyAfter::default()));
+    for (ready, cipher) in [
+        (portable as Ready, Cipher::ChaCha20Poly1305),
+        (portable, Cipher::Aes256Gcm),
+        (aead::ready, Cipher::ChaCha20Poly1305),
+        (aead::ready, Cipher::Aes256Gcm),
+    ] {
+        let [mut from, mut to] = [&ours, &theirs]
+            .map(|keys| Seal::with(ready, keys, cipher, Instant::ZERO, RekeyAfter::default()));
         let (mut buffer, mut opened) = (Vec::with_capacity(1_200), Vec::with_capacity(1_200));
         let taken = measure(|| {
             for number in (1..=1_000).map(PacketNumber) {
-                let spare = std::mem::take(&mut buffer);
-                let mut builder = Builder::new(spare, 1_200, Kind::Data, ConnectionId(7), number);
-                let room = builder.room();
-                builder.body().resize(HEADER_LEN + room, 1);
-                buffer = from.finish(Instant::ZERO, number, builder);
+                buffer = from.finish(Instant::ZERO, number, full(std::mem::take(&mut buffer), number));
                 to.open(Instant::ZERO, &buffer, PacketNumber(number.0 - 1), &mut opened)
                     .expect("it is whole");
             }
         });
         assert_eq!((buffer.len(), taken.count_total), (1_200, 0), "{cipher:?}");
+    }
+}
+
+/// Packet `number`, full.
+fn full(buffer: Vec<u8>, number: PacketNumber) -> Builder {
+    let mut builder = Builder::new(buffer, 1_200, Kind::Data, ConnectionId(7), number);
+    let room = builder.room();
+    builder.body().resize(HEADER_LEN + room, 1);
+    builder
+}
+
+#[test]
+fn sending_and_receiving_packets_takes_nothing() {
+    let keys = Keys { send: Secret::new([1; 32]), receive: Secret::new([2; 32]) };
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    for sockets in [1, 2] {
+        let mut ports = Ports::bind(loopback, sockets, Facilities::ALL).expect("sockets");
+        let mut seal =
+            Seal::with(aead::ready, &keys, Cipher::Aes256Gcm, Instant::ZERO, RekeyAfter::default());
+        let client = UdpSocket::bind(loopback).expect("a socket");
+        client.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        let (to, server) =
+            (client.local_addr().expect("it has one"), ports.local_addr().expect("it has one"));
+        let (mut spare, mut number, mut came) = (Vec::with_capacity(256), 0, 0);
+        let mut bytes = [0; 2_000];
+        // As many as are ever under way, several to a call; each comes back.
+        let mut turn = |spare: &mut Vec<Vec<u8>>| {
+            for _ in 0..8 {
+                number += 1;
+                let (number, buffer) = (PacketNumber(number), spare.pop().expect("there is one"));
+                ports.push(to, seal.prepare(Instant::ZERO, number, full(buffer, number)));
+            }
+            ports.flush(|buffer| spare.push(buffer));
+            for _ in 0..8 {
+                let len = client.recv(&mut bytes).expect("it comes");
+                client.send_to(&bytes[..len], server).expect("it is sent");
+            }
+            let before = came;
+            while came < before + 8 {
+                ports
+                    .receive(|from, bytes| {
+                        assert_eq!((from, bytes.len()), (to, 1_200));
+                        came += 1;
+                    })
+                    .expect("the socket is well");
+                std::thread::yield_now();
+            }
+        };
+        spare.extend((0..128).map(|_| Vec::with_capacity(1_200)));
+        (0..20).for_each(|_| turn(&mut spare));
+        let taken = measure(|| (0..100).for_each(|_| turn(&mut spare)));
+        assert_eq!(taken.count_total, 0, "{sockets} sockets");
     }
 }

@@ -20,4 +20,5 @@ mod profiles;
 mod quality;
 mod sealed;
 mod soak;
+mod sockets;
 mod wrong_config;

@@ -176,7 +176,8 @@ impl Rig {
             hello.emit(builder.body());
             builder.pad_to(1_100);
             self.server.handle(self.now, Input::Datagram { from, bytes: &builder.finish() });
-            while let Output::Transmit { to, bytes } = self.server.poll(self.now) {
+            while let Output::Transmit { to, packet } = self.server.poll(self.now) {
+                let bytes = packet.close();
                 assert_eq!(to, from, "only it is answered");
                 let view = View::new_checked(&bytes).expect("a datagram");
                 match view.kind() {
@@ -212,7 +213,8 @@ impl Rig {
     fn drain(&mut self) {
         loop {
             match self.server.poll(self.now) {
-                Output::Transmit { to, bytes } => {
+                Output::Transmit { to, packet } => {
+                    let bytes = packet.close();
                     let lost = self.random.below(100) < self.loss_percent;
                     let viewer = self.viewers.iter_mut().find(|viewer| viewer.address == to);
                     if let Some(viewer) = viewer.filter(|_| !lost) {

@@ -334,7 +334,7 @@ impl World {
     pub(crate) fn drain_server(&mut self) {
         for _ in 0..BUSY_MAX {
             match self.server.poll(self.now) {
-                Output::Transmit { to, bytes } => self.transmit(to, bytes),
+                Output::Transmit { to, packet } => self.transmit(to, packet.close()),
                 Output::Encode(request) => {
                     let wait = Duration::from_micros(self.random.below(300));
                     self.schedule(self.now + wait, Event::Encode(request));

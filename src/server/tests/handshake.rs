@@ -27,7 +27,7 @@ fn ask(world: &mut World, from: SocketAddr, bytes: &[u8]) -> Vec<(SocketAddr, Ve
     let mut answers = Vec::new();
     loop {
         match world.server.poll(world.now) {
-            Output::Transmit { to, bytes } => answers.push((to, bytes)),
+            Output::Transmit { to, packet } => answers.push((to, packet.close())),
             Output::Timeout(_) => return answers,
             _ => {}
         }

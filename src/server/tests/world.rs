@@ -211,7 +211,8 @@ impl World {
     pub(super) fn drain(&mut self) -> Option<Instant> {
         for _ in 0..100_000 {
             match self.server.poll(self.now) {
-                Output::Transmit { to, bytes } => {
+                Output::Transmit { to, packet } => {
+                    let bytes = packet.close();
                     self.sent.push((self.now, to, bytes.len()));
                     self.deliver(to, &bytes, false);
                 }

@@ -194,7 +194,7 @@ impl World {
         for count in 0.. {
             assert!(count < OUTPUTS_MAX, "a server that never waits");
             match self.server.poll(self.now) {
-                Output::Transmit { to, bytes } => self.deliver(to, &bytes),
+                Output::Transmit { to, packet } => self.deliver(to, &packet.close()),
                 Output::Encode(request) => {
                     self.encodes.push(request);
                     assert!(self.encodes.len() <= SESSIONS_MAX * ENCODES_PENDING_MAX);

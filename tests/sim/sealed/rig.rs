@@ -218,7 +218,8 @@ impl Rig {
     pub(super) fn drain(&mut self) {
         loop {
             match self.server.poll(self.now) {
-                Output::Transmit { to, mut bytes } => {
+                Output::Transmit { to, packet } => {
+                    let mut bytes = packet.close();
                     if to != self.address {
                         self.astray.push((to, bytes));
                         continue;
