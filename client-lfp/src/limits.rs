@@ -64,6 +64,15 @@ pub const INPUT_MOTION_SPACING: Duration = Duration::from_millis(4);
 /// Keys and buttons that count as held at one time; more are sent, and not counted.
 pub const INPUT_HELD_MAX: usize = 128;
 
+/// Bytes of streams that may be in flight at first, and at most.
+pub const STREAM_FLIGHT_FIRST: u64 = 4 * DATAGRAM_DEFAULT as u64;
+/// See [`STREAM_FLIGHT_FIRST`].
+pub const STREAM_FLIGHT_MAX: u64 = 4 * STREAM_WINDOW as u64;
+/// Shortest and longest silence after which bytes of streams that are in flight count as lost.
+pub const STREAM_REPEAT_MIN: Duration = Duration::from_millis(30);
+/// See [`STREAM_REPEAT_MIN`].
+pub const STREAM_REPEAT_MAX: Duration = Duration::from_secs(1);
+
 /// Round-trip time that is assumed before one has been measured.
 pub const RTT_INITIAL: Duration = Duration::from_millis(100);
 

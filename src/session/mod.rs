@@ -5,6 +5,7 @@
 
 mod carried;
 mod cells;
+mod control;
 mod digest;
 mod doubt;
 mod guard;
@@ -21,6 +22,7 @@ mod repeat;
 mod slots;
 mod stale;
 mod stats;
+mod streams;
 mod surface;
 mod timers;
 
@@ -49,6 +51,7 @@ use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
+pub use self::control::CONTROL;
 use self::digest::Digests;
 pub use self::guard::Greeted;
 use self::guard::Guard;
@@ -58,6 +61,7 @@ pub use self::packets::Brought;
 use self::redundancy::Redundancy;
 use self::repeat::Losses;
 pub use self::stats::SessionStats;
+use self::streams::SessionStreams;
 use self::surface::{Keeps, Surface};
 use self::timers::Timer;
 
@@ -196,6 +200,7 @@ pub struct Session {
     turn: usize,
     digests: Digests,
     input: InputState,
+    streams: SessionStreams,
     /// Releases that the server has not fetched yet.
     releases: Vec<Wish>,
     began_at: Instant,
@@ -245,6 +250,7 @@ impl Session {
             turn: 0,
             digests: Digests::default(),
             input: InputState::default(),
+            streams: SessionStreams::new(terms.datagram),
             releases: Vec::new(),
             began_at: now,
             heard_at: now,
@@ -334,6 +340,7 @@ impl Session {
             self.surfaces.iter().filter_map(Surface::live).map(live::Live::memory_bytes).sum::<usize>();
         size_of::<Self>()
             + self.scratch.capacity()
+            + self.streams.memory_bytes()
             + self.window.memory_bytes(|items| items.capacity() * size_of::<Item>())
             + live
     }

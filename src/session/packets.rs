@@ -10,6 +10,7 @@ use crate::session::guard::Guard;
 use crate::session::input::InputState;
 use crate::session::live::Live;
 use crate::session::stats::SessionStats;
+use crate::session::streams::SessionStreams;
 use crate::session::surface::Surface;
 use crate::session::timers::Timer;
 use crate::session::{Session, Wish};
@@ -83,6 +84,9 @@ impl Session {
                 brought.attention |= surface.is_some_and(|surface| surface.attend(number, attend.attention));
             }
             Frame::Path(path) => brought.path = Some(path.cookie.to_vec()),
+            Frame::Stream(frame) => self.streams.streams.on_stream(&frame),
+            Frame::StreamCredit(frame) => self.streams.streams.on_credit(&frame),
+            Frame::StreamReset(frame) => self.streams.streams.on_reset(&frame),
             Frame::Close(_) => brought.closed = true,
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
             Frame::Surface(_)
@@ -99,9 +103,9 @@ impl Session {
     }
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
-        let Self { window, surfaces, digests, input, guard, stats, redundancy, .. } = self;
+        let Self { window, surfaces, digests, input, guard, streams, stats, redundancy, .. } = self;
         let doubts = Doubts::default();
-        let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
+        let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
         let mut came = 0;
         let summary = window.on_ack(now, ack, |fate, sent| match fate {
             Fate::Lost => knowledge.on_lost(&sent.info),
@@ -127,9 +131,9 @@ impl Session {
 
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
-        let Self { window, surfaces, digests, input, guard, stats, .. } = self;
+        let Self { window, surfaces, digests, input, guard, streams, stats, .. } = self;
         let doubts = Doubts::default();
-        let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
+        let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
         let (summary, probe) = window.on_timeout(now, |_, sent| knowledge.on_lost(&sent.info));
         knowledge.spread(window);
         self.on_summary(now, &summary);
@@ -163,9 +167,10 @@ impl Session {
             return Some(parity);
         }
         let pixels = self.may_send_pixels(now);
+        let streams = self.is_due(Timer::Stream, now);
         let repeats = self.is_due(Timer::Repeat, now);
         let alive = self.is_due(Timer::KeepAlive, now);
-        if !pixels && !repeats && !alive && !self.must_send(now) {
+        if !pixels && !streams && !repeats && !alive && !self.must_send(now) {
             return None;
         }
         let number = self.window.next();
@@ -179,6 +184,9 @@ impl Session {
         );
         let mut items = Vec::new();
         self.put_control(now, &mut builder, &mut items);
+        if streams {
+            self.put_streams(now, &mut builder, &mut items);
+        }
         if pixels {
             self.put_pixels(now, &mut builder, number, &mut items);
         }
@@ -252,6 +260,7 @@ impl Session {
             || self.is_due(Timer::Ack, now)
             || self.digests.next_reply().is_some()
             || self.guard.ticket_due()
+            || self.streams.streams.has_control()
             || self.surfaces.iter().any(Surface::has_news)
     }
 
@@ -269,6 +278,7 @@ impl Session {
             surface.announce(builder, items);
         }
         self.guard.put_ticket(builder, items);
+        self.streams.put_control(builder, items);
         if self.input.ack_due() && builder.push(&Frame::InputAck(self.input.ack())) {
             self.input.on_ack_sent();
             items.push(Item::InputAck);
@@ -344,10 +354,10 @@ impl Session {
         let elicits = ping || !items.is_empty();
         let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
         if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
-            let Self { surfaces, digests, input, guard, stats, .. } = self;
+            let Self { surfaces, digests, input, guard, streams, stats, .. } = self;
             stats.packets_lost += 1;
             let doubts = Doubts::default();
-            Knowledge { surfaces, digests, input, guard, stats, doubts }.on_lost(&given_up.info);
+            Knowledge { surfaces, digests, input, guard, streams, stats, doubts }.on_lost(&given_up.info);
         }
         self.pacer.on_sent(now, len);
         self.count_sent(now, len);
@@ -385,6 +395,7 @@ struct Knowledge<'a> {
     digests: &'a mut Digests,
     input: &'a mut InputState,
     guard: &'a mut Guard,
+    streams: &'a mut SessionStreams,
     stats: &'a mut SessionStats,
     doubts: Doubts,
 }
@@ -443,6 +454,7 @@ impl Knowledge<'_> {
                     }
                 }
                 Item::Ticket => self.guard.on_ticket_taken(),
+                Item::Stream(carried) => self.streams.streams.on_acked(carried),
                 Item::Mark { .. } | Item::Prove | Item::Parity | Item::Verdict(_) | Item::InputAck => {}
             }
         }
@@ -485,6 +497,7 @@ impl Knowledge<'_> {
                 Item::Verdict(reply) => self.digests.on_reply_lost(reply),
                 Item::InputAck => self.input.on_ack_lost(),
                 Item::Ticket => self.guard.on_ticket_lost(),
+                Item::Stream(carried) => self.streams.streams.on_lost(carried),
             }
         }
     }

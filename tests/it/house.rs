@@ -148,6 +148,8 @@ fn the_table_of_limits_is_the_code_s() {
         FRAMES_MAX,
         INPUT_PENDING_MAX,
         DIGESTS_PENDING_MAX,
+        STREAMS_MAX,
+        STREAM_WINDOW,
         SEND_WINDOW_MAX,
         LOSS_PACKETS,
         ACK_PACKETS,

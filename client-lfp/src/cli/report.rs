@@ -64,6 +64,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "staleness_ms": staleness(&stats.staleness_us, stats.clock_error_us),
         "rtt_us": client.rtt_us(),
         "peak_memory_bytes": peak_memory_bytes(),
+        "server": run.server(),
     });
     protected(run, &mut report);
     report

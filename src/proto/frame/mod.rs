@@ -11,6 +11,7 @@ mod parity;
 mod path;
 mod pixels;
 mod prove;
+mod stream;
 mod surface;
 mod ticket;
 
@@ -27,6 +28,7 @@ pub use parity::Parity;
 pub use path::Path;
 pub use pixels::Pixels;
 pub use prove::Prove;
+pub use stream::{ResetReason, Stream, StreamCredit, StreamReset};
 pub use surface::{Surface, SurfaceState};
 pub use ticket::Ticket;
 
@@ -53,6 +55,9 @@ mod kind {
     pub(super) const PATH: u8 = 15;
     pub(super) const TICKET: u8 = 16;
     pub(super) const PARITY: u8 = 17;
+    pub(super) const STREAM: u8 = 19;
+    pub(super) const STREAM_CREDIT: u8 = 20;
+    pub(super) const STREAM_RESET: u8 = 21;
 }
 
 /// One frame.
@@ -94,6 +99,12 @@ pub enum Frame<'a> {
     Ticket(Ticket<'a>),
     /// What one of the packets before it can be recovered from.
     Parity(Parity<'a>),
+    /// Bytes of a stream.
+    Stream(Stream<'a>),
+    /// How far bytes of a stream are taken.
+    StreamCredit(StreamCredit),
+    /// A stream ends before its time.
+    StreamReset(StreamReset<'a>),
 }
 
 impl<'a> Frame<'a> {
@@ -118,6 +129,9 @@ impl<'a> Frame<'a> {
             kind::PATH => Self::Path(Path::parse(reader)?),
             kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
             kind::PARITY => Self::Parity(Parity::parse(reader)?),
+            kind::STREAM => Self::Stream(Stream::parse(reader)?),
+            kind::STREAM_CREDIT => Self::StreamCredit(StreamCredit::parse(reader)?),
+            kind::STREAM_RESET => Self::StreamReset(StreamReset::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -190,6 +204,18 @@ impl<'a> Frame<'a> {
             Self::Parity(parity) => {
                 out.put_u8(kind::PARITY);
                 parity.emit(out);
+            }
+            Self::Stream(stream) => {
+                out.put_u8(kind::STREAM);
+                stream.emit(out);
+            }
+            Self::StreamCredit(credit) => {
+                out.put_u8(kind::STREAM_CREDIT);
+                credit.emit(out);
+            }
+            Self::StreamReset(reset) => {
+                out.put_u8(kind::STREAM_RESET);
+                reset.emit(out);
             }
         }
     }

@@ -154,6 +154,16 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             "frame": "parity", "back": parity.back, "count": parity.count, "length": parity.len,
             "payload": hex(parity.payload),
         }),
+        Frame::Stream(stream) => json!({
+            "frame": "stream", "stream": stream.stream.0, "offset": stream.offset, "fin": stream.fin,
+            "bytes": hex(stream.bytes),
+        }),
+        Frame::StreamCredit(credit) => {
+            json!({"frame": "stream credit", "stream": credit.stream.0, "through": credit.through})
+        }
+        Frame::StreamReset(reset) => json!({
+            "frame": "stream reset", "stream": reset.stream.0, "reason": word(reset.reason), "text": reset.text,
+        }),
         Frame::Hold(hold) => json!({
             "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,
             "age": hold.age,

@@ -4,8 +4,8 @@ use lfp_proto::check;
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
     Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
-    InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Refusal, Refused, Surface,
-    SurfaceState, Ticket, Verdict,
+    InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Refusal, Refused, ResetReason,
+    Stream, StreamCredit, StreamReset, Surface, SurfaceState, Ticket, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::greeting::{Greet, SealedAccept, SealedHello, Step};
@@ -17,7 +17,7 @@ use lfp_proto::technique::cache::{Store, Stored, Use};
 use lfp_proto::technique::{
     Scratch, Technique, bitmap, colour, copy, decode, dictionary, lossy, raw, scan, trixel,
 };
-use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
+use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, StreamId, SurfaceId};
 use serde_json::json;
 
 use super::{LARGEST, Vector, describe};
@@ -276,7 +276,25 @@ pub(super) fn frames() -> Vec<Vector> {
         frame("ticket", &Frame::Ticket(Ticket { lifetime_s: 86_400, ticket: &[0x7e, 0x11] })),
         frame("parity", &Frame::Parity(Parity { back: 7, count: 3, len: 4, payload: &[1, 0x80, 0, 0xff] })),
     ]);
+    all.extend(stream_frames());
     all
+}
+
+fn stream_frames() -> [Vector; 6] {
+    let (asks, tunnel) = (StreamId(0), StreamId(301));
+    let control = b"\x07control{\"request\":\"session\"}\n";
+    let some = |stream, offset, fin, bytes| Frame::Stream(Stream { stream, offset, fin, bytes });
+    let credit = |stream, through| Frame::StreamCredit(StreamCredit { stream, through });
+    let text = "this server has no use for streams of that kind";
+    let reset = StreamReset { stream: asks, reason: ResetReason::UnknownKind, text };
+    [
+        frame("stream, its beginning", &some(asks, 0, false, control)),
+        frame("stream, the last bytes", &some(tunnel, 70_000, true, &[0xff, 0, 1])),
+        frame("stream, nothing but its end", &some(tunnel, 1 << 62, true, &[])),
+        frame("stream credit", &credit(tunnel, 102_768)),
+        frame("stream credit for one to come", &credit(StreamId(8), 32_768)),
+        frame("stream reset", &Frame::StreamReset(reset)),
+    ]
 }
 
 pub(super) fn records() -> Vec<Vector> {
