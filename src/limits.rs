@@ -184,6 +184,8 @@ pub const STREAM_IDLE_PERCENT: u64 = 50;
 pub const STREAM_CROWDED_PACKETS: u64 = 16;
 /// Longest time between two such packets, whatever waits.
 pub const STREAM_STARVING_MAX: Duration = Duration::from_millis(100);
+/// Time by which a round trip may be longer than the shortest, and a packet's own, before streams take it for a queue of theirs.
+pub const STREAM_QUEUE_MAX: Duration = Duration::from_millis(1);
 /// Longest request on a stream for control in bytes.
 pub const CONTROL_REQUEST_MAX: usize = 1_024;
 /// Packets by which the floor moves on before a client is told.

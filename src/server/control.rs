@@ -91,7 +91,7 @@ impl Server {
             let (state, size) = self.state_of_screen(service);
             json!({
                 "name": name,
-                "state": state.name(),
+                "state": state.map(SurfaceState::name),
                 "width": size.map(|size| size.0),
                 "height": size.map(|size| size.1),
                 "screens": service.sources.len(),
@@ -101,15 +101,15 @@ impl Server {
         json!({"directory": services.collect::<Vec<_>>()})
     }
 
-    /// State and size in pixels of a service's first screen.
-    fn state_of_screen(&self, service: &Service) -> (SurfaceState, Option<(u16, u16)>) {
+    /// State and size in pixels of a service's first screen as it was last seen. A live one that nobody has watched was not.
+    fn state_of_screen(&self, service: &Service) -> (Option<SurfaceState>, Option<(u16, u16)>) {
         let tick = service.sources.first().and_then(|shown| self.sources.newest(shown.source));
         match tick.map(|tick| &tick.state) {
             Some(TickState::Live { picture, .. }) => {
-                (SurfaceState::Live, Some((picture.size.width, picture.size.height)))
+                (Some(SurfaceState::Live), Some((picture.size.width, picture.size.height)))
             }
-            Some(TickState::Dark { state, .. }) => (*state, None),
-            None => (SurfaceState::Connecting, None),
+            Some(TickState::Dark { state, .. }) => (Some(*state), None),
+            None => (None, None),
         }
     }
 }

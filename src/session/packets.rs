@@ -245,8 +245,7 @@ impl Session {
     fn may_send_pixels(&mut self, now: Instant) -> bool {
         let free = self.window_is_open() && self.pacer.may_send(now);
         let ready = self.packet_at().is_some_and(|at| at <= now);
-        if free && !self.has_records() && !self.surfaces.iter().filter_map(Surface::shown).any(Live::has_work)
-        {
+        if free && !self.is_crowded() && !self.is_learning() {
             self.rate.on_app_limited(self.window.in_flight());
         }
         free && ready
@@ -352,6 +351,7 @@ impl Session {
     fn sent(&mut self, now: Instant, bytes: Vec<u8>, ping: bool, items: Vec<Item>) -> Vec<u8> {
         let len = bytes.len() as u64;
         let elicits = ping || !items.is_empty();
+        let aside = self.is_aside(&items);
         let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
         if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
             let Self { surfaces, digests, input, guard, streams, stats, .. } = self;
@@ -359,7 +359,9 @@ impl Session {
             let doubts = Doubts::default();
             Knowledge { surfaces, digests, input, guard, streams, stats, doubts }.on_lost(&given_up.info);
         }
-        self.pacer.on_sent(now, len);
+        if !aside {
+            self.pacer.on_sent(now, len);
+        }
         self.count_sent(now, len);
         bytes
     }

@@ -1,6 +1,6 @@
 //! Streams of a session: when their bytes may go, so that no pixel waits for them.
 
-use crate::limits::{STREAM_CROWDED_PACKETS, STREAM_IDLE_PERCENT, STREAM_STARVING_MAX};
+use crate::limits::{STREAM_CROWDED_PACKETS, STREAM_IDLE_PERCENT, STREAM_QUEUE_MAX, STREAM_STARVING_MAX};
 use crate::session::Session;
 use crate::session::carried::Item;
 use crate::session::control::Conversation;
@@ -11,7 +11,7 @@ use crate::units::Bitrate;
 use lfp_proto::packet::Builder;
 use lfp_proto::stream::{Side, StreamStats, Streams};
 use lfp_proto::units::StreamId;
-use lfp_proto::window::Pacer;
+use lfp_proto::window::{Pacer, Phase};
 
 /// The streams of a session, and their share of its rate.
 #[derive(Debug)]
@@ -108,8 +108,26 @@ impl Session {
     }
 
     /// Whether pixels wait to be sent, or to be encoded.
-    fn is_crowded(&self) -> bool {
+    pub(super) fn is_crowded(&self) -> bool {
         self.has_records() || self.surfaces.iter().filter_map(Surface::shown).any(Live::has_work)
+    }
+
+    /// Whether bytes of streams are what shows how much the path carries: nothing else was enough for that so far.
+    pub(super) fn is_learning(&self) -> bool {
+        self.rate.phase() == Phase::Startup && self.streams.streams.has_bytes() && !self.queue_shows()
+    }
+
+    /// Whether packets wait on the path behind others of ours: behind more than the one that is being sent.
+    fn queue_shows(&self) -> bool {
+        let (rtt, packet) = (self.window.rtt(), self.terms.datagram as u64);
+        let alone = rtt.min().unwrap_or(rtt.latest()) + self.rate.delivery_rate().time_for(packet);
+        rtt.latest() > alone + STREAM_QUEUE_MAX
+    }
+
+    /// The rate of which bytes of streams have a share: what the path was seen to carry. While nobody has seen how much that
+    /// is, and nothing waits, the rate that is tried, since of half of what was seen nothing would ever grow.
+    fn stream_rate(&self) -> Bitrate {
+        if self.is_learning() { self.rate.pacing_rate() } else { self.rate.delivery_rate() }
     }
 
     /// When bytes of streams may go, if there are any and the path takes something.
@@ -118,8 +136,17 @@ impl Session {
             return None;
         }
         let datagram = self.terms.datagram as u64;
-        let at = self.streams.share.next_at(self.is_crowded(), self.rate.pacing_rate(), datagram);
+        let at = self.streams.share.next_at(self.is_crowded(), self.stream_rate(), datagram);
         Some(at.max(self.pacer.next_send()))
+    }
+
+    /// Whether a packet with `items` costs pixels that come next nothing: it holds nothing but bytes of streams, nothing else
+    /// waits, and the client takes it and a burst of pixels at once. Its share of an idle path bounds such packets; the
+    /// pacer's debt would be one that the next key's echo pays.
+    pub(super) fn is_aside(&self, items: &[Item]) -> bool {
+        let all_streams = !items.is_empty() && items.iter().all(|item| matches!(item, Item::Stream(_)));
+        let room = self.terms.receive_buffer >= 2 * (self.rate.quantum() + self.terms.datagram as u64);
+        all_streams && room && !self.is_crowded()
     }
 
     /// Puts bytes of streams into a packet.
@@ -128,7 +155,7 @@ impl Session {
         let before = builder.payload().len();
         self.streams.streams.put_bytes(builder, |carried| items.push(Item::Stream(carried)));
         let bytes = (builder.payload().len() - before) as u64;
-        let (rate, quantum) = (self.rate.pacing_rate(), self.rate.quantum());
+        let (rate, quantum) = (self.stream_rate(), self.rate.quantum());
         self.streams.share.on_sent(now, bytes, rate, quantum);
     }
 }

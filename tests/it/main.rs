@@ -18,4 +18,5 @@ mod monitors;
 mod profiles;
 mod sealed;
 mod soak;
+mod streams;
 mod wrong_config;

@@ -2,6 +2,7 @@
 //! packet, with nothing to go by but the wire, the sources' ticks and the client's picture.
 
 mod bases;
+mod piped;
 mod recovered;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use lfp_proto::packet::{Kind, View};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
 
+use self::piped::Credits;
 use self::recovered::Recoverable;
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
@@ -80,6 +82,7 @@ pub(crate) struct Ledger {
     /// What the client showed when it was last looked at.
     contents: (Epoch, Vec<u64>),
     recoverable: Recoverable,
+    credits: Credits,
 }
 
 /// A digest of the client's.
@@ -156,6 +159,7 @@ impl Ledger {
             up_at: Instant::ZERO,
             contents: (Epoch(0), Vec::new()),
             recoverable: Recoverable::default(),
+            credits: Credits::default(),
         }
     }
 
@@ -216,6 +220,7 @@ impl Ledger {
         self.down_at = now;
         let mut sent = Sent::default();
         for frame in &frames {
+            self.credits.on_sent(1, frame, totals);
             match frame {
                 Frame::Surface(surface) => self.on_surface(surface, &mut sent, totals),
                 Frame::Hold(hold) => self.on_hold(number, hold, &mut sent, totals),
@@ -381,6 +386,7 @@ impl Ledger {
         let mut records = Vec::new();
         let throughs = self.sent.get(&number).map_or([0; 2], |sent| sent.throughs);
         for frame in &frames {
+            self.credits.on_came(0, frame);
             if let Frame::Pixels(pixels) = frame {
                 if let Some(epoch) = self.epochs.get_mut(&pixels.epoch.0) {
                     for record in pixels.records() {
@@ -436,7 +442,9 @@ impl Ledger {
         assert!(number.0 > self.up_largest, "the client's packet numbers ascend: {number:?}");
         self.up_largest = number.0;
         for frame in view.frames() {
-            match frame.expect("the client's frames are well formed") {
+            let frame = frame.expect("the client's frames are well formed");
+            self.credits.on_sent(0, &frame, totals);
+            match frame {
                 Frame::Ack(ack) => self.on_ack(&ack, shown, totals),
                 Frame::Digest(digest) => {
                     totals.one("digests asked");
@@ -514,6 +522,7 @@ impl Ledger {
     pub(crate) fn on_up_delivered(&mut self, view: &View<'_>, truth: &Truth) {
         let Ok(frames) = view.frames().collect::<Result<Vec<_>, _>>() else { return };
         for frame in &frames {
+            self.credits.on_came(1, frame);
             if let Frame::Digest(digest) = frame {
                 let newest = truth.newest().map_or(0, |tick| tick.number);
                 if let Some(asked) = self.digests.get_mut(&digest.id) {

@@ -20,7 +20,7 @@ use crate::world::World;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One source per item of `sources`: the clients that watch it, each with its configuration and link.
-fn world(sources: &[&[(Config, &str)]]) -> World {
+pub(crate) fn world(sources: &[&[(Config, &str)]]) -> World {
     sized(200, 150, sources)
 }
 
@@ -59,17 +59,17 @@ fn params(link: &str) -> Params {
 }
 
 /// A world of one source and one client.
-fn pair(link: &str) -> World {
+pub(crate) fn pair(link: &str) -> World {
     world(&[&[(Config::default(), link)]])
 }
 
-fn paint(world: &mut World, source: usize, stroke: Stroke, every_ms: u64, for_ms: u64) {
+pub(crate) fn paint(world: &mut World, source: usize, stroke: Stroke, every_ms: u64, for_ms: u64) {
     for at in (0..for_ms).step_by(every_ms as usize) {
         world.plan(Duration::from_millis(at), Deed::Paint(source, stroke));
     }
 }
 
-fn ms(millis: u64) -> Duration {
+pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 

@@ -238,9 +238,11 @@ impl<'a> Run<'a> {
             if let Some(failure) = self.lost_session() {
                 return Err(failure);
             }
-            let answer = asked.as_mut().and_then(|asked: &mut Question| asked.look(&mut self.client, request));
+            let answer =
+                asked.as_mut().and_then(|asked: &mut Question| asked.look(&mut self.client, request));
             if let Some(answer) = answer {
-                return answer.map_err(|error| Failure::NotSettled(format!("{}: {error}", self.socket.server())));
+                return answer
+                    .map_err(|error| Failure::NotSettled(format!("{}: {error}", self.socket.server())));
             }
             if now >= until || self.stop.load(Ordering::Relaxed) {
                 let server = self.socket.server();
