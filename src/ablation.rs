@@ -29,12 +29,14 @@ pub enum Part {
     Parity,
     /// Small updates are said again where losses are seen, and by probes.
     Repeats,
+    /// What hangs on a loss is sent again with what was lost, not when the client refuses it.
+    EarlyRepair,
     /// One of the rules that say what a region is, by its place in [`RULES`] and in the rules' own table.
     Rule(usize),
 }
 
 /// Parts that are no technique.
-const OTHERS: [Part; 9] = [
+const OTHERS: [Part; 10] = [
     Part::Lossy,
     Part::Cache,
     Part::FlatRegions,
@@ -44,12 +46,13 @@ const OTHERS: [Part; 9] = [
     Part::Persistence,
     Part::Parity,
     Part::Repeats,
+    Part::EarlyRepair,
 ];
 /// Techniques that are left out only together with others, or not at all.
 const KEPT: [Technique; 3] = [Technique::Raw, Technique::Store, Technique::Use];
 /// Bits of [`Without`] that techniques have, and behind those what is neither technique nor rule.
 const TECHNIQUE_BITS: usize = 32;
-const OTHER_BITS: usize = 9;
+const OTHER_BITS: usize = 10;
 /// Names of the rules that can be left out: all but the last, which holds of whatever is left.
 pub const RULES: [&str; 10] =
     ["flips", "slides-on", "slides", "film", "plane", "writing", "static", "ramp", "picture", "controls"];
@@ -75,6 +78,7 @@ impl Part {
             Self::Persistence => "persistence",
             Self::Parity => "parity",
             Self::Repeats => "repeats",
+            Self::EarlyRepair => "early-repair",
             Self::Rule(place) => RULES[place],
         }
     }

@@ -37,6 +37,9 @@ pub struct Config {
     /// Where the server's key is kept; `None`: where [`crate::identity`] says.
     #[serde(default)]
     pub state_dir: Option<PathBuf>,
+    /// The file that what is counted is kept in; `None`: nowhere.
+    #[serde(default)]
+    pub stats: Option<PathBuf>,
     /// Most sessions at once, 1 to 4096.
     #[serde(default = "default_sessions", deserialize_with = "sessions")]
     pub sessions_max: u16,
@@ -270,6 +273,7 @@ impl Config {
             listen,
             plain,
             state_dir: None,
+            stats: None,
             sessions_max: default_sessions(),
             idle_timeout_s: default_idle(),
             list_services: default_list(),

@@ -33,6 +33,7 @@ use crate::limits::{
 use crate::machine::{self, Event, Phase};
 use crate::marks::{ClockOffset, Marks};
 use crate::notes::{CellNote, Notes};
+use crate::path::{Dialogue, PathSeen};
 use crate::reach::Reach;
 use crate::security::Security;
 use crate::sent::Sent;
@@ -66,6 +67,7 @@ pub struct Client {
     recent: ParityKeeper,
     arrivals: Arrivals,
     sent: Sent,
+    dialogue: Dialogue,
     heard_at: Instant,
     reach: Reach,
     said_at: Instant,
@@ -118,6 +120,7 @@ impl Client {
             recent: ParityKeeper::default(),
             arrivals: Arrivals::default(),
             sent: Sent::default(),
+            dialogue: Dialogue::default(),
             heard_at: now,
             reach: Reach::default(),
             said_at: now,
@@ -335,6 +338,18 @@ impl Client {
         &self.stats
     }
 
+    /// What the path does, each way.
+    #[must_use]
+    pub fn path(&self) -> PathSeen {
+        self.dialogue.seen()
+    }
+
+    /// So much time went into the picture: into [`Client::handle_datagram`] and what is done with what it changed. The server
+    /// is told how busy this side is, and sends fewer pictures to one that cannot keep up.
+    pub fn worked(&mut self, took: Duration) {
+        self.dialogue.on_work(took);
+    }
+
     /// Smoothed round-trip time in microseconds, once there is one.
     #[must_use]
     pub fn rtt_us(&self) -> Option<u64> {
@@ -411,6 +426,7 @@ impl Client {
         // SPEC [LFP-3.5]: A receiver MUST drop a packet whose number it has seen or has forgotten (section 9).
         if self.window.examine(number) == Arrival::Known {
             self.stats.duplicates += 1;
+            self.dialogue.on_packet(number);
             return;
         }
         if now.saturating_since(self.heard_at) > SILENCE.max(self.sent.rtt().answer_time() * 2) {
@@ -418,6 +434,7 @@ impl Client {
         }
         self.heard_at = now;
         self.reach.on_heard();
+        self.dialogue.on_packet(number);
         if let Some(parity) = self.take(now, number, view.payload()) {
             self.recover(now, number, &parity);
         }
@@ -459,6 +476,7 @@ impl Client {
         for frame in packet::frames(payload).flatten() {
             acted.elicits |= frame.elicits_ack();
             match &frame {
+                Frame::Quality(quality) => self.dialogue.on_quality(number, *quality),
                 Frame::Pixels(pixels) => self.on_pixels(now, number, pixels, &mut index, &mut acted.refused),
                 Frame::Parity(parity) => acted.parity = Some(*parity),
                 other => self.on_frame(now, number, other),
@@ -497,13 +515,13 @@ impl Client {
             // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
             Frame::Close(close) => self.on_close(close),
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
-            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) => {}
+            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) | Frame::Report(_) => {}
             Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => self.on_stream_frame(frame),
             Frame::Ticket(ticket) => {
                 let lifetime = Duration::from_secs(u64::from(ticket.lifetime_s));
                 self.ticket = Some(TicketGiven { ticket: ticket.ticket.into(), lifetime });
             }
-            Frame::Padding | Frame::Ping | Frame::Pixels(_) | Frame::Parity(_) => {}
+            Frame::Padding | Frame::Ping | Frame::Pixels(_) | Frame::Parity(_) | Frame::Quality(_) => {}
         }
     }
 
@@ -541,6 +559,7 @@ impl Client {
         index: &mut u16,
         refused: &mut Vec<(u16, Refusal)>,
     ) {
+        self.dialogue.on_pixels();
         for record in pixels.records() {
             self.stats.came.add(record.technique, record.context, record.cells.cells(), record.encoded_len());
             match self.applier.apply(self.surface.as_mut(), pixels, &record, number) {

@@ -116,7 +116,7 @@ mod tests {
 
     fn ack(first: u64, last: u64, delay_us: u64) -> Ack {
         let ranges = vec![AckRange { first: PacketNumber(first), last: PacketNumber(last) }];
-        Ack { delay_us, recovered: 0, ranges, refused: Vec::new() }
+        Ack { delay_us, arrived_us: 0, recovered: 0, ranges, refused: Vec::new() }
     }
 
     #[test]

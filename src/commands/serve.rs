@@ -11,7 +11,7 @@ use crate::connection::Secrets;
 use crate::directory::Directory;
 use crate::hypervisor::{self, Control, SourceId, SourceSpec};
 use crate::identity::{Identity, IdentityError};
-use crate::output::{Network, NetworkError, StopSignals, Waker};
+use crate::output::{Network, NetworkError, Statistics, StatisticsError, StopSignals, Waker};
 use crate::pipeline::{PipelineError, PipelineHandle};
 use crate::server::{self, Server};
 use lfp_proto::identity::Secret;
@@ -36,6 +36,10 @@ pub struct ServeArgs {
     /// Where the server's key is kept; overrides the configuration's
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Keep what is counted, of the server and of each session, in this file: JSON, written anew every second; overrides the
+    /// configuration's
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
     /// Send nothing that does not give the exact pixels
     #[arg(long)]
     lossless: bool,
@@ -63,6 +67,9 @@ pub enum ServeError {
     /// The pipeline could not start.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// The statistics cannot be written.
+    #[error("cannot start: {0}")]
+    Statistics(#[from] StatisticsError),
     /// The system refused something that every server needs.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -94,7 +101,10 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let secrets = Secrets { key: identity.key.clone(), random: Secret::new(random) };
     let server = Server::new(server_config(args, &config), &secrets);
     introduce(&identity, config.plain);
-    let network = Network::bind(config.listen, server, pipeline, waker, control)?;
+    let mut network = Network::bind(config.listen, server, pipeline, waker, control)?;
+    if let Some(file) = config.stats.clone() {
+        network.report(Statistics::start(file)?);
+    }
     announce(&config, network.local_addr()?)?;
     network.run(&mut stop)?;
     tracing::info!("every session is closed");
@@ -109,6 +119,7 @@ fn configuration(args: &ServeArgs) -> Result<Config, ConfigError> {
     };
     config.plain |= args.plain;
     config.state_dir = args.state_dir.clone().or(config.state_dir);
+    config.stats = args.stats.clone().or(config.stats);
     config.listen = args.listen.unwrap_or(config.listen);
     Ok(config)
 }

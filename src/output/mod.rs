@@ -3,7 +3,9 @@
 mod network;
 mod outbox;
 mod socket;
+mod statistics;
 mod wake;
 
 pub use network::{Network, NetworkError};
+pub use statistics::{Statistics, StatisticsError};
 pub use wake::{StopSignals, Waker};

@@ -14,7 +14,7 @@ use crate::hypervisor::Control;
 use crate::limits::{DATAGRAM_MAX, RECEIVE_BATCH, SHUTDOWN_GRACE};
 use crate::output::outbox::Outbox;
 use crate::output::socket::Socket;
-use crate::output::{StopSignals, Waker};
+use crate::output::{Statistics, StopSignals, Waker};
 use crate::pipeline::{Event, PipelineHandle};
 use crate::server::{Input, Output, Server};
 use crate::time::Instant;
@@ -44,6 +44,7 @@ pub struct Network {
     waker: Waker,
     control: Control,
     outbox: Outbox,
+    statistics: Option<Statistics>,
 }
 
 /// What ended a wait.
@@ -67,7 +68,7 @@ impl Network {
         control: Control,
     ) -> Result<Self, NetworkError> {
         let socket = Socket::bind(listen).map_err(|error| NetworkError::Bind { listen, error })?;
-        Ok(Self { socket, server, pipeline, waker, control, outbox: Outbox::default() })
+        Ok(Self { socket, server, pipeline, waker, control, outbox: Outbox::default(), statistics: None })
     }
 
     /// The address listened on.
@@ -76,6 +77,11 @@ impl Network {
     /// If the system does not know it.
     pub fn local_addr(&self) -> Result<SocketAddr, NetworkError> {
         Ok(self.socket.local_addr()?)
+    }
+
+    /// Has what is counted written to a file from now on.
+    pub fn report(&mut self, statistics: Statistics) {
+        self.statistics = Some(statistics);
     }
 
     /// Serves until a signal comes, then closes every session in order.
@@ -93,7 +99,11 @@ impl Network {
                 tracing::info!(encoded, shared, "records of all sessions");
                 return Ok(());
             }
-            let until = [wake_at, closing].into_iter().flatten().min();
+            if let Some(statistics) = &mut self.statistics {
+                statistics.offer(now, || self.server.figures(now));
+            }
+            let reports = self.statistics.as_ref().map(Statistics::due);
+            let until = [wake_at, closing, reports].into_iter().flatten().min();
             let came = self.wait(until.map(|until| until.saturating_since(now)), stop)?;
             if came.datagrams {
                 self.receive()?;

@@ -64,6 +64,12 @@ pub const ACK_REFUSALS_MAX: usize = RECORDS_MAX;
 pub const ACK_LEN_MAX: usize = 900;
 /// Largest delay that an ack states, in microseconds.
 pub const ACK_DELAY_MAX_US: u64 = u32::MAX as u64;
+/// Longest time that a quality states, in microseconds.
+pub const TIME_MAX_US: u64 = u32::MAX as u64;
+/// What a client that does nothing but work for its picture reports.
+pub const BUSY_WHOLE: u16 = 1_000;
+/// Between two reports of one side, at least.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Records in one datagram, over all of its frames.
 pub const RECORDS_MAX: usize = 128;
 /// Frames in one datagram, not counting padding.

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::directory::Service;
 use crate::logic::SessionKey;
 use crate::scan::TickState;
-use crate::server::Server;
+use crate::server::{Server, SessionStatus};
 use crate::session::{CONTROL, Session};
-use crate::time::{Instant, micros};
+use crate::time::Instant;
 use lfp_proto::frame::{ResetReason, SurfaceState};
 use lfp_proto::stream::Streams;
 use lfp_proto::units::{ConnectionId, StreamId};
@@ -67,7 +67,9 @@ impl Server {
         let Some(session) = self.roster.get(key) else { return Value::Null };
         match serde_json::from_slice::<Request>(line) {
             Ok(Request { request }) if request == "directory" => self.list(session),
-            Ok(Request { request }) if request == "session" => figures(now, session),
+            Ok(Request { request }) if request == "session" => {
+                json!({"session": SessionStatus::of(session).figures(now)})
+            }
             Ok(Request { request }) => {
                 let request: String = request.chars().take(40).collect();
                 json!({"error": format!("there is no request {request:?}; there are: directory, session")})
@@ -112,40 +114,4 @@ impl Server {
             None => (None, None),
         }
     }
-}
-
-/// A session as the server counts it.
-fn figures(now: Instant, session: &Session) -> Value {
-    let (stats, streams) = (session.stats(), session.stream_stats());
-    json!({"session": {
-        "service": session.terms().service,
-        "seconds": now.saturating_since(session.began_at()).as_secs(),
-        "rtt_us": micros(session.rtt()),
-        "delivery_rate_bps": session.delivery_rate().as_bps(),
-        "in_flight_bytes": session.in_flight_bytes(),
-        "open_cells": session.open_cells(),
-        "memory_bytes": session.memory_bytes(),
-        "datagrams_down": stats.datagrams_down,
-        "bytes_down": stats.bytes_down,
-        "datagrams_up": stats.datagrams_up,
-        "bytes_up": stats.bytes_up,
-        "datagrams_known": stats.datagrams_known,
-        "packets_lost": stats.packets_lost,
-        "packets_late": stats.packets_late,
-        "packets_recovered": stats.packets_recovered,
-        "parities_sent": stats.parities_sent,
-        "probes": stats.probes,
-        "records_sent": stats.records_sent,
-        "records_refused": stats.refused(),
-        "records_repeated": stats.records_repeated,
-        "cells_repaired": stats.cells_repaired,
-        "digests_exact": stats.digests_exact,
-        "digests_differing": stats.digests_differing,
-        "inputs_applied": stats.inputs_applied,
-        "inputs_dropped": stats.inputs_dropped,
-        "moves": stats.moves,
-        "stream_bytes_down": streams.bytes_sent,
-        "stream_bytes_again": streams.bytes_again,
-        "stream_bytes_up": streams.bytes_read,
-    }})
 }

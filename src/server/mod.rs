@@ -1,6 +1,7 @@
 //! The sans-IO root: datagrams, ticks and encodes in; transmits, requests and actions out.
 
 mod control;
+mod figures;
 mod greeting;
 mod handshake;
 mod roster;

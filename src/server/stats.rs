@@ -1,15 +1,17 @@
 //! What a server has done so far.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use crate::session::{Session, SessionStats};
+use serde::Serialize;
+
+use crate::session::{PathQuality, Session, SessionStats};
 use crate::time::Instant;
-use crate::units::{Bitrate, ConnectionId};
+use crate::units::ConnectionId;
+use lfp_proto::stream::StreamStats;
 use lfp_proto::wire::Malformed;
 
 /// Counters of a server. Each name ends in its unit where it is not a plain number of what it names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ServerStats {
     /// Datagrams that came.
     pub datagrams_in: u64,
@@ -70,7 +72,7 @@ pub struct ServerStats {
 }
 
 /// What several sessions did together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct SessionTotals {
     /// Packets that counted as lost.
     pub packets_lost: u64,
@@ -141,10 +143,8 @@ pub struct SessionStatus {
     pub place: String,
     /// When it began.
     pub began_at: Instant,
-    /// The smoothed round-trip time.
-    pub rtt: Duration,
-    /// What the path delivers.
-    pub delivery_rate: Bitrate,
+    /// What its path does.
+    pub path: PathQuality,
     /// Bytes sent and neither acked nor lost.
     pub in_flight_bytes: u64,
     /// Cells that the client is not known to show as they are.
@@ -155,6 +155,8 @@ pub struct SessionStatus {
     pub cache_bytes: usize,
     /// What was done so far.
     pub stats: SessionStats,
+    /// What was done with its streams so far.
+    pub streams: StreamStats,
 }
 
 impl SessionStatus {
@@ -165,13 +167,13 @@ impl SessionStatus {
             service: session.terms().service.clone(),
             place: session.terms().place.clone(),
             began_at: session.began_at(),
-            rtt: session.rtt(),
-            delivery_rate: session.delivery_rate(),
+            path: session.quality(),
             in_flight_bytes: session.in_flight_bytes(),
             open_cells: session.open_cells(),
             memory_bytes: session.memory_bytes(),
             cache_bytes: session.cache_bytes(),
             stats: *session.stats(),
+            streams: *session.stream_stats(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod carried;
 mod cells;
 mod control;
+mod dialogue;
 mod digest;
 mod doubt;
 mod guard;
@@ -45,13 +46,14 @@ use crate::scan::{Strategy, Tick};
 use crate::session::quality::Allowance;
 use crate::time::{Instant, micros};
 use crate::units::{Bitrate, ConnectionId, PacketNumber, SurfaceId};
-use lfp_proto::frame::{CloseReason, InputKind};
+use lfp_proto::frame::{self, CloseReason, InputKind, Way};
 use lfp_proto::hello::{Display, Hello};
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{Pacer, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
 pub use self::control::CONTROL;
+use self::dialogue::Dialogue;
 use self::digest::Digests;
 pub use self::guard::Greeted;
 use self::guard::Guard;
@@ -148,6 +150,32 @@ pub struct Watch {
     pub bounds: Bounds,
 }
 
+/// What a path does, each way, and how the client keeps up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathQuality {
+    /// The smoothed round-trip time.
+    pub rtt: Duration,
+    /// What the path delivers to the client.
+    pub rate: Bitrate,
+    /// What became of packets to the client.
+    pub down: Way,
+    /// What became of packets from the client.
+    pub up: Way,
+    /// Thousandths of its time that the client works for its picture, as it says.
+    pub busy: u16,
+    /// How often the pictures that it is shown have been halved for that.
+    pub halved: u32,
+}
+
+impl PathQuality {
+    /// As the client is told it.
+    fn told(self) -> frame::Quality {
+        let Self { rtt, rate, down, up, .. } = self;
+        let Way { jitter_us, queued_us, .. } = down;
+        frame::Quality { rtt_us: micros(rtt), rate, jitter_us, queued_us, up }
+    }
+}
+
 /// Something that a session wants done.
 #[derive(Debug)]
 pub enum Step {
@@ -194,6 +222,7 @@ pub struct Session {
     pacer: Pacer,
     redundancy: Redundancy,
     losses: Losses,
+    dialogue: Dialogue,
     /// In the order of their ids.
     surfaces: Vec<Surface>,
     /// The surface that is served first next time.
@@ -244,6 +273,7 @@ impl Session {
             rate,
             redundancy: Redundancy::default(),
             losses: Losses::default(),
+            dialogue: Dialogue::default(),
             surfaces: surfaces
                 .map(|(id, (source, shows))| Surface::new(id, *source, *shows, keeps))
                 .collect(),
@@ -306,6 +336,19 @@ impl Session {
     #[must_use]
     pub const fn rtt(&self) -> Duration {
         self.window.rtt().smoothed()
+    }
+
+    /// What is known of the path, as the client is told it, and of what goes down what the client tells.
+    #[must_use]
+    pub fn quality(&self) -> PathQuality {
+        PathQuality {
+            rtt: self.rtt(),
+            rate: self.delivery_rate(),
+            down: self.dialogue.down(),
+            up: self.dialogue.up(),
+            busy: self.dialogue.busy(),
+            halved: self.dialogue.halved(),
+        }
     }
 
     /// What the path delivers.

@@ -43,6 +43,7 @@ impl Session {
         // SPEC [LFP-3.5]: A receiver MUST drop a packet whose number it has seen or has forgotten (section 9).
         if self.receive.examine(number) == Arrival::Known {
             self.stats.datagrams_known += 1;
+            self.dialogue.on_packet(number);
             return brought;
         }
         // SPEC [LFP-5.1]: A receiver MUST NOT act on any frame of a packet in which one is malformed or has an unknown
@@ -55,6 +56,7 @@ impl Session {
         self.stats.bytes_up += len as u64;
         self.heard_at = now;
         self.guard.on_opened();
+        self.dialogue.on_packet(number);
         brought.is_newest = number > self.receive.largest();
         let mut elicits = false;
         // SPEC [LFP-5.4]: A receiver MUST act on the frames of a packet, and on the records of a frame, in their order.
@@ -83,6 +85,13 @@ impl Session {
                 let surface = self.surfaces.get_mut(usize::from(attend.surface.0));
                 brought.attention |= surface.is_some_and(|surface| surface.attend(number, attend.attention));
             }
+            Frame::Report(report) => {
+                if self.dialogue.on_report(number, report) {
+                    let halved = self.dialogue.halved();
+                    self.surfaces.iter_mut().for_each(|surface| surface.ease(halved));
+                    brought.attention = true;
+                }
+            }
             Frame::Path(path) => brought.path = Some(path.cookie.to_vec()),
             Frame::Stream(frame) => self.streams.streams.on_stream(&frame),
             Frame::StreamCredit(frame) => self.streams.streams.on_credit(&frame),
@@ -97,29 +106,35 @@ impl Session {
             | Frame::Hold(_)
             | Frame::Ticket(_)
             | Frame::Parity(_)
+            | Frame::Quality(_)
             | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
         }
     }
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
+        let early = !self.terms.without.contains(Part::EarlyRepair);
         let Self { window, surfaces, digests, input, guard, streams, stats, redundancy, .. } = self;
         let doubts = Doubts::default();
         let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
-        let mut came = 0;
+        let (mut came, mut sent_at) = (0, None);
         let summary = window.on_ack(now, ack, |fate, sent| match fate {
             Fate::Lost => knowledge.on_lost(&sent.info),
             Fate::Acked | Fate::AckedLate => {
                 redundancy.on_came();
+                sent_at = (sent.number == ack.largest()).then_some(sent.at).or(sent_at);
                 came += 1;
                 let refused = ack.refused.iter().find(|refused| refused.packet == sent.number);
                 knowledge.on_delivered(sent, refused.map_or(&[], |refused| &refused.records), number);
             }
         });
-        knowledge.spread(window);
+        if early {
+            knowledge.spread(window);
+        }
         match summary {
             Ok(mut summary) => {
                 self.guard.seal_mut().on_acked(ack.largest());
+                self.dialogue.on_ack(now, ack, sent_at);
                 let recovered = self.redundancy.on_recovered(now, ack.recovered).min(came);
                 self.stats.packets_recovered += recovered;
                 summary.on_recovered(recovered * self.terms.datagram as u64);
@@ -131,11 +146,14 @@ impl Session {
 
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
+        let early = !self.terms.without.contains(Part::EarlyRepair);
         let Self { window, surfaces, digests, input, guard, streams, stats, .. } = self;
         let doubts = Doubts::default();
         let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
         let (summary, probe) = window.on_timeout(now, |_, sent| knowledge.on_lost(&sent.info));
-        knowledge.spread(window);
+        if early {
+            knowledge.spread(window);
+        }
         self.on_summary(now, &summary);
         if probe {
             self.stats.probes += 1;
@@ -196,6 +214,10 @@ impl Session {
             self.put_repeats(now, &mut builder, number, &mut items);
         }
         self.put_marks(&mut builder, &mut items);
+        if !builder.is_empty() && self.dialogue.is_due(now) {
+            let quality = self.quality().told();
+            self.dialogue.tell(now, &Frame::Quality(quality), &mut builder);
+        }
         // SPEC [LFP-14.4]: A side MUST send something at least every 5 seconds.
         let ping = (self.probe_due || alive) && items.is_empty() && builder.push(&Frame::Ping);
         if builder.is_empty() {

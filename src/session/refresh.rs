@@ -27,15 +27,24 @@ pub(super) struct Refresh {
 impl Refresh {
     /// Of a display of `refresh_hz` on a source that is scanned at `rate_hz` at most.
     pub(super) fn new(refresh_hz: u32, rate_hz: u32) -> Self {
-        let interval = (refresh_hz < rate_hz).then(|| Duration::from_secs(1) / refresh_hz.max(1));
-        Self { interval, next_at: Instant::ZERO, held: None }
+        let mut refresh = Self { interval: None, next_at: Instant::ZERO, held: None };
+        refresh.ease(refresh_hz, rate_hz);
+        refresh
+    }
+
+    /// Of `refresh_hz` from now on. What waits comes when it would have come.
+    pub(super) fn ease(&mut self, refresh_hz: u32, rate_hz: u32) {
+        self.interval = (refresh_hz < rate_hz).then(|| Duration::from_secs(1) / refresh_hz.max(1));
     }
 
     // SPEC [LFP-7.10]: A server MUST NOT take new pixels of a cell from its source, but for repair and to make exact what is
     // lossy, more often than the display's refresh says, taken over a second or more and but for two.
     /// Whether `tick`, of the epoch under way, is to be taken at `now`. If not, it waits.
     pub(super) fn takes(&mut self, now: Instant, tick: &Arc<Tick>) -> bool {
-        let Some(interval) = self.interval else { return true };
+        let Some(interval) = self.interval else {
+            self.held = None;
+            return true;
+        };
         if now + interval / EARLY_ONE_IN < self.next_at {
             self.held = Some(Arc::clone(tick));
             return false;

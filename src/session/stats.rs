@@ -1,12 +1,14 @@
 //! What a session has done so far.
 
+use serde::Serialize;
+
 use crate::logic::EncodedRecord;
 use lfp_proto::frame::Refusal;
 use lfp_proto::tally::Tallies;
 use lfp_proto::technique::Technique;
 
 /// Counters of one session. Each name ends in its unit where it is not a plain number of what it names.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct SessionStats {
     /// Datagrams sent.
     pub datagrams_down: u64,
@@ -29,6 +31,7 @@ pub struct SessionStats {
     /// Records sent.
     pub records_sent: u64,
     /// The records sent, by technique and by context.
+    #[serde(skip)]
     pub sent: Tallies,
     /// Records dropped unsent because they had waited too long.
     pub records_expired: u64,
@@ -49,6 +52,7 @@ pub struct SessionStats {
     /// Times that records began to build on what is still on its way, or ceased to.
     pub base_turns: u64,
     /// Records refused by the client, by [`Refusal`] in the order of its number.
+    #[serde(skip)]
     pub records_refused: [u64; Refusal::ALL.len()],
     /// Packets that counted as lost.
     pub packets_lost: u64,

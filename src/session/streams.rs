@@ -150,7 +150,7 @@ impl Session {
     }
 
     /// Puts bytes of streams into a packet.
-    // SPEC [LFP-18.10]: A server MUST NOT let pixels wait for bytes of streams, but for one packet of 16 and one in 100 ms
+    // SPEC [LFP-18.10]: A server MUST NOT let pixels wait for bytes of streams, but for one packet of 16,
     pub(super) fn put_streams(&mut self, now: Instant, builder: &mut Builder, items: &mut Vec<Item>) {
         let before = builder.payload().len();
         self.streams.streams.put_bytes(builder, |carried| items.push(Item::Stream(carried)));
@@ -162,6 +162,8 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const PACKET: u64 = 1_200;

@@ -46,6 +46,8 @@ pub(super) struct Surface {
     watched: ServiceSource,
     shows: Shows,
     refresh: Refresh,
+    /// How often the pictures that the client is shown have been halved, because it cannot keep up.
+    halved: u32,
     attention: Attention,
     /// The packet that said so; 0: none did.
     attended_by: PacketNumber,
@@ -71,6 +73,7 @@ impl Surface {
             watched,
             shows,
             refresh: Refresh::new(shows.refresh_hz, watched.rate_hz),
+            halved: 0,
             attention: Attention::InView,
             attended_by: PacketNumber(0),
             epoch: Epoch(0),
@@ -142,13 +145,24 @@ impl Surface {
         std::mem::replace(&mut self.attention, attention) != attention
     }
 
+    /// From now on the client is shown half as many pictures, and half of these, `halved` times.
+    pub(super) fn ease(&mut self, halved: u32) {
+        self.halved = halved;
+        self.refresh.ease(self.refresh_hz(), self.watched.rate_hz);
+    }
+
+    /// How often the client is shown another picture, at most.
+    fn refresh_hz(&self) -> u32 {
+        (self.shows.refresh_hz.min(self.watched.rate_hz) >> self.halved).max(1)
+    }
+
     /// What it wants of its source.
     pub(super) fn watch(&self) -> Watch {
         let ServiceSource { source, rate_hz, scan: strategy, .. } = self.watched;
-        let Shows { refresh_hz, bounds } = self.shows;
+        let bounds = self.shows.bounds;
         let rate_hz = match self.attention {
-            Attention::InView => rate_hz.min(refresh_hz),
-            Attention::Aside => rate_hz.min(refresh_hz).min(ASIDE_RATE_HZ),
+            Attention::InView => rate_hz.min(self.refresh_hz()),
+            Attention::Aside => rate_hz.min(self.refresh_hz()).min(ASIDE_RATE_HZ),
             Attention::Hidden => 0,
         };
         Watch { source, rate_hz, strategy, bounds }

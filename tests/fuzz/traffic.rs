@@ -4,14 +4,14 @@
 use lfp_proto::check;
 use lfp_proto::frame::{
     Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
-    InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Refusal, Refused, ResetReason, Stream,
-    StreamCredit, StreamReset, Surface, SurfaceState, Verdict,
+    InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Quality, Refusal, Refused, Report,
+    ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Verdict, Way,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind};
 use lfp_proto::record::{Base, Record};
-use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, StreamId, SurfaceId};
+use lfp_proto::units::{Bitrate, ConnectionId, ContentNumber, Epoch, PacketNumber, StreamId, SurfaceId};
 
 use crate::mutate::{self, Rng, mutated};
 use crate::script::{self, Past};
@@ -160,7 +160,8 @@ fn ack(rng: &mut Rng) -> Ack {
         let span = (range.last.0 - range.first.0).min(40) as usize + 1;
         refused.push(Refused { packet: PacketNumber(range.last.0 - rng.below(span) as u64), records });
     }
-    Ack { delay_us: rng.wild().min(u64::from(u32::MAX)), recovered: rng.wild(), ranges, refused }
+    let arrived_us = rng.wild() as u32;
+    Ack { delay_us: rng.wild().min(u64::from(u32::MAX)), arrived_us, recovered: rng.wild(), ranges, refused }
 }
 
 /// A frame of a stream, of those that may be open mostly, with lines as bytes.
@@ -202,14 +203,24 @@ fn from_either(rng: &mut Rng) -> Frame<'static> {
     }
 }
 
+fn quality(rng: &mut Rng) -> Quality {
+    let time = |rng: &mut Rng| rng.wild().min(u64::from(u32::MAX));
+    let (jitter_us, queued_us) = (time(rng), time(rng));
+    let (came, missing, reordered, again) = (rng.wild(), rng.wild(), rng.wild(), rng.wild());
+    let up = Way { came, missing, reordered, again, jitter_us, queued_us };
+    let rate = Bitrate::from_bps(rng.wild());
+    Quality { rtt_us: time(rng), rate, jitter_us: time(rng), queued_us: time(rng), up }
+}
+
 fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
     if rng.below(15) == 0 {
         return of_stream(rng, out);
     }
     let (surface, epoch) = (surface_id(rng), epoch(rng));
     let mut records = Vec::new();
-    let frame = match rng.below(15) {
+    let frame = match rng.below(16) {
         0 | 1 => from_either(rng),
+        15 => Frame::Quality(quality(rng)),
         14 => {
             let count = 1 + rng.below(16) as u8;
             let payload: Vec<u8> = (0..rng.below(200)).map(|_| rng.wild() as u8).collect();
@@ -295,8 +306,12 @@ fn from_client(rng: &mut Rng, out: &mut Vec<u8>) {
     if rng.below(10) == 0 {
         return of_stream(rng, out);
     }
-    let frame = match rng.below(9) {
+    let frame = match rng.below(10) {
         0..4 => from_either(rng),
+        9 => {
+            let (came, missing, reordered, again) = (rng.wild(), rng.wild(), rng.wild(), rng.wild());
+            Frame::Report(Report { came, missing, reordered, again, busy: rng.below(1_001) as u16 })
+        }
         8 => Frame::Attention(Attend { surface: surface_id(rng), attention: Attention::ALL[rng.below(3)] }),
         4 => Frame::Digest(Digest {
             id: rng.wild() as u32,

@@ -16,6 +16,7 @@ mod links;
 mod many;
 mod monitors;
 mod profiles;
+mod quality;
 mod sealed;
 mod soak;
 mod streams;

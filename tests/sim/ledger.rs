@@ -232,6 +232,7 @@ impl Ledger {
                     totals.one("proofs asked for");
                 }
                 Frame::Parity(_) => totals.one("parities"),
+                Frame::Quality(_) => totals.one("qualities"),
                 Frame::Ping => totals.one("pings of the server"),
                 Frame::Floor(_) => totals.one("floors of the server"),
                 Frame::Close(close) => {
@@ -457,6 +458,7 @@ impl Ledger {
                 Frame::Ping => totals.one("pings of the client"),
                 Frame::Floor(_) => totals.one("floors of the client"),
                 Frame::Input(_) => totals.one("inputs sent"),
+                Frame::Report(_) => totals.one("reports"),
                 Frame::Close(_) => {
                     self.open = false;
                     totals.one("closes of the client");

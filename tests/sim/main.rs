@@ -1,9 +1,10 @@
 //! The simulation: whole servers and clients over seeded bad networks, in virtual time.
 //!
-//! `LFP_SIM_SEEDS=N` runs N seeds instead of the gate's 200, `LFP_SIM_FIRST=N` begins with another than 0, and
-//! `LFP_SIM_SEED=N` runs that one alone and says everything that happens.
+//! `LFP_SIM_SEEDS=N` runs N seeds instead of the gate's 500, `LFP_SIM_FIRST=N` begins with another than 0, and
+//! `LFP_SIM_SEED=N` runs that one alone and says everything that happens. `scripts/sim-soak` is for many.
 
 mod deed;
+mod dialogue;
 mod epoch;
 mod gate;
 mod gauge;
@@ -31,11 +32,15 @@ mod watched;
 mod world;
 
 use std::panic::catch_unwind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use totals::Totals;
 
 /// Seeds of a gate run.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 500;
+/// After so many seeds a run says how far it is.
+const PROGRESS_EVERY: u64 = 100;
 /// Failing seeds after which a run gives up.
 const FAILURES_MAX: usize = 3;
 /// Seeds below which a run is too short to demand that everything happened.
@@ -103,6 +108,8 @@ const REQUIRED: &[&str] = &[
     "credits of the client",
     "credits of the server",
     "cells sent again",
+    "reports",
+    "qualities",
     "pings of the server",
     "floors of the server",
     "marks",
@@ -149,16 +156,7 @@ fn seeds() {
         return;
     }
     let (first, count) = (number("LFP_SIM_FIRST").unwrap_or(0), number("LFP_SIM_SEEDS").unwrap_or(SEEDS));
-    let (mut totals, mut failed) = (Totals::default(), Vec::new());
-    for seed in first..first + count {
-        match catch_unwind(|| scenario::run(seed, false)) {
-            Ok((run, _)) => totals.add(&run),
-            Err(_) => failed.push(seed),
-        }
-        if failed.len() == FAILURES_MAX {
-            break;
-        }
-    }
+    let (totals, failed) = run_all(first, count);
     println!("{count} seeds from {first} on:\n{totals}");
     assert!(
         failed.is_empty(),
@@ -167,6 +165,39 @@ fn seeds() {
     );
     let missing = totals.missing(REQUIRED);
     assert!(count < SEEDS_FOR_TOTALS || missing.is_empty(), "these never happened: {missing:?}");
+}
+
+/// Runs `count` seeds, as many at a time as there are cores; gives what happened, and the seeds that failed, ascending.
+fn run_all(first: u64, count: u64) -> (Totals, Vec<u64>) {
+    let next = AtomicU64::new(0);
+    let ran = Mutex::new((0, Totals::default(), Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let give_up =
+                        || ran.lock().expect("no lock is held where a run fails").2.len() >= FAILURES_MAX;
+                    if at >= count || give_up() {
+                        return;
+                    }
+                    let run = catch_unwind(|| scenario::run(first + at, false));
+                    let mut ran = ran.lock().expect("no lock is held where a run fails");
+                    ran.0 += 1;
+                    match run {
+                        Ok((run, _)) => ran.1.add(&run),
+                        Err(_) => ran.2.push(first + at),
+                    }
+                    if ran.0 % PROGRESS_EVERY == 0 {
+                        println!("{} of {count} seeds, {} failed", ran.0, ran.2.len());
+                    }
+                }
+            });
+        }
+    });
+    let (_, totals, mut failed) = ran.into_inner().expect("no lock is held where a run fails");
+    failed.sort_unstable();
+    (totals, failed)
 }
 
 #[test]

@@ -36,13 +36,7 @@ fn sized(width: u16, height: u16, sources: &[&[(Config, &str)]]) -> World {
         for (config, link) in *clients {
             let config = Config { service: source.to_string(), ..config.clone() };
             let index = peers.len();
-            peers.push(Peer::new(
-                index,
-                source,
-                config,
-                (params(link), params(link)),
-                random.fork(90 + index as u64),
-            ));
+            peers.push(Peer::new(index, source, config, params(link), random.fork(90 + index as u64)));
         }
     }
     let server = server(sources.len(), 7, 16, IDLE_TIMEOUT);
@@ -54,8 +48,9 @@ fn sized(width: u16, height: u16, sources: &[&[(Config, &str)]]) -> World {
     world
 }
 
-fn params(link: &str) -> Params {
-    link.parse::<LinkSpec>().expect("a link").down.params
+fn params(link: &str) -> (Params, Params) {
+    let spec = link.parse::<LinkSpec>().expect("a link");
+    (spec.up.params, spec.down.params)
 }
 
 /// A world of one source and one client.

@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     pub(crate) network: usize,
     /// Share of the server's packets that are changed on the way.
     pub(crate) tamper: Share,
+    /// Of so many more packets, a PARITY among them may cover one that was changed.
+    pub(crate) tampered_lately: usize,
     /// What its user sees is compared with what was painted.
     pub(crate) gauge: Option<Gauge>,
     /// Its program does nothing before this; what comes waits in its socket, of so many bytes.
@@ -80,6 +82,7 @@ impl Peer {
             connection: ConnectionId(0),
             network: index,
             tamper: Share::ZERO,
+            tampered_lately: 0,
             gauge: None,
             stalled_until: None,
             unread: VecDeque::new(),

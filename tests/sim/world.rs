@@ -17,7 +17,7 @@ use lfp::units::PacketNumber;
 use lfp_impair::{Flow, Random, Share};
 use lfp_proto::frame::Frame;
 use lfp_proto::hello::Hello;
-use lfp_proto::limits::UDP_OVERHEAD;
+use lfp_proto::limits::{PARITY_KEPT, UDP_OVERHEAD};
 use lfp_proto::packet::{Header, Kind, Protection, View};
 
 use crate::deed::Deed;
@@ -537,6 +537,7 @@ impl World {
             if let Some(tampered) = tamper(&bytes, &mut peer.random) {
                 (bytes, poisoned, changed) = (tampered.bytes, tampered.poisoned, true);
                 self.totals.one("records tampered with");
+                peer.tampered_lately = 2 * PARITY_KEPT;
             }
         }
         let known = client.stats().duplicates + client.stats().untimely;
@@ -549,7 +550,8 @@ impl World {
         if let Some(view) = view.as_ref().filter(|_| established) {
             ledger.on_down_delivered(view, poisoned, changed);
             lost = ledger.recovered_by(view);
-            if lost.is_some() && peer.tamper != Share::ZERO {
+            peer.tampered_lately = peer.tampered_lately.saturating_sub(1);
+            if lost.is_some() && peer.tampered_lately > 0 {
                 // Seals make sure that what was tampered with is never added up.
                 return;
             }

@@ -78,13 +78,24 @@ pub(crate) fn table(services: &Value) -> String {
     rows.iter().map(line).collect()
 }
 
-/// What the server counts, a line for each figure.
+/// What the server counts, a line for each figure; those of groups with the group's name before them.
 pub(crate) fn figures(session: &Value) -> String {
-    let line = |(name, value): (&String, &Value)| {
-        let value = value.as_str().map_or_else(|| value.to_string(), plain);
-        format!("{}: {value}\n", plain(name))
-    };
-    session.as_object().into_iter().flatten().map(line).collect()
+    let mut lines = String::new();
+    add_figures(session, "", &mut lines);
+    lines
+}
+
+/// As deep as the parser takes an answer.
+fn add_figures(group: &Value, prefix: &str, lines: &mut String) {
+    for (name, value) in group.as_object().into_iter().flatten() {
+        let name = format!("{prefix}{}", plain(name));
+        if value.is_object() {
+            add_figures(value, &format!("{name}."), lines);
+        } else {
+            let value = value.as_str().map_or_else(|| plain(&value.to_string()), plain);
+            lines.push_str(&format!("{name}: {value}\n"));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +114,8 @@ mod tests {
         assert_eq!(lines[1], "finance  live   1280x800  1        12");
         assert_eq!(lines[2], "a [2Jb   gone   -         2        -");
         assert_eq!(table(&Value::Null).lines().count(), 1);
-        assert_eq!(figures(&json!({"rtt_us": 7, "service": "x\ny"})), "rtt_us: 7\nservice: x y\n");
+        let counted = json!({"counts": {"lost": {"twice": 3}}, "rtt_us": 7, "service": "x\ny"});
+        assert_eq!(figures(&counted), "counts.lost.twice: 3\nrtt_us: 7\nservice: x y\n");
         assert_eq!(read(b"{\"session\":{}}\n", "session"), Ok(json!({})));
         assert_eq!(read(b"{\"error\":\"no\\u001b\"}\n", "session"), Err("no ".to_owned()));
         assert!(read(b"{}", "session").is_err() && read(b"nonsense", "session").is_err());

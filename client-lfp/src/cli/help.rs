@@ -100,6 +100,9 @@ JSON: times in milliseconds are since the program started; null is what did not 
   input                  {events, frames, dropped, dropped_by_server, undone}: undone had not been taken at the end
   staleness_ms           {n, p50, p95, p99, max, clock_error}: age of the picture when a frame of the guest was complete
   rtt_us                 smoothed round-trip time
+  path                   {rate_bps, down, up}: what the path delivers, and of the packets each way {packets, lost, reordered,
+                         duplicated, jitter_ms, queued_ms}: how unevenly they travel, how much longer than the fastest
+                         of late; up, and times and rate, as the server told last
   peak_memory_bytes      most memory that the program has had resident
   server                 with --server-stats, what the server counts of the session; names end in their unit
 ";

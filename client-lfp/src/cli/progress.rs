@@ -1,10 +1,12 @@
 //! What a person is told while it goes on.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use client_lfp::{Client, State};
+use client_lfp::{Client, PathSeen, State};
+use lfp_proto::frame::Way;
 use lfp_proto::time::Instant;
 use lfp_proto::units::Epoch;
 
@@ -99,5 +101,20 @@ fn standing(client: &Client, server: SocketAddr) -> String {
         0 => String::new(),
         waiting => format!(", {waiting} input events wait"),
     };
-    format!("screen of {width}x{height}, {stand}{input}; {} kB came", client.stats().bytes_down / 1000)
+    let came = client.stats().bytes_down / 1000;
+    format!("screen of {width}x{height}, {stand}{input}; {came} kB came, {}", path(client))
+}
+
+/// What the path does, in a few words.
+fn path(client: &Client) -> String {
+    let PathSeen { rate, down, up } = client.path();
+    let percent = |way: Way| way.missing as f64 * 100.0 / ((way.came + way.missing).max(1)) as f64;
+    let mut words = format!("{:.1} % lost down, {:.1} % up", percent(down), percent(up));
+    if let Some(rtt) = client.rtt_us() {
+        let _ = write!(words, ", round trip {:.1} ms", rtt as f64 / 1000.0);
+    }
+    if let Some(rate) = rate {
+        let _ = write!(words, ", {:.1} Mbit/s", rate.as_bps() as f64 / 1e6);
+    }
+    words
 }

@@ -1,10 +1,11 @@
 //! The JSON object at the end.
 
-use client_lfp::{Histogram, Picture, Stats};
+use client_lfp::{Histogram, PathSeen, Picture, Stats};
 use lfp_proto::depth::Depth;
-use lfp_proto::frame::Refusal;
+use lfp_proto::frame::{Refusal, Way};
 use lfp_proto::tally::Tally;
 use lfp_proto::time::Instant;
+use lfp_proto::units::Bitrate;
 use serde_json::{Map, Value, json};
 
 use crate::cli::exit::Failure;
@@ -63,6 +64,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         },
         "staleness_ms": staleness(&stats.staleness_us, stats.clock_error_us),
         "rtt_us": client.rtt_us(),
+        "path": path(&client.path()),
         "peak_memory_bytes": peak_memory_bytes(),
         "server": run.server(),
     });
@@ -77,6 +79,21 @@ fn protected(run: &Run<'_>, report: &mut Value) {
     report["cipher"] = json!(client.cipher().map(|cipher| format!("{cipher:?}").to_lowercase()));
     report["server_key"] = json!(client.server_key().map(|key| key.fingerprint().to_string()));
     report["server_key_new"] = run.trusted().is_some_and(Trusted::is_new).into();
+}
+
+/// What the path did, each way.
+fn path(seen: &PathSeen) -> Value {
+    let way = |way: Way| {
+        json!({
+            "packets": way.came,
+            "lost": way.missing,
+            "reordered": way.reordered,
+            "duplicated": way.again,
+            "jitter_ms": way.jitter_us as f64 / 1000.0,
+            "queued_ms": way.queued_us as f64 / 1000.0,
+        })
+    };
+    json!({"rate_bps": seen.rate.map(Bitrate::as_bps), "down": way(seen.down), "up": way(seen.up)})
 }
 
 fn refused(stats: &Stats) -> Value {

@@ -193,6 +193,7 @@ impl<'a> Run<'a> {
         let now = self.turn()?;
         if let Some(mirror) = &mut self.mirror {
             mirror.update(now, &mut self.client, self.overlay.as_mut())?;
+            self.client.worked(self.clock.now().saturating_since(now));
         }
         if let Some(capture) = &mut self.capture {
             capture.flush(now)?;
@@ -207,7 +208,9 @@ impl<'a> Run<'a> {
     /// Waits for a datagram, for so long at most.
     fn receive(&mut self, wait: Duration) -> Result<(), Failure> {
         if let Some(bytes) = self.socket.receive(wait.min(WAIT_MAX)) {
-            self.client.handle_datagram(self.clock.now(), bytes);
+            let came_at = self.clock.now();
+            self.client.handle_datagram(came_at, bytes);
+            self.client.worked(self.clock.now().saturating_since(came_at));
             if let Some(capture) = &mut self.capture {
                 capture.note(self.clock.now(), Way::Down, bytes)?;
             }
@@ -230,6 +233,8 @@ impl<'a> Run<'a> {
     /// Asks the server for what `request` names, once there is a session, and waits for the answer.
     fn ask(&mut self, request: &str, wait: Duration) -> Result<Value, Failure> {
         let (until, mut asked) = (self.clock.now() + wait, None);
+        // What ended the session does not end the last question.
+        let heeds_signals = !self.stop.load(Ordering::Relaxed);
         loop {
             if asked.is_none() && *self.client.state() == State::Established {
                 asked = Question::ask(&mut self.client, request);
@@ -244,7 +249,7 @@ impl<'a> Run<'a> {
                 return answer
                     .map_err(|error| Failure::NotSettled(format!("{}: {error}", self.socket.server())));
             }
-            if now >= until || self.stop.load(Ordering::Relaxed) {
+            if now >= until || (heeds_signals && self.stop.load(Ordering::Relaxed)) {
                 let server = self.socket.server();
                 return Err(Failure::NotSettled(format!(
                     "{server} has not answered the question for its {request:?} in time"

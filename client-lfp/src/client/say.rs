@@ -83,7 +83,11 @@ impl Client {
         }
         let Some(ack) = self.window.ack(now, number) else { return false };
         let frame = Frame::Ack(ack);
-        builder.push(&frame) && frame.elicits_ack()
+        let elicits = builder.push(&frame) && frame.elicits_ack();
+        if let Some(report) = self.dialogue.report(now) {
+            builder.push(&Frame::Report(report));
+        }
+        elicits
     }
 
     fn push_input(&mut self, now: Instant, builder: &mut Builder) -> bool {

@@ -58,7 +58,7 @@ fn any_frame<'a>(rng: &mut Rng, base_epoch: u32, bytes: &'a mut Vec<u8>) -> Fram
             let last = rng.wild().max(1);
             let first = PacketNumber(last - rng.below(last).min(5));
             let ranges = vec![AckRange { first, last: PacketNumber(last) }];
-            Frame::Ack(Ack { delay_us: rng.wild(), recovered: 0, ranges, refused: Vec::new() })
+            Frame::Ack(Ack { delay_us: rng.wild(), arrived_us: 0, recovered: 0, ranges, refused: Vec::new() })
         }
         2 => Frame::Floor(PacketNumber(rng.wild())),
         3 => {

@@ -230,5 +230,5 @@ pub(crate) fn pixels(epoch: u32, records: &[u8]) -> Frame<'_> {
 /// An ack of one packet of the client.
 pub(crate) fn ack_of(number: PacketNumber) -> Frame<'static> {
     let ranges = vec![AckRange { first: number, last: number }];
-    Frame::Ack(Ack { delay_us: 0, recovered: 0, ranges, refused: Vec::new() })
+    Frame::Ack(Ack { delay_us: 0, arrived_us: 0, recovered: 0, ranges, refused: Vec::new() })
 }

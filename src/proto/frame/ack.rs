@@ -71,6 +71,8 @@ pub struct Ack {
     /// Time from the arrival of the largest packet to the sending of this frame, in microseconds; sent as at
     /// most [`ACK_DELAY_MAX_US`].
     pub delay_us: u64,
+    /// The sender's clock when the largest packet came: the low 32 bits of its microseconds.
+    pub arrived_us: u32,
     /// How many packets have been recovered from a PARITY so far; the ranges hold them too.
     pub recovered: u64,
     /// 1 to [`ACK_RANGES_MAX`] ranges, descending, with at least one missing number between any two.
@@ -89,10 +91,11 @@ impl Ack {
     pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let largest = reader.varint()?;
         let delay_us = reader.varint_max(ACK_DELAY_MAX_US, "ack delay")?;
+        let arrived_us = reader.u32()?;
         let recovered = reader.varint()?;
         let ranges = parse_ranges(reader, largest)?;
         let refused = parse_refused(reader, largest, &ranges)?;
-        Ok(Self { delay_us, recovered, ranges, refused })
+        Ok(Self { delay_us, arrived_us, recovered, ranges, refused })
     }
 
     /// Bytes that the frame takes, its type included.
@@ -102,6 +105,7 @@ impl Ack {
         let mut len = 1
             + varint_len(largest)
             + varint_len(self.delay_us.min(ACK_DELAY_MAX_US))
+            + 4
             + varint_len(self.recovered)
             + varint_len(self.ranges.len() as u64)
             + varint_len(self.refused.len() as u64);
@@ -123,6 +127,7 @@ impl Ack {
         let largest = self.largest().0;
         out.put_varint(largest);
         out.put_varint(self.delay_us.min(ACK_DELAY_MAX_US));
+        out.put_u32(self.arrived_us);
         out.put_varint(self.recovered);
         out.put_varint(self.ranges.len() as u64);
         let mut below = None;

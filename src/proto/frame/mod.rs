@@ -11,6 +11,7 @@ mod parity;
 mod path;
 mod pixels;
 mod prove;
+mod report;
 mod stream;
 mod surface;
 mod ticket;
@@ -28,6 +29,7 @@ pub use parity::Parity;
 pub use path::Path;
 pub use pixels::Pixels;
 pub use prove::Prove;
+pub use report::{Quality, Report, Way};
 pub use stream::{ResetReason, Stream, StreamCredit, StreamReset};
 pub use surface::{Surface, SurfaceState};
 pub use ticket::Ticket;
@@ -58,6 +60,8 @@ mod kind {
     pub(super) const STREAM: u8 = 19;
     pub(super) const STREAM_CREDIT: u8 = 20;
     pub(super) const STREAM_RESET: u8 = 21;
+    pub(super) const REPORT: u8 = 22;
+    pub(super) const QUALITY: u8 = 23;
 }
 
 /// One frame.
@@ -105,6 +109,10 @@ pub enum Frame<'a> {
     StreamCredit(StreamCredit),
     /// A stream ends before its time.
     StreamReset(StreamReset<'a>),
+    /// What the client has seen of the server's packets.
+    Report(Report),
+    /// What the server knows of the path.
+    Quality(Quality),
 }
 
 impl<'a> Frame<'a> {
@@ -132,6 +140,8 @@ impl<'a> Frame<'a> {
             kind::STREAM => Self::Stream(Stream::parse(reader)?),
             kind::STREAM_CREDIT => Self::StreamCredit(StreamCredit::parse(reader)?),
             kind::STREAM_RESET => Self::StreamReset(StreamReset::parse(reader)?),
+            kind::REPORT => Self::Report(Report::parse(reader)?),
+            kind::QUALITY => Self::Quality(Quality::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -217,6 +227,14 @@ impl<'a> Frame<'a> {
                 out.put_u8(kind::STREAM_RESET);
                 reset.emit(out);
             }
+            Self::Report(report) => {
+                out.put_u8(kind::REPORT);
+                report.emit(out);
+            }
+            Self::Quality(quality) => {
+                out.put_u8(kind::QUALITY);
+                quality.emit(out);
+            }
         }
     }
 
@@ -224,7 +242,8 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn elicits_ack(&self) -> bool {
         match self {
-            Self::Padding | Self::Floor(_) | Self::Close(_) => false,
+            // What a report says, the next one says better.
+            Self::Padding | Self::Floor(_) | Self::Close(_) | Self::Report(_) | Self::Quality(_) => false,
             // Refusals are repeated until the packet that carried them is acked.
             Self::Ack(ack) => !ack.refused.is_empty(),
             _ => true,

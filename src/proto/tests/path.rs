@@ -160,7 +160,7 @@ impl Run {
                 _ => ranges.push(AckRange { first: number, last: number }),
             }
         }
-        Ack { delay_us: 0, recovered: 0, ranges, refused: Vec::new() }
+        Ack { delay_us: 0, arrived_us: 0, recovered: 0, ranges, refused: Vec::new() }
     }
 
     /// What `span` brings: percent of the path's rate that arrived, that was sent, and the 95th percentile of the time
@@ -273,7 +273,13 @@ fn a_packet_given_up_for_want_of_room_is_told() {
 fn ack(ranges: &[(u64, u64)]) -> Ack {
     let range =
         |(first, last): &(u64, u64)| AckRange { first: PacketNumber(*first), last: PacketNumber(*last) };
-    Ack { delay_us: 0, recovered: 0, ranges: ranges.iter().map(range).collect(), refused: Vec::new() }
+    Ack {
+        delay_us: 0,
+        arrived_us: 0,
+        recovered: 0,
+        ranges: ranges.iter().map(range).collect(),
+        refused: Vec::new(),
+    }
 }
 
 fn sent(count: u64) -> SendWindow<()> {
@@ -367,7 +373,7 @@ fn packets_of_the_old_path_say_nothing_of_the_new_one() {
             rate.on_path_change(ms(sent_at + 1), guess);
         }
         let ranges = vec![AckRange { first: number, last: number }];
-        let ack = Ack { delay_us: 0, recovered: 0, ranges, refused: Vec::new() };
+        let ack = Ack { delay_us: 0, arrived_us: 0, recovered: 0, ranges, refused: Vec::new() };
         let summary = window.on_ack(ms(acked_at), &ack, |_, _| {}).expect("it was sent");
         rate.on_event(ms(acked_at), &summary, window.in_flight());
     };

@@ -8,6 +8,7 @@ mod rate;
 mod receive;
 mod rtt;
 mod send;
+mod way;
 
 pub use loss::LossThresholds;
 pub use pacer::Pacer;
@@ -16,3 +17,4 @@ pub use rate::{Phase, RateController, Stamp};
 pub use receive::{Arrival, ReceiveWindow};
 pub use rtt::Rtt;
 pub use send::{AckSummary, Fate, NeverSent, Newest, SendWindow, Sent};
+pub use way::{Reception, Transit};

@@ -143,6 +143,7 @@ impl ReceiveWindow {
         refused.sort_by_key(|refused| core::cmp::Reverse(refused.packet));
         Ack {
             delay_us: micros(now.saturating_since(self.largest_at)),
+            arrived_us: micros(self.largest_at.saturating_since(Instant::ZERO)) as u32,
             recovered: self.recovered,
             ranges: self.ranges.iter().rev().copied().collect(),
             refused,

@@ -222,13 +222,17 @@ impl TestClient {
                     self.closes = 1;
                 }
                 Frame::Floor(floor) => self.receive.on_floor(floor),
-                Frame::Prove(_) | Frame::Parity(_) => {}
+                Frame::Prove(_) | Frame::Parity(_) | Frame::Quality(_) => {}
                 Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => {
                     panic!("this client opens no streams")
                 }
                 Frame::Hold(_) => panic!("this client keeps no references"),
                 Frame::Ack(_) | Frame::Ping | Frame::Padding => {}
-                Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) => {
+                Frame::Digest(_)
+                | Frame::Input(_)
+                | Frame::Attention(_)
+                | Frame::Path(_)
+                | Frame::Report(_) => {
                     panic!("a server sent {frame:?}")
                 }
                 Frame::Ticket(_) => panic!("a ticket in the clear"),

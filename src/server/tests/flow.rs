@@ -181,7 +181,13 @@ fn an_ack_of_packets_never_sent_changes_nothing() {
     let in_flight = world.server.status().next().unwrap().in_flight_bytes;
     assert!(in_flight > 0);
     let (first, last) = (PacketNumber(1), PacketNumber(1 << 40));
-    let ack = Ack { delay_us: 0, recovered: 0, ranges: vec![AckRange { first, last }], refused: Vec::new() };
+    let ack = Ack {
+        delay_us: 0,
+        arrived_us: 0,
+        recovered: 0,
+        ranges: vec![AckRange { first, last }],
+        refused: Vec::new(),
+    };
     let bytes = world.clients[0].packet(&[Frame::Ack(ack)]);
     let from = world.clients[0].address;
     world.server.handle(world.now, Input::Datagram { from, bytes: &bytes });

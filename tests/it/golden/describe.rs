@@ -105,7 +105,7 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
                 })
                 .collect();
             json!({
-                "frame": "ack", "delay_us": ack.delay_us, "recovered": ack.recovered, "ranges": ranges,
+                "frame": "ack", "delay_us": ack.delay_us, "arrived_us": ack.arrived_us, "recovered": ack.recovered, "ranges": ranges,
                 "refused": refused,
             })
         }
@@ -163,6 +163,18 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
         }
         Frame::StreamReset(reset) => json!({
             "frame": "stream reset", "stream": reset.stream.0, "reason": word(reset.reason), "text": reset.text,
+        }),
+        Frame::Report(report) => json!({
+            "frame": "report", "came": report.came, "missing": report.missing, "reordered": report.reordered, "again": report.again,
+            "busy": report.busy,
+        }),
+        Frame::Quality(quality) => json!({
+            "frame": "quality", "rtt_us": quality.rtt_us, "rate_bps": quality.rate.as_bps(),
+            "jitter_us": quality.jitter_us, "queued_us": quality.queued_us,
+            "up": {
+                "came": quality.up.came, "missing": quality.up.missing, "reordered": quality.up.reordered,
+                "again": quality.up.again, "jitter_us": quality.up.jitter_us, "queued_us": quality.up.queued_us,
+            },
         }),
         Frame::Hold(hold) => json!({
             "frame": "hold", "surface": hold.surface.0, "epoch": hold.epoch.0, "slot": hold.slot,

@@ -3,9 +3,9 @@
 use lfp_proto::check;
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
-    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold, Input,
-    InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Refusal, Refused, ResetReason,
-    Stream, StreamCredit, StreamReset, Surface, SurfaceState, Ticket, Verdict,
+    self, Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Frame, Hold,
+    Input, InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Quality, Refusal, Refused,
+    Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Ticket, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::greeting::{Greet, SealedAccept, SealedHello, Step};
@@ -17,7 +17,7 @@ use lfp_proto::technique::cache::{Store, Stored, Use};
 use lfp_proto::technique::{
     Scratch, Technique, bitmap, colour, copy, decode, dictionary, lossy, raw, scan, trixel,
 };
-use lfp_proto::units::{ConnectionId, ContentNumber, Epoch, PacketNumber, StreamId, SurfaceId};
+use lfp_proto::units::{Bitrate, ConnectionId, ContentNumber, Epoch, PacketNumber, StreamId, SurfaceId};
 use serde_json::json;
 
 use super::{LARGEST, Vector, describe};
@@ -159,15 +159,18 @@ fn frame(name: &str, frame: &Frame<'_>) -> Vector {
 
 fn ack_frames() -> [Vector; 3] {
     let range = |first, last| AckRange { first: number(first), last: number(last) };
-    let plain = Ack { delay_us: 0, recovered: 0, ranges: vec![range(1, 1)], refused: Vec::new() };
+    let plain =
+        Ack { delay_us: 0, arrived_us: 0, recovered: 0, ranges: vec![range(1, 1)], refused: Vec::new() };
     let gaps = Ack {
         delay_us: 4_321,
+        arrived_us: 0x1234_5678,
         recovered: 200,
         ranges: vec![range(998, 1_000), range(996, 996), range(300, 700), range(1, 2)],
         refused: Vec::new(),
     };
     let refused = Ack {
         delay_us: u64::from(u32::MAX),
+        arrived_us: 0x1234_5678,
         recovered: 0,
         ranges: vec![range(200, 400), range(90, 198)],
         refused: vec![
@@ -275,6 +278,8 @@ pub(super) fn frames() -> Vec<Vector> {
         frame("path", &Frame::Path(Path { cookie: &[0xc0, 0x0c, 0x1e] })),
         frame("ticket", &Frame::Ticket(Ticket { lifetime_s: 86_400, ticket: &[0x7e, 0x11] })),
         frame("parity", &Frame::Parity(Parity { back: 7, count: 3, len: 4, payload: &[1, 0x80, 0, 0xff] })),
+        frame("report", &Frame::Report(Report { came: 300, missing: 7, reordered: 2, again: 1, busy: 250 })),
+        frame("quality", &Frame::Quality(quality())),
     ]);
     all.extend(stream_frames());
     all
@@ -295,6 +300,12 @@ fn stream_frames() -> [Vector; 6] {
         frame("stream credit for one to come", &credit(StreamId(8), 32_768)),
         frame("stream reset", &Frame::StreamReset(reset)),
     ]
+}
+
+fn quality() -> Quality {
+    let up = frame::Way { came: 90, missing: 3, reordered: 1, again: 0, jitter_us: 700, queued_us: 12_000 };
+    let rate = Bitrate::from_bps(20_000_000);
+    Quality { rtt_us: 40_250, rate, jitter_us: 310, queued_us: 2_000, up }
 }
 
 pub(super) fn records() -> Vec<Vector> {

@@ -18,8 +18,24 @@ fn figures(timed: Option<Timed>) -> Figures {
     vec![p50, p95, p99, exact, Some(bytes.div_ceil(1_000)), Some(repair_permille), Some(refused)]
 }
 
+/// The same with those of the control: a run without anything that makes up for losses before they are known.
+const FIGURES_AND_CONTROL: [&str; 11] =
+    ["p50", "p95", "p99", "exact", "kB", "repair", "refused", "p95-", "p99-", "exact-", "kB-"];
+
 fn timed(play: Play, spec: &str) -> Option<Timed> {
     Some(Stage::new(play, spec, 1, false, Without::NOTHING)?.timed())
+}
+
+/// The columns of a row, and behind them those of its control.
+fn with_control(play: Play, spec: &str) -> Figures {
+    let mut all = figures(timed(play, spec));
+    let without = [Part::Repeats, Part::Parity, Part::EarlyRepair].into_iter().collect();
+    let control = Stage::new(play, spec, 1, false, without).map(|mut stage| stage.timed());
+    all.extend(match control {
+        Some(Timed { p95, p99, exact, bytes, .. }) => [p95, p99, exact, Some(bytes.div_ceil(1_000))],
+        None => [None; 4],
+    });
+    all
 }
 
 /// Loss by round trip by play.
@@ -30,7 +46,7 @@ pub(super) fn grid() -> Table {
             for loss in [0, 1, 3, 5, 10, 20, 40] {
                 let spec = format!("rtt={rtt}ms,loss={loss}%,rate=50mbit,seed={}", rtt + loss);
                 let keys = [play.name().to_owned(), rtt.to_string(), loss.to_string()];
-                rows.push(Row::new(keys, move || figures(timed(play, &spec))));
+                rows.push(Row::new(keys, move || with_control(play, &spec)));
             }
         }
     }
@@ -40,9 +56,10 @@ pub(super) fn grid() -> Table {
 Random loss in both directions, by round trip, at 50 Mbit/s.
 p50, p95, p99: milliseconds from the painting of a frame until each cell that it changed was shown or superseded;
 exact: milliseconds from the last frame until the client showed it pixel for pixel; kB: down, headers included;
-repair: thousandths of these that repeated what was lost or refused; refused: records.",
+repair: thousandths of these that repeated what was lost or refused; refused: records. Those with a minus are of the same run
+without what makes up for losses before they are known: repeats, parity and early repair.",
         keys: &["play", "rtt ms", "loss %"],
-        figures: FIGURES,
+        figures: &FIGURES_AND_CONTROL,
         is_transport: false,
         rows,
     }
@@ -55,7 +72,8 @@ pub(super) fn without() -> Table {
         ("nothing", without(&[])),
         ("repeats", without(&[Part::Repeats])),
         ("parity", without(&[Part::Parity])),
-        ("both", without(&[Part::Repeats, Part::Parity])),
+        ("early repair", without(&[Part::EarlyRepair])),
+        ("all", without(&[Part::Repeats, Part::Parity, Part::EarlyRepair])),
     ];
     let mut rows = Vec::new();
     for play in Play::TIMED {
@@ -72,7 +90,7 @@ pub(super) fn without() -> Table {
         name: "without",
         about: "
 The same as in grid, with what makes up for losses before they are known left out: small updates that are said again, parity,
-and both.",
+what hangs on a loss being sent again with it, and all of these.",
         keys: &["play", "rtt ms", "loss %", "without"],
         figures: FIGURES,
         is_transport: false,
@@ -89,9 +107,7 @@ pub(super) fn bursts() -> Table {
     for play in Play::TIMED {
         for rtt in [40, 100, 250] {
             let spec = format!("rtt={rtt}ms,{burst},rate=50mbit,seed={rtt}");
-            rows.push(Row::new([play.name().to_owned(), rtt.to_string()], move || {
-                figures(timed(play, &spec))
-            }));
+            rows.push(Row::new([play.name().to_owned(), rtt.to_string()], move || with_control(play, &spec)));
         }
     }
     Table {
@@ -99,7 +115,7 @@ pub(super) fn bursts() -> Table {
         about: "
 Gilbert-Elliott losses: 5 % of the datagrams, in bursts of 4 on average, both directions, at 50 Mbit/s. Columns as in grid.",
         keys: &["play", "rtt ms"],
-        figures: FIGURES,
+        figures: &FIGURES_AND_CONTROL,
         is_transport: false,
         rows,
     }

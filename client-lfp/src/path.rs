@@ -1,0 +1,121 @@
+//! What is known of the path to the server, of what this side sees and of what the server tells.
+
+use core::time::Duration;
+
+use lfp_proto::frame::{Quality, Report, Way};
+use lfp_proto::limits::{BUSY_WHOLE, REPORT_INTERVAL};
+use lfp_proto::time::{Instant, micros};
+use lfp_proto::units::{Bitrate, PacketNumber};
+use lfp_proto::window::Reception;
+
+/// What a path does, each way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PathSeen {
+    /// What the path delivers to this side, as the server finds; `None` before it has said so.
+    pub rate: Option<Bitrate>,
+    /// What became of packets to this side. Jitter and queue are the server's findings, 0 before it has told any.
+    pub down: Way,
+    /// What became of packets from this side, as the server has told last.
+    pub up: Way,
+}
+
+/// What this side and the server tell each other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dialogue {
+    down: Reception,
+    /// There is something to report: pixels came.
+    news: bool,
+    reported_at: Instant,
+    /// Time spent for the picture since then.
+    worked: Duration,
+    told: Option<Quality>,
+    told_by: PacketNumber,
+}
+
+impl Dialogue {
+    /// Packet `number` came, for the first time or again.
+    pub(crate) fn on_packet(&mut self, number: PacketNumber) {
+        self.down.on_packet(number);
+    }
+
+    /// Pixels came.
+    pub(crate) const fn on_pixels(&mut self) {
+        self.news = true;
+    }
+
+    /// So much time went into the picture.
+    pub(crate) fn on_work(&mut self, took: Duration) {
+        self.worked += took;
+    }
+
+    /// The server tells, in packet `number`.
+    pub(crate) fn on_quality(&mut self, number: PacketNumber, quality: Quality) {
+        if number >= self.told_by {
+            (self.told, self.told_by) = (Some(quality), number);
+        }
+    }
+
+    // SPEC [LFP-9.12]: A side MUST NOT make a packet for a REPORT or a QUALITY, nor send one more than once a second.
+    /// What to report at `now` in a packet that goes anyway.
+    pub(crate) fn report(&mut self, now: Instant) -> Option<Report> {
+        let since = now.saturating_since(self.reported_at);
+        if !self.news || since < REPORT_INTERVAL {
+            return None;
+        }
+        let whole = u64::from(BUSY_WHOLE);
+        let busy = (micros(self.worked) * whole / micros(since)).min(whole) as u16;
+        (self.news, self.reported_at, self.worked) = (false, now, Duration::ZERO);
+        Some(Report {
+            came: self.down.came(),
+            missing: self.down.missing(),
+            reordered: self.down.reordered(),
+            again: self.down.again(),
+            busy,
+        })
+    }
+
+    /// What is known.
+    pub(crate) fn seen(&self) -> PathSeen {
+        let told = self.told.unwrap_or_default();
+        let down = Way {
+            came: self.down.came(),
+            missing: self.down.missing(),
+            reordered: self.down.reordered(),
+            again: self.down.again(),
+            jitter_us: told.jitter_us,
+            queued_us: told.queued_us,
+        };
+        PathSeen { rate: self.told.map(|told| told.rate), down, up: told.up }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_how_busy_this_side_was_since_the_last() {
+        let mut dialogue = Dialogue::default();
+        let at = |millis: u64| Instant::from_micros(millis * 1_000);
+        dialogue.on_packet(PacketNumber(1));
+        dialogue.on_work(Duration::from_millis(300));
+        assert_eq!(dialogue.report(at(1_000)), None, "nothing was shown");
+        dialogue.on_pixels();
+        let report = Report { came: 1, busy: 300, ..Report::default() };
+        assert_eq!(dialogue.report(at(1_000)), Some(report));
+        dialogue.on_pixels();
+        dialogue.on_work(Duration::from_secs(5));
+        assert_eq!(dialogue.report(at(1_999)), None, "too soon");
+        assert_eq!(dialogue.report(at(2_000)).map(|report| report.busy), Some(BUSY_WHOLE));
+    }
+
+    #[test]
+    fn the_newest_packet_tells() {
+        let mut dialogue = Dialogue::default();
+        assert_eq!(dialogue.seen().rate, None);
+        let quality = |bps| Quality { rate: Bitrate::from_bps(bps), ..Quality::default() };
+        dialogue.on_quality(PacketNumber(9), quality(5));
+        dialogue.on_quality(PacketNumber(8), quality(4));
+        assert_eq!(dialogue.seen().rate, Some(Bitrate::from_bps(5)));
+    }
+}

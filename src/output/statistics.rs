@@ -1,0 +1,138 @@
+//! A file with what the server counts, written anew every second by a thread of its own: a slow disk holds up nobody.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::time::Instant;
+
+/// Between two writings.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The file cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write statistics to {}: {error}; name a file in a folder that is there, with --stats or \"stats\"", path.display())]
+pub struct StatisticsError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// Has what is counted written to a file.
+#[derive(Debug)]
+pub struct Statistics {
+    path: PathBuf,
+    due: Instant,
+    /// `None` once it is to end.
+    values: Option<SyncSender<Value>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Statistics {
+    /// Begins with an empty object in the file at `path`, which is replaced.
+    ///
+    /// # Errors
+    /// If it cannot be written, or no thread be had.
+    pub fn start(path: PathBuf) -> Result<Self, StatisticsError> {
+        let failed = |error| StatisticsError { path: path.clone(), error };
+        replace(&path, "{}\n").map_err(failed)?;
+        let (values, waiting) = sync_channel(1);
+        let file = path.clone();
+        let writer =
+            thread::Builder::new().name("lfp-stats".into()).spawn(move || write_all(&file, &waiting));
+        let writer = writer.map_err(failed)?;
+        Ok(Self { path, due: Instant::ZERO, values: Some(values), writer: Some(writer) })
+    }
+
+    /// When the file is to be written next.
+    #[must_use]
+    pub const fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Has what `figures` gives written, if it is time for that at `now`. What was not written yet by then is left out.
+    pub fn offer(&mut self, now: Instant, figures: impl FnOnce() -> Value) {
+        if now < self.due {
+            return;
+        }
+        self.due = now + INTERVAL;
+        if let Some(values) = &self.values {
+            // A writer that has not come to the last one is not given another.
+            let _ = values.try_send(figures());
+        }
+    }
+}
+
+impl Drop for Statistics {
+    /// The file goes with the server: nobody should take it for one that runs.
+    fn drop(&mut self) {
+        self.values = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn write_all(path: &Path, values: &Receiver<Value>) {
+    let mut failing = false;
+    for value in values {
+        let result = replace(path, &format!("{value:#}\n"));
+        if let Err(error) = &result {
+            if !failing {
+                tracing::warn!(file = %path.display(), %error, "statistics cannot be written");
+            }
+        }
+        failing = result.is_err();
+    }
+}
+
+/// Makes `text` what the file holds: whoever reads it sees all of one text.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    // One that was left behind by a crash, or that somebody has put there to be followed, goes.
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(path: &Path) -> Value {
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_once_a_second_and_removed_at_the_end() {
+        let folder = std::env::temp_dir().join(format!("lfp-statistics-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("stats.json");
+        let mut statistics = Statistics::start(path.clone()).unwrap();
+        assert_eq!(read(&path), json!({}));
+        let at = |millis: u64| Instant::from_micros(millis * 1_000);
+        statistics.offer(at(5), || json!({"n": 1}));
+        statistics.offer(at(6), || unreachable!("too soon"));
+        crate::clock::poll_for(Duration::from_secs(10), || (read(&path) == json!({"n": 1})).then_some(()))
+            .expect("written");
+        assert_eq!(statistics.due(), at(1_005));
+        drop(statistics);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = Statistics::start("/nonexistent/stats.json".into()).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/stats.json") && error.contains("--stats"), "{error}");
+    }
+}
