@@ -50,6 +50,9 @@ pub struct Config {
     /// Silence after which a session ends, in seconds, 15 to 86,400.
     #[serde(default = "default_idle", deserialize_with = "idle")]
     pub idle_timeout_s: u32,
+    /// Whether a client is told of all services, or of its own alone. Default: true.
+    #[serde(default = "default_list")]
+    pub list_services: bool,
     /// What clients may ask for: at least one, with at most [`SOURCES_MAX`] sources in all.
     pub services: Vec<Object<Service>>,
 }
@@ -78,6 +81,10 @@ pub struct Service {
 const IDLE_TIMEOUT_S: RangeInclusive<u32> = 15..=86_400;
 const SESSIONS: RangeInclusive<u16> = 1..=4_096;
 const RATE_DEFAULT_HZ: u32 = 60;
+
+const fn default_list() -> bool {
+    true
+}
 
 fn default_sessions() -> u16 {
     SESSIONS_MAX as u16
@@ -278,6 +285,7 @@ impl Config {
             stats: None,
             sessions_max: default_sessions(),
             idle_timeout_s: default_idle(),
+            list_services: default_list(),
             services: vec![service],
         }
     }

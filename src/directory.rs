@@ -64,7 +64,12 @@ pub struct Service {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Directory {
     services: BTreeMap<String, Service>,
+    /// A client is told of no service but its own.
+    hidden: bool,
 }
+
+/// No screen at all: for who has only something to ask.
+pub static NO_SERVICE: Service = Service { tier: Tier::Desktop, sources: Vec::new() };
 
 impl Directory {
     /// Adds the service `name`, a desktop of `sources`. A service of that name is replaced.
@@ -92,6 +97,17 @@ impl Directory {
             .into_iter()
             .flat_map(|service| &mut service.sources)
             .for_each(|source| source.scan = strategy);
+    }
+
+    /// Clients are told of no service but their own.
+    pub const fn hide(&mut self) {
+        self.hidden = true;
+    }
+
+    /// Whether clients are told of all services.
+    #[must_use]
+    pub const fn is_listed(&self) -> bool {
+        !self.hidden
     }
 
     /// The service `name`.

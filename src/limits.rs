@@ -199,6 +199,16 @@ pub const PADDING_MAX: usize = 32;
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time that orderly closing takes after a signal.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+/// Share of the rate that bytes of streams may take while no pixels wait: so little that no queue builds up for the next ones.
+pub const STREAM_IDLE_PERCENT: u64 = 50;
+/// While pixels wait, one packet of so many carries bytes of streams.
+pub const STREAM_CROWDED_PACKETS: u64 = 16;
+/// Longest time between two such packets, whatever waits.
+pub const STREAM_STARVING_MAX: Duration = Duration::from_millis(100);
+/// Time by which a round trip may be longer than the shortest, and a packet's own, before streams take it for a queue of theirs.
+pub const STREAM_QUEUE_MAX: Duration = Duration::from_millis(1);
+/// Longest request on a stream for control in bytes.
+pub const CONTROL_REQUEST_MAX: usize = 1_024;
 /// Packets by which the floor moves on before a client is told.
 pub const FLOOR_STEP: u64 = 16;
 /// Keys and buttons that a session holds at once.

@@ -4,6 +4,7 @@ mod reaching;
 mod say;
 mod sealed;
 mod show;
+mod streams;
 
 use core::time::Duration;
 
@@ -38,6 +39,7 @@ use crate::security::Security;
 use crate::sent::Sent;
 use crate::state::State;
 use crate::stats::Stats;
+use crate::streams::ClientStreams;
 use crate::surface::{Surface, SurfaceView};
 
 pub use sealed::TicketGiven;
@@ -84,6 +86,7 @@ pub struct Client {
     input: InputQueue,
     attending: Attending,
     echoes: Echoes,
+    streams: ClientStreams,
     painted_at: Option<Instant>,
     stats: Stats,
 }
@@ -136,6 +139,7 @@ impl Client {
             input: InputQueue::default(),
             attending: Attending::default(),
             echoes: Echoes::default(),
+            streams: ClientStreams::default(),
             painted_at: None,
             stats: Stats::default(),
         }
@@ -198,6 +202,7 @@ impl Client {
             State::Established => {
                 self.input.expire(now, &mut self.stats);
                 self.look = self.reach.look(now).or(self.look);
+                self.streams.on_time(now, self.answer_time());
             }
             State::Closing if self.closes_left == 0 && now >= self.close_due => {
                 self.turn(Event::Said, State::Ended);
@@ -228,7 +233,9 @@ impl Client {
             State::Established => {
                 let due =
                     [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()];
-                let due = due.into_iter().chain([self.attending.due(), self.reach.look_at()]).flatten();
+                let streams = self.streams.due(self.answer_time());
+                let due =
+                    due.into_iter().chain([self.attending.due(), self.reach.look_at(), streams]).flatten();
                 due.chain([self.keep_alive_at(), self.idle_at()]).min()
             }
             State::Closing => Some(self.close_due),
@@ -491,14 +498,7 @@ impl Client {
 
     fn on_frame(&mut self, now: Instant, number: PacketNumber, frame: &Frame<'_>) {
         match frame {
-            Frame::Ack(ack) => {
-                let Self { window, attending, seal, .. } = self;
-                self.sent.on_ack(ack, now, |own| {
-                    window.on_carrier_acked(own);
-                    attending.on_acked(own);
-                    seal.on_acked(own);
-                });
-            }
+            Frame::Ack(ack) => self.on_ack(now, ack),
             Frame::Floor(floor) => {
                 // SPEC [LFP-9.8]: A receiver MUST forget packets below the largest FLOOR that came, but none beyond the
                 // largest number that came.
@@ -524,6 +524,7 @@ impl Client {
             Frame::Close(close) => self.on_close(close),
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
             Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) | Frame::Report(_) => {}
+            Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => self.on_stream_frame(frame),
             Frame::Ticket(ticket) => {
                 let lifetime = Duration::from_secs(u64::from(ticket.lifetime_s));
                 self.ticket = Some(TicketGiven { ticket: ticket.ticket.into(), lifetime });

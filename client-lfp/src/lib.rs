@@ -36,6 +36,7 @@ mod security;
 mod sent;
 mod state;
 mod stats;
+mod streams;
 mod surface;
 
 pub use client::{Client, TicketGiven};

@@ -82,6 +82,14 @@ pub const ECHO_AGE_MAX: Duration = Duration::from_secs(10);
 pub const ECHO_PAINTS_REMEMBERED: usize = 2_048;
 /// Events that are known to be answered by pixels which have not been shown.
 pub const ECHO_FRAMES_MAX: usize = 64;
+/// Bytes of streams that may be in flight at first, and at most.
+pub const STREAM_FLIGHT_FIRST: u64 = 4 * DATAGRAM_DEFAULT as u64;
+/// See [`STREAM_FLIGHT_FIRST`].
+pub const STREAM_FLIGHT_MAX: u64 = 4 * STREAM_WINDOW as u64;
+/// Shortest and longest silence after which bytes of streams that are in flight count as lost.
+pub const STREAM_REPEAT_MIN: Duration = Duration::from_millis(30);
+/// See [`STREAM_REPEAT_MIN`].
+pub const STREAM_REPEAT_MAX: Duration = Duration::from_secs(1);
 
 /// Round-trip time that is assumed before one has been measured.
 pub const RTT_INITIAL: Duration = Duration::from_millis(100);

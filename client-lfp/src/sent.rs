@@ -56,6 +56,11 @@ impl Sent {
         });
     }
 
+    /// The last packet.
+    pub(crate) const fn last(&self) -> PacketNumber {
+        self.last
+    }
+
     pub(crate) const fn rtt(&self) -> &Rtt {
         &self.rtt
     }

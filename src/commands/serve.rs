@@ -153,6 +153,9 @@ fn server_config(args: &ServeArgs, config: &Config) -> server::Config {
         directory.insert(&service.name, ids, service.rate_hz, service.input);
         directory.scan(&service.name, service.scan);
     }
+    if !config.list_services {
+        directory.hide();
+    }
     server::Config {
         directory,
         plain: config.plain,

@@ -1,6 +1,6 @@
 //! Admission: what a Hello with a valid cookie may have.
 
-use crate::directory::{Directory, Service};
+use crate::directory::{Directory, NO_SERVICE, Service};
 use lfp_proto::hello::{Display, Hello, RefuseReason};
 use lfp_proto::packet::Protection;
 use lfp_proto::technique::Technique;
@@ -63,9 +63,10 @@ impl<'a> Admission<'a> {
         if let Some(complaint) = hello.displays.iter().find_map(Display::complaint) {
             return turned(RefuseReason::Unsupported, complaint);
         }
-        let Some(service) = directory.find(&hello.service) else {
-            let text = "no service has that name; the server's configuration has the names, and a server started \
-                        with one --source calls it \"default\"";
+        let found = directory.find(&hello.service);
+        let Some(service) = found.or_else(|| hello.service.is_empty().then_some(&NO_SERVICE)) else {
+            let text = "no service has that name; `client-lfp ADDR:PORT --list` shows those that there are, and a server \
+                        started with one --source calls it \"default\"";
             return turned(RefuseReason::UnknownService, text);
         };
         if policy.full {
@@ -124,6 +125,8 @@ mod tests {
         for (policy, protection) in [(open, Protection::Plain), (sealed_only, Protection::Sealed)] {
             let admission = Admission::decide(&good, &directory, policy, protection);
             assert_eq!(admission.unwrap().service.sources.len(), 1);
+            let nothing = Admission::decide(&hello("", all), &directory, policy, protection);
+            assert!(nothing.unwrap().service.sources.is_empty(), "a client may have come to ask");
         }
     }
 }

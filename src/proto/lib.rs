@@ -23,6 +23,7 @@ pub mod packet;
 pub mod record;
 pub mod seal;
 pub mod shm;
+pub mod stream;
 pub mod tally;
 pub mod technique;
 pub mod time;

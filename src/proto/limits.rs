@@ -99,6 +99,13 @@ pub const ECHO_EVENTS_MAX: usize = 16;
 /// Digests that wait for a reply.
 pub const DIGESTS_PENDING_MAX: usize = 64;
 
+/// Streams that a side has open at once.
+pub const STREAMS_MAX: usize = 4;
+/// Bytes of a stream that a receiver takes beyond those that were read, and that a sender keeps for it.
+pub const STREAM_WINDOW: usize = 32 * 1024;
+/// Bytes of a stream in one direction, ever.
+pub const STREAM_LENGTH_MAX: u64 = 1 << 62;
+
 /// Packets that a send window remembers.
 pub const SEND_WINDOW_MAX: usize = 16_384;
 /// Packets behind the largest acked one at which a packet counts as lost.
@@ -164,6 +171,8 @@ const _: () = {
         DATAGRAM_MAX as u64 * 8_000 <= WIDE_RATE.0.as_bps() && WIDE_RATE.0.as_bps() < WIDE_RATE.1.as_bps()
     );
     assert!(HOLE_RETRY.as_secs() < LENGTH_RETRY.as_secs() && PROBE_TRIES_MIN < PROBE_TRIES_MAX);
+    // What a stream is for is said within what is taken of it at once.
+    assert!(NAME_MAX < STREAM_WINDOW && STREAM_WINDOW % 64 == 0);
     assert!(KEEP_ALIVE.as_secs() * 3 <= IDLE_TIMEOUT.as_secs());
     assert!(INPUT_HEARTBEAT.as_millis() * 2 < INPUT_SILENCE.as_millis());
 };

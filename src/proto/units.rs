@@ -38,6 +38,11 @@ number! {
     ConnectionId(u64)
 }
 
+number! {
+    /// Names a stream within a session. Even ones are the client's, odd ones the server's.
+    StreamId(u64)
+}
+
 /// A rate in bits per second.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bitrate(u64);

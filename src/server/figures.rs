@@ -24,7 +24,7 @@ impl SessionStatus {
     /// The session as it stands at `now`.
     #[must_use]
     pub fn figures(&self, now: Instant) -> Value {
-        let Self { path, stats, .. } = self;
+        let Self { path, stats, streams, .. } = self;
         let mut figures = json!({
             "service": self.service,
             "place": self.place,
@@ -44,6 +44,13 @@ impl SessionStatus {
             "memory_bytes": self.memory_bytes,
             "cache_bytes": self.cache_bytes,
             "counts": stats,
+            "streams": {
+                "accepted": streams.accepted,
+                "bytes_sent": streams.bytes_sent,
+                "bytes_again": streams.bytes_again,
+                "bytes_read": streams.bytes_read,
+                "broken": streams.broken,
+            },
         });
         let refused = Refusal::ALL.iter().zip(stats.records_refused);
         let refused = refused.map(|(reason, count)| (format!("{reason:?}").to_lowercase(), count.into()));

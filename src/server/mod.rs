@@ -1,5 +1,6 @@
 //! The sans-IO root: datagrams, ticks and encodes in; transmits, requests and actions out.
 
+mod control;
 mod echo;
 mod figures;
 mod greeting;
@@ -154,6 +155,8 @@ pub struct Server {
     opened: Vec<u8>,
     unknown_closed_at: Option<Instant>,
     closing: bool,
+    /// Kinds of streams that whoever runs the server takes.
+    kinds: Vec<&'static str>,
     stats: ServerStats,
 }
 
@@ -175,6 +178,7 @@ impl Server {
             opened: Vec::new(),
             unknown_closed_at: None,
             closing: false,
+            kinds: Vec::new(),
             stats: ServerStats::default(),
         }
     }
@@ -353,6 +357,7 @@ impl Server {
             if brought.attention {
                 self.rewatch();
             }
+            self.serve_streams(now, key);
             if brought.is_newest {
                 self.follow(now, key, asked, brought.path.as_deref());
             }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::session::{PathQuality, Session, SessionStats};
 use crate::time::Instant;
 use crate::units::ConnectionId;
+use lfp_proto::stream::StreamStats;
 use lfp_proto::wire::Malformed;
 
 /// Counters of a server. Each name ends in its unit where it is not a plain number of what it names.
@@ -178,6 +179,8 @@ pub struct SessionStatus {
     pub cache_bytes: usize,
     /// What was done so far.
     pub stats: SessionStats,
+    /// What was done with its streams so far.
+    pub streams: StreamStats,
 }
 
 impl SessionStatus {
@@ -197,6 +200,7 @@ impl SessionStatus {
             memory_bytes: session.memory_bytes(),
             cache_bytes: session.cache_bytes(),
             stats: *session.stats(),
+            streams: *session.stream_stats(),
         }
     }
 }

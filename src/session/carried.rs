@@ -3,6 +3,7 @@
 use crate::geometry::CellRect;
 use crate::units::{ContentNumber, Epoch, SurfaceId};
 use lfp_proto::frame::DigestReply;
+use lfp_proto::stream::Carried;
 use lfp_proto::technique::cache::Stored;
 
 // SPEC [LFP-10.1]: A server MUST remember which cells at which content each packet in flight carried,
@@ -79,6 +80,8 @@ pub(super) enum Item {
     },
     /// TICKET.
     Ticket,
+    /// STREAM, STREAM_CREDIT or STREAM_RESET.
+    Stream(Carried),
 }
 
 /// What of a reference a record builds on.

@@ -5,6 +5,7 @@
 
 mod carried;
 mod cells;
+mod control;
 mod dialogue;
 mod digest;
 mod doubt;
@@ -24,6 +25,7 @@ mod repeat;
 mod slots;
 mod stale;
 mod stats;
+mod streams;
 mod surface;
 mod timers;
 
@@ -53,6 +55,7 @@ use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
+pub use self::control::CONTROL;
 use self::dialogue::Dialogue;
 use self::digest::Digests;
 pub use self::echo::AcceptedEvent;
@@ -64,6 +67,7 @@ pub use self::packets::Brought;
 use self::redundancy::Redundancy;
 use self::repeat::Losses;
 pub use self::stats::SessionStats;
+use self::streams::SessionStreams;
 use self::surface::{Keeps, Surface};
 use self::timers::Timer;
 
@@ -227,6 +231,7 @@ pub struct Session {
     turn: usize,
     digests: Digests,
     input: InputState,
+    streams: SessionStreams,
     /// Releases that the server has not fetched yet.
     releases: Vec<Wish>,
     began_at: Instant,
@@ -283,6 +288,7 @@ impl Session {
             turn: 0,
             digests: Digests::default(),
             input: InputState::default(),
+            streams: SessionStreams::new(terms.datagram),
             releases: Vec::new(),
             began_at: now,
             heard_at: now,
@@ -397,6 +403,7 @@ impl Session {
             self.surfaces.iter().filter_map(Surface::live).map(live::Live::memory_bytes).sum::<usize>();
         size_of::<Self>()
             + self.scratch.capacity()
+            + self.streams.memory_bytes()
             + self.window.memory_bytes(|items| items.capacity() * size_of::<Item>())
             + live
     }

@@ -11,6 +11,7 @@ use crate::session::input::InputState;
 use crate::session::length::Lengths;
 use crate::session::live::Live;
 use crate::session::stats::SessionStats;
+use crate::session::streams::SessionStreams;
 use crate::session::surface::Surface;
 use crate::session::timers::Timer;
 use crate::session::{Session, Wish};
@@ -94,6 +95,9 @@ impl Session {
                 }
             }
             Frame::Path(path) => brought.path = Some(path.cookie.to_vec()),
+            Frame::Stream(frame) => self.streams.streams.on_stream(&frame),
+            Frame::StreamCredit(frame) => self.streams.streams.on_credit(&frame),
+            Frame::StreamReset(frame) => self.streams.streams.on_reset(&frame),
             Frame::Close(_) => brought.closed = true,
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
             Frame::Surface(_)
@@ -113,10 +117,12 @@ impl Session {
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
         let early = !self.terms.without.contains(Part::EarlyRepair);
-        let Self { window, surfaces, digests, input, guard, stats, redundancy, length, rate, .. } = self;
+        let Self {
+            window, surfaces, digests, input, guard, streams, stats, redundancy, length, rate, ..
+        } = self;
         let doubts = Doubts::default();
         let mut lengths = Lengths::new(length, now, window.next(), rate.loss_share_permille());
-        let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
+        let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
         let (mut came, mut sent_at) = (0, None);
         let summary = window.on_ack(now, ack, |fate, sent| {
             lengths.on_fate(fate, sent);
@@ -152,10 +158,10 @@ impl Session {
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
         let early = !self.terms.without.contains(Part::EarlyRepair);
-        let Self { window, surfaces, digests, input, guard, stats, length, rate, .. } = self;
+        let Self { window, surfaces, digests, input, guard, streams, stats, length, rate, .. } = self;
         let doubts = Doubts::default();
         let mut lengths = Lengths::new(length, now, window.next(), rate.loss_share_permille());
-        let mut knowledge = Knowledge { surfaces, digests, input, guard, stats, doubts };
+        let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
         let (mut summary, probe) = window.on_timeout(now, |fate, sent| {
             lengths.on_fate(fate, sent);
             knowledge.on_lost(&sent.info);
@@ -198,9 +204,10 @@ impl Session {
             return Some(probe);
         }
         let pixels = self.may_send_pixels(now);
+        let streams = self.is_due(Timer::Stream, now);
         let repeats = self.is_due(Timer::Repeat, now);
         let alive = self.is_due(Timer::KeepAlive, now);
-        if !pixels && !repeats && !alive && !self.must_send(now) {
+        if !pixels && !streams && !repeats && !alive && !self.must_send(now) {
             return None;
         }
         let number = self.window.next();
@@ -216,6 +223,9 @@ impl Session {
         );
         let mut items = Vec::new();
         self.put_control(now, &mut builder, &mut items);
+        if streams {
+            self.put_streams(now, &mut builder, &mut items);
+        }
         if pixels {
             self.put_pixels(now, &mut builder, number, &mut items);
         }
@@ -281,8 +291,7 @@ impl Session {
     fn may_send_pixels(&mut self, now: Instant) -> bool {
         let free = self.window_is_open() && self.pacer.may_send(now);
         let ready = self.packet_at().is_some_and(|at| at <= now);
-        if free && !self.has_records() && !self.surfaces.iter().filter_map(Surface::shown).any(Live::has_work)
-        {
+        if free && !self.is_crowded() && !self.is_learning() {
             self.rate.on_app_limited(self.window.in_flight());
         }
         free && ready
@@ -296,6 +305,7 @@ impl Session {
             || self.is_due(Timer::Ack, now)
             || self.digests.next_reply().is_some()
             || self.guard.ticket_due()
+            || self.streams.streams.has_control()
             || self.surfaces.iter().any(Surface::has_news)
     }
 
@@ -313,6 +323,7 @@ impl Session {
             surface.announce(builder, items);
         }
         self.guard.put_ticket(builder, items);
+        self.streams.put_control(builder, items);
         if self.input.ack_due() && builder.push(&Frame::InputAck(self.input.ack())) {
             self.input.on_ack_sent();
             items.push(Item::InputAck);
@@ -392,14 +403,17 @@ impl Session {
     pub(super) fn sent(&mut self, now: Instant, packet: Unclosed, ping: bool, items: Vec<Item>) -> Unclosed {
         let len = packet.len() as u64;
         let elicits = ping || !items.is_empty();
+        let aside = self.is_aside(&items);
         let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
         if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
-            let Self { surfaces, digests, input, guard, stats, .. } = self;
+            let Self { surfaces, digests, input, guard, streams, stats, .. } = self;
             stats.packets_lost += 1;
             let doubts = Doubts::default();
-            Knowledge { surfaces, digests, input, guard, stats, doubts }.on_lost(&given_up.info);
+            Knowledge { surfaces, digests, input, guard, streams, stats, doubts }.on_lost(&given_up.info);
         }
-        self.pacer.on_sent(now, len);
+        if !aside {
+            self.pacer.on_sent(now, len);
+        }
         self.count_sent(now, len);
         packet
     }
@@ -435,6 +449,7 @@ struct Knowledge<'a> {
     digests: &'a mut Digests,
     input: &'a mut InputState,
     guard: &'a mut Guard,
+    streams: &'a mut SessionStreams,
     stats: &'a mut SessionStats,
     doubts: Doubts,
 }
@@ -498,6 +513,7 @@ impl Knowledge<'_> {
                         live.echoes_mut().on_told(first);
                     }
                 }
+                Item::Stream(carried) => self.streams.streams.on_acked(carried),
                 Item::Mark { .. } | Item::Prove | Item::Parity | Item::Verdict(_) | Item::InputAck => {}
             }
         }
@@ -545,6 +561,7 @@ impl Knowledge<'_> {
                 Item::Verdict(reply) => self.digests.on_reply_lost(reply),
                 Item::InputAck => self.input.on_ack_lost(),
                 Item::Ticket => self.guard.on_ticket_lost(),
+                Item::Stream(carried) => self.streams.streams.on_lost(carried),
             }
         }
     }

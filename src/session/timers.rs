@@ -12,6 +12,7 @@ use crate::time::Instant;
 /// | ack | at most 5 ms | a packet came that asks for an ack | an ack is sent | an ack is sent |
 /// | window | see `SendWindow` | something is in flight | nothing is | packets count as lost, or a probe is sent |
 /// | pace | a packet at the rate | something is encoded (and fills a packet, or has waited 1 ms for more) and the window is open | it is sent | it is sent |
+/// | stream | a share of the rate | bytes of streams wait that the client takes, and the window is open | they are sent | they are sent |
 /// | repeat | 5 ms, doubling | a small update was sent, and losses were seen lately | it is known to have come, or was said often enough | it is said again |
 /// | retry | 10 ms, 200 ms | an encoder had nothing; a pass began over a surface that is aside | a tick comes, or it is asked again | it is asked again |
 /// | refresh | one of the display | a tick came sooner | an epoch begins | the tick is taken |
@@ -24,6 +25,7 @@ pub(super) enum Timer {
     Ack,
     Window,
     Pace,
+    Stream,
     Repeat,
     Retry,
     Refresh,
@@ -35,10 +37,11 @@ pub(super) enum Timer {
 
 impl Timer {
     /// Every timer of a session that is open; and then that of one that is closing.
-    const OPEN: [Self; 9] = [
+    const OPEN: [Self; 10] = [
         Self::Ack,
         Self::Window,
         Self::Pace,
+        Self::Stream,
         Self::Repeat,
         Self::Retry,
         Self::Refresh,
@@ -70,6 +73,7 @@ impl Session {
                     self.packet_at().into_iter().chain(parity).min().filter(|_| self.window_is_open());
                 ready.map(|at| at.max(self.pacer.next_send()))
             }
+            Timer::Stream => self.stream_at(),
             Timer::Repeat => {
                 let due = self.repeat_at().filter(|_| self.window_is_open());
                 due.map(|at| at.max(self.pacer.next_send()))

@@ -15,7 +15,7 @@ mod traffic;
 
 use harness::Oracle::{Script, Whole};
 use harness::{Extent, Target};
-use oracles::{client, files as file, proto, server, texts, window};
+use oracles::{client, files as file, proto, server, streams, texts, window};
 use seeds::Seeds::{Golden, Made};
 
 // A new target is one line here, an oracle in `oracles/`, and seeds if no golden vectors fit.
@@ -54,6 +54,7 @@ const WIRE: &[Target] = &[
     target("text", "frames", proto::text),
     target("cell-set", "frames", proto::cell_set),
     target("receive-window", "frames", window::receive),
+    target("streams", "frames", streams::receive),
 ];
 
 /// Datagrams to a server that has sessions, 50 an input.

@@ -5,13 +5,13 @@ use lfp_proto::check;
 use lfp_proto::frame::{
     Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed, Frame,
     Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Quality, Refusal, Refused,
-    Report, Surface, SurfaceState, Verdict, Way,
+    Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Verdict, Way,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind};
 use lfp_proto::record::{Base, Record};
-use lfp_proto::units::{Bitrate, ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
+use lfp_proto::units::{Bitrate, ConnectionId, ContentNumber, Epoch, PacketNumber, StreamId, SurfaceId};
 
 use crate::mutate::{self, Rng, mutated};
 use crate::script::{self, Past};
@@ -164,6 +164,34 @@ fn ack(rng: &mut Rng) -> Ack {
     Ack { delay_us: rng.wild().min(u64::from(u32::MAX)), arrived_us, recovered: rng.wild(), ranges, refused }
 }
 
+/// A frame of a stream, of those that may be open mostly, with lines as bytes.
+fn of_stream(rng: &mut Rng, out: &mut Vec<u8>) {
+    let stream = StreamId(if rng.below(16) == 0 { rng.wild() } else { rng.below(10) as u64 });
+    let last = lfp_proto::limits::STREAM_LENGTH_MAX;
+    match rng.below(12) {
+        0 => {
+            let reasons = [ResetReason::Abandoned, ResetReason::UnknownKind, ResetReason::Broken];
+            Frame::StreamReset(StreamReset { stream, reason: reasons[rng.below(3)], text: "enough" })
+                .emit(out);
+        }
+        1 | 2 => {
+            Frame::StreamCredit(StreamCredit { stream, through: rng.wild().min(last) }).emit(out);
+        }
+        kind => {
+            let mut bytes = Vec::new();
+            let beginning: &[u8] = if kind == 3 { b"\x05other" } else { b"\x07control" };
+            let offset = if kind < 8 { 0 } else { rng.below(40_000) as u64 };
+            bytes.extend(beginning.iter().filter(|_| offset == 0));
+            for _ in 0..rng.below(20) {
+                let lines: [&[u8]; 4] =
+                    [b"{\"request\":\"directory\"}\n", b"{\"request\":\"session\"}\n", b"\n", b"{{{{{{{"];
+                bytes.extend(lines[rng.below(4)]);
+            }
+            Frame::Stream(Stream { stream, offset, fin: rng.below(20) == 0, bytes: &bytes }).emit(out);
+        }
+    }
+}
+
 /// What either side may say, and CLOSE once in a while.
 fn from_either(rng: &mut Rng) -> Frame<'static> {
     match rng.below(24) {
@@ -185,6 +213,9 @@ fn quality(rng: &mut Rng) -> Quality {
 }
 
 fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
+    if rng.below(15) == 0 {
+        return of_stream(rng, out);
+    }
     let (surface, epoch) = (surface_id(rng), epoch(rng));
     let mut records = Vec::new();
     let frame = match rng.below(17) {
@@ -284,6 +315,9 @@ fn any_reference(rng: &mut Rng) -> Base {
 }
 
 fn from_client(rng: &mut Rng, out: &mut Vec<u8>) {
+    if rng.below(10) == 0 {
+        return of_stream(rng, out);
+    }
     let frame = match rng.below(10) {
         0..4 => from_either(rng),
         9 => {

@@ -149,6 +149,8 @@ fn the_table_of_limits_is_the_code_s() {
         INPUT_PENDING_MAX,
         ECHO_EVENTS_MAX,
         DIGESTS_PENDING_MAX,
+        STREAMS_MAX,
+        STREAM_WINDOW,
         SEND_WINDOW_MAX,
         LOSS_PACKETS,
         ACK_PACKETS,

@@ -21,4 +21,5 @@ mod quality;
 mod sealed;
 mod soak;
 mod sockets;
+mod streams;
 mod wrong_config;

@@ -15,6 +15,7 @@ use lfp_proto::packet::{Builder, Kind};
 use lfp_proto::technique;
 
 use crate::guest::Stroke;
+use crate::piped::Load;
 use crate::play::Play;
 use crate::world::World;
 
@@ -59,6 +60,8 @@ pub(crate) enum Deed {
     Tap(usize),
     /// A peer's user moves the pointer.
     Pointer(usize),
+    /// A stream between a peer and the server begins.
+    Pipe(usize, Load),
     /// Encoding takes so long a cell from now on.
     CellCost(Duration),
     /// Somebody else sends something.
@@ -144,6 +147,7 @@ impl Deed {
             Self::Key(peer) => world.peers[peer].type_key(now),
             Self::Tap(peer) => (0..2).for_each(|_| world.peers[peer].type_key(now)),
             Self::Pointer(peer) => world.peers[peer].move_pointer(now),
+            Self::Pipe(peer, load) => world.pipe(peer, load),
             Self::CellCost(cost) => world.cell_cost = cost,
             Self::Attack(attack) => attack.happen(world),
         }

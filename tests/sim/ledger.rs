@@ -3,6 +3,7 @@
 
 mod answers;
 mod bases;
+mod piped;
 mod recovered;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
 
 use self::answers::Answers;
+use self::piped::Credits;
 use self::recovered::Recoverable;
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
@@ -86,6 +88,7 @@ pub(crate) struct Ledger {
     contents: (Epoch, Vec<u64>),
     recoverable: Recoverable,
     answers: Answers,
+    credits: Credits,
 }
 
 /// A digest of the client's.
@@ -164,6 +167,7 @@ impl Ledger {
             contents: (Epoch(0), Vec::new()),
             recoverable: Recoverable::default(),
             answers: Answers::default(),
+            credits: Credits::default(),
         }
     }
 
@@ -229,6 +233,7 @@ impl Ledger {
         self.down_at = now;
         let mut sent = Sent::default();
         for frame in &frames {
+            self.credits.on_sent(1, frame, totals);
             match frame {
                 Frame::Surface(surface) => self.on_surface(surface, &mut sent, totals),
                 Frame::Hold(hold) => self.on_hold(number, hold, &mut sent, totals),
@@ -397,6 +402,7 @@ impl Ledger {
         let mut records = Vec::new();
         let throughs = self.sent.get(&number).map_or([0; 2], |sent| sent.throughs);
         for frame in &frames {
+            self.credits.on_came(0, frame);
             if let Frame::Pixels(pixels) = frame {
                 if let Some(epoch) = self.epochs.get_mut(&pixels.epoch.0) {
                     for record in pixels.records() {
@@ -452,7 +458,9 @@ impl Ledger {
         assert!(number.0 > self.up_largest, "the client's packet numbers ascend: {number:?}");
         self.up_largest = number.0;
         for frame in view.frames() {
-            match frame.expect("the client's frames are well formed") {
+            let frame = frame.expect("the client's frames are well formed");
+            self.credits.on_sent(0, &frame, totals);
+            match frame {
                 Frame::Ack(ack) => self.on_ack(&ack, shown, totals),
                 Frame::Digest(digest) => {
                     totals.one("digests asked");
@@ -534,6 +542,7 @@ impl Ledger {
     pub(crate) fn on_up_delivered(&mut self, view: &View<'_>, truth: &Truth) {
         let Ok(frames) = view.frames().collect::<Result<Vec<_>, _>>() else { return };
         for frame in &frames {
+            self.credits.on_came(1, frame);
             if let Frame::Digest(digest) = frame {
                 let newest = truth.newest().map_or(0, |tick| tick.number);
                 if let Some(asked) = self.digests.get_mut(&digest.id) {

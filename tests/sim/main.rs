@@ -16,6 +16,7 @@ mod lengths;
 mod named;
 mod network;
 mod peer;
+mod piped;
 mod play;
 mod profiles;
 mod rival;
@@ -23,6 +24,7 @@ mod scenario;
 #[path = "../../benches/trace/src/score.rs"]
 mod score;
 mod sealed;
+mod streams;
 mod tables;
 mod tamper;
 mod totals;
@@ -97,6 +99,16 @@ const REQUIRED: &[&str] = &[
     "refused: base",
     "refused: payload",
     "refused: cache",
+    "streams of clients",
+    "streams of the server",
+    "streams ended",
+    "streams reset",
+    "streams cut short",
+    "streams too many",
+    "pieces of streams that the client sends again",
+    "pieces of streams that the server sends again",
+    "credits of the client",
+    "credits of the server",
     "cells sent again",
     "reports",
     "qualities",

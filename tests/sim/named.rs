@@ -20,7 +20,7 @@ use crate::world::World;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One source per item of `sources`: the clients that watch it, each with its configuration and link.
-fn world(sources: &[&[(Config, &str)]]) -> World {
+pub(crate) fn world(sources: &[&[(Config, &str)]]) -> World {
     sized(200, 150, sources)
 }
 

@@ -19,6 +19,7 @@ use lfp_proto::units::Bitrate;
 use crate::deed::{Attack, Deed};
 use crate::guest::{Guest, Stroke};
 use crate::peer::Peer;
+use crate::piped::{KIND, Load};
 use crate::totals::Totals;
 use crate::watched::{Answer, Watched};
 use crate::world::World;
@@ -54,7 +55,9 @@ pub(crate) fn server(sources: usize, seed: u64, sessions_max: usize, idle_timeou
         idle_timeout,
         without: Without::NOTHING,
     };
-    Server::new(config, &Secrets::of_seed(random))
+    let mut server = Server::new(config, &Secrets::of_seed(random));
+    server.take_kind(KIND);
+    server
 }
 
 /// A world of a few guests and a few clients.
@@ -230,6 +233,7 @@ impl Plan<'_> {
             let source = self.world.peers[peer].source;
             self.at(self.end - 100, Deed::Paint(source, Stroke::Noise));
         }
+        self.streams(peer, start);
         let pace = pick(self.random, &[60, 200, 2_000]);
         let mut at = start;
         while at < self.end {
@@ -238,9 +242,26 @@ impl Plan<'_> {
             self.at(at, deed);
         }
     }
+
+    /// A client's streams: none, a few, or more than may be open at once; the more there are the shorter.
+    fn streams(&mut self, peer: usize, start: u64) {
+        let count = pick(self.random, &[0, 2, 5, 30]);
+        for _ in 0..count {
+            let length = |random: &mut Random| match random.below(4) {
+                0 => 0,
+                1 => random.below(100),
+                _ => random.below(160_000 / (count + 1)),
+            };
+            let lengths = [length(self.random), length(self.random)];
+            let abandon_at = (self.random.below(6) == 0).then(|| self.random.below(lengths[0] + 1));
+            let load = Load { by_client: self.random.below(2) == 0, lengths, abandon_at };
+            let at = self.random.between(start, self.end);
+            self.at(at, Deed::Pipe(peer, load));
+        }
+    }
 }
 
-/// Ends every fault; every client has to be exact soon, and stay so.
+/// Ends every fault; every client has to be exact soon, and stay so; and everything written to a stream comes.
 fn settle(world: &mut World) {
     for peer in 0..world.peers.len() {
         Deed::Heal(peer).happen(world);
@@ -257,6 +278,8 @@ fn settle(world: &mut World) {
     }
     world.cell_cost = Duration::from_micros(2);
     assert_settles(world);
+    let took = world.run_until(STREAMS_WITHIN, |world| world.pipes.all_done());
+    assert!(took.is_some(), "bytes of streams are missing after {STREAMS_WITHIN:?}: {:?}", world.pipes);
     // What is exact stays exact, through whatever was still to be repeated.
     world.run(Duration::from_millis(500));
     assert!(world.all_exact(), "what was exact is not any more");
@@ -279,6 +302,9 @@ pub(crate) fn assert_settles(world: &mut World) {
     world.totals.at_most("milliseconds to be exact after the last fault", exact.as_millis() as u64);
     world.totals.at_most("percent of the time allowed", (right.as_millis() * 100 / limit.as_millis()) as u64);
 }
+
+/// What the longest streams take at the slowest rate: half of it, both ways, and what waits before the bottleneck.
+const STREAMS_WITHIN: Duration = Duration::from_secs(20);
 
 /// A user's retry, and the longest interval of HELLOs and of probes.
 const TIMERS: Duration = Duration::from_millis(200 + 1_000 + 1_000);

@@ -16,6 +16,8 @@ use lfp_proto::seal::Cipher;
 
 use self::rig::{DELAY, Rig};
 use crate::guest::Stroke;
+use crate::piped::{KIND, Load, Pipes};
+use crate::totals::Totals;
 
 /// What a client may take less than this: round trips, with a few milliseconds for who is slow to notice.
 fn round_trips(count: u32) -> std::ops::Range<Duration> {
@@ -124,6 +126,32 @@ fn keys_are_replaced_in_time_and_nothing_is_lost_by_it() {
     let rekeys = rig.client().rekeys();
     assert!((8..=10).contains(&rekeys), "{rekeys} keys in fifty minutes, both ways");
     assert_eq!(*rig.client().state(), State::Established);
+}
+
+#[test]
+fn streams_go_on_at_another_address() {
+    let mut rig = Rig::new("loss=10%");
+    rig.server.take_kind(KIND);
+    rig.join(Expected::Anyone, None);
+    let (mut pipes, mut totals, connection) = (Pipes::default(), Totals::default(), rig.connection());
+    for by_client in [true, false] {
+        let load = Load { by_client, lengths: [60_000; 2], abandon_at: None };
+        let client = rig.client.as_mut().expect("a client");
+        pipes.open(connection, client, &mut rig.server, load, &mut totals);
+    }
+    for turn in 0..60_000_u16 {
+        if turn % 1_000 == 500 {
+            rig.address.set_port(2_000 + turn);
+        }
+        rig.run(rig.step);
+        let client = rig.client.as_mut().expect("a client");
+        pipes.pump(connection, client, &mut rig.server, &mut totals);
+        if pipes.all_done() {
+            break;
+        }
+    }
+    assert!(pipes.all_done() && totals.count("streams ended") == 2, "{pipes:?}");
+    assert!(rig.server.stats().sessions_moved > 1);
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::network::{Arrived, Network};
 use crate::peer::{Peer, UNREAD_BYTES_MAX, owner_of};
+use crate::piped::{Load, Pipes};
 use crate::rival::Rival;
 use crate::tamper::tamper;
 use crate::totals::Totals;
@@ -83,6 +84,7 @@ pub(crate) struct World {
     /// By connection id.
     pub(crate) ledgers: BTreeMap<u64, Ledger>,
     pub(crate) totals: Totals,
+    pub(crate) pipes: Pipes,
     /// How long a worker takes for a record's cell; requests take a hundred of them more.
     pub(crate) cell_cost: Duration,
     pub(crate) gate: Gate,
@@ -127,6 +129,7 @@ impl World {
             measures: false,
             ledgers: BTreeMap::new(),
             totals: Totals::default(),
+            pipes: Pipes::default(),
             cell_cost: Duration::from_micros(2),
             gate: Gate::default(),
             recorded: VecDeque::new(),
@@ -236,6 +239,7 @@ impl World {
                     return;
                 }
                 self.deliver(flow.into(), bytes);
+                self.pump(flow.into());
                 self.drain_peer(flow.into());
             }
         }
@@ -418,6 +422,29 @@ impl World {
         }
         self.server.handle(self.now, Input::Datagram { from, bytes });
         self.drain_server();
+        if let Some(index) = self.peers.iter().position(|peer| peer.address == from) {
+            self.pump(index);
+        }
+    }
+
+    /// A stream between a peer's client and the server begins.
+    pub(crate) fn pipe(&mut self, index: usize, load: Load) {
+        let Self { peers, server, pipes, totals, .. } = self;
+        let peer = &mut peers[index];
+        if let Some(client) = &mut peer.client {
+            pipes.open(peer.connection, client, server, load, totals);
+        }
+        self.pump(index);
+        self.drain_peer(index);
+    }
+
+    /// Something may have become possible with a peer's streams.
+    fn pump(&mut self, index: usize) {
+        let Self { peers, server, pipes, totals, .. } = self;
+        let peer = &mut peers[index];
+        let Some(client) = peer.client.as_mut().filter(|_| pipes.any(peer.connection)) else { return };
+        pipes.pump(peer.connection, client, server, totals);
+        self.drain_server();
     }
 
     /// Puts what a peer's client counted to the totals, before it is no more.
@@ -449,6 +476,7 @@ impl World {
     pub(crate) fn crash(&mut self, index: usize) {
         self.count_client(index);
         self.totals.one("clients vanished");
+        self.pipes.forget(self.peers[index].connection, &mut self.totals);
         self.peers[index].crash();
     }
 
@@ -461,6 +489,7 @@ impl World {
             peer.stalled_until = None;
             for bytes in std::mem::take(&mut peer.unread) {
                 self.deliver(index, bytes);
+                self.pump(index);
                 self.drain_peer(index);
             }
         }
@@ -488,6 +517,7 @@ impl World {
     pub(crate) fn start(&mut self, index: usize) {
         self.count_client(index);
         let peer = &mut self.peers[index];
+        self.pipes.forget(peer.connection, &mut self.totals);
         peer.start(self.now);
         let ledger = Ledger::new(peer.source, &peer.config);
         self.ledgers.insert(peer.connection.0, ledger);

@@ -7,6 +7,8 @@ Usage: client-lfp ADDR:PORT [options]
 
 Session
   --service NAME         the service to ask for [default: default]
+  --list                 show no screen, but what services the server has: name, state, size of the first screen, how many
+                         screens, how many sessions; with --json {error, services: [{name, state, width, height, ...}]}
   --server-key PRINT     the server's fingerprint, as `lfp-server fingerprint` says it there. Without it, a server is
                          taken at its word the first time, and must have the same key ever after
   --state DIR            where keys are kept: this client's (client.key), those of servers (known-servers: name, key,
@@ -59,6 +61,8 @@ Output
   --mirror FILE          keep the screen in a shared-memory file that `shm:FILE` names as a source; replaces an
                          older mirror, and no other file
   --capture FILE         keep every datagram with its time in FILE, to be played back by benches
+  --server-stats         ask the server at the end what it counts of the session, and print it: a line for each figure, or in
+                         the object of --json
   --json                 print one object at the end, see below
   --quiet                no progress on standard error; without a terminal there, progress is a line now and then
   --help, --version
@@ -68,7 +72,7 @@ Exit codes
   1  no session: no answer, refused, no such host
   2  wrong usage
   3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more
-  4  the picture did not settle in time, or there was none to write
+  4  the picture did not settle in time, or there was none to write; an answer did not come in time
   5  a file could not be read or written, or standard output not be written
   6  not all input reached the guest: another session holds its keyboard, the service takes none, or time ran out
   7  the server has another key than the one that is known or named: both fingerprints are shown, nothing was sent
@@ -107,4 +111,5 @@ JSON: times in milliseconds are since the program started; null is what did not 
                          duplicated, jitter_ms, queued_ms}: how unevenly they travel, how much longer than the fastest
                          of late; up, and times and rate, as the server told last
   peak_memory_bytes      most memory that the program has had resident
+  server                 with --server-stats, what the server counts of the session; names end in their unit
 ";

@@ -1,10 +1,12 @@
 //! The program around the client's core.
 
+mod ask;
 mod capture;
 mod clock;
 mod exit;
 mod help;
 mod keep;
+mod list;
 mod mirror;
 mod options;
 mod overlay;
@@ -30,6 +32,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match Command::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(help::HELP),
         Ok(Command::Version) => print(concat!("client-lfp ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Show(options)) if options.list => list::list(&options, clock),
         Ok(Command::Show(options)) => show(&options, clock),
         Err(failure) => Err(failure),
     };
@@ -55,7 +58,10 @@ fn show(options: &Options, clock: Clock) -> Result<(), Failure> {
         let report = report::report(&run, result.as_ref().err());
         return result.and(print(&format!("{report}\n")));
     }
-    result
+    match run.server() {
+        Some(server) => result.and(print(&ask::figures(server))),
+        None => result,
+    }
 }
 
 /// Prints `text`. Whoever has closed the pipe does not want it, which is no failure.

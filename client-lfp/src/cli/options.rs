@@ -52,6 +52,10 @@ pub(crate) struct Options {
     pub(crate) capture: Option<PathBuf>,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+    /// Show no screen, but what services there are.
+    pub(crate) list: bool,
+    /// Ask at the end what the server counts of the session.
+    pub(crate) server_stats: bool,
 }
 
 /// Whom the user trusts.
@@ -141,6 +145,8 @@ struct Raw {
     capture: Option<PathBuf>,
     json: bool,
     quiet: bool,
+    list: bool,
+    server_stats: bool,
 }
 
 impl Raw {
@@ -149,6 +155,8 @@ impl Raw {
             "plain" => self.plain = true,
             "json" => self.json = true,
             "quiet" => self.quiet = true,
+            "list" => self.list = true,
+            "server-stats" => self.server_stats = true,
             "overlay" => self.overlay = true,
             "png" => self.png = Some(parser.value().map_err(usage)?.into()),
             "capture" => self.capture = Some(parser.value().map_err(usage)?.into()),
@@ -214,7 +222,22 @@ impl Raw {
         Ok(())
     }
 
-    fn finish(self) -> Result<Options, Failure> {
+    /// Whether `--list` is all that is asked for.
+    fn check_list(&self) -> Result<(), Failure> {
+        let screen = self.png.is_some() || self.mirror.is_some() || self.overlay || self.settle.is_some();
+        if self.list && (screen || self.server_stats || !self.actions.is_empty()) {
+            return Err(Failure::Usage(
+                "--list shows the services and no screen: leave out what is to be done with one".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Options, Failure> {
+        self.check_list()?;
+        if self.list {
+            self.config.service.clear();
+        }
         let server = self.server.ok_or_else(|| Failure::Usage("no server is named (ADDR:PORT)".into()))?;
         if !is_host_and_port(&server) {
             return Err(Failure::Usage(format!(
@@ -243,7 +266,7 @@ impl Raw {
                     .into(),
             ));
         }
-        let wants_picture = self.png.is_some() || self.json || !self.actions.is_empty();
+        let wants_picture = self.png.is_some() || (self.json && !self.list) || !self.actions.is_empty();
         let implied = wants_picture && self.limit.is_none() && self.mirror.is_none();
         let settle = self.settle.or(implied.then_some(SETTLE));
         if self.attention == Attention::Hidden && settle.is_some() {
@@ -268,6 +291,8 @@ impl Raw {
             capture: self.capture,
             json: self.json,
             quiet: self.quiet,
+            list: self.list,
+            server_stats: self.server_stats,
         })
     }
 }
@@ -426,6 +451,7 @@ mod tests {
         assert_eq!(ends("h:1 --plain"), (None, None));
         assert_eq!(ends("h:1 --plain --json"), (Some(SETTLE), Some(SETTLE_LIMIT)));
         assert_eq!(ends("h:1 --plain --json --mirror f"), (None, None));
+        assert_eq!(ends("h:1 --list --json"), (None, None));
         assert_eq!(ends("h:1 --plain --png f --seconds 2"), (None, Some(Duration::from_secs(2))));
         let settle = (Some(Duration::from_millis(9)), Some(Duration::from_millis(1500)));
         assert_eq!(ends("h:1 --plain --settle=9 --seconds=1.5"), settle);
@@ -471,6 +497,8 @@ mod tests {
             ("::1:5810 --plain", "[2001:db8::7]:5810"),
             ("h:1 --plain --nonsense", "--nonsense"),
             ("h:1 --plain --overlay", "--png or --mirror"),
+            ("h:1 --list --png f", "--list shows the services"),
+            ("h:1 --list --key a", "--list shows the services"),
             ("h:1 --plain --datagram-size 100", "from 1100 to 8900"),
             ("h:1 --plain --references 3", "from 0 to 2"),
             ("h:1 --plain --depth 15", "8, 16, 24 or 32"),

@@ -69,6 +69,7 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "rtt_us": client.rtt_us(),
         "path": path(&client.path()),
         "peak_memory_bytes": peak_memory_bytes(),
+        "server": run.server(),
     });
     protected(run, &mut report);
     report

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client_lfp::{Client, Config, Picture, State};
-use lfp_proto::frame::{CloseReason, SurfaceState};
+use lfp_proto::frame::{CloseReason, ResetReason, SurfaceState};
 use lfp_proto::hello::RefuseReason;
 use lfp_proto::time::Instant;
 use lfp_proto::units::ConnectionId;
+use serde_json::Value;
 
+use crate::cli::ask::Question;
 use crate::cli::capture::{Capture, Way};
 use crate::cli::clock::Clock;
 use crate::cli::exit::Failure;
@@ -25,6 +27,8 @@ use crate::cli::trust::{Trusted, random, security};
 const WAIT_MAX: Duration = Duration::from_millis(250);
 /// How long input waits for a complete picture to be proven exact: one in motion never may be.
 const EXACT_WAIT: Duration = Duration::from_secs(2);
+/// How long an answer of the server is waited for.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// When what happened first.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +64,8 @@ pub(crate) struct Run<'a> {
     input_undone: usize,
     /// When that was.
     ended_at: Instant,
+    /// What the server said of the session, if it was asked.
+    server: Option<Value>,
 }
 
 impl<'a> Run<'a> {
@@ -92,6 +98,7 @@ impl<'a> Run<'a> {
             sockets_renewed: 0,
             input_undone: 0,
             ended_at: clock.now(),
+            server: None,
             socket,
         })
     }
@@ -115,6 +122,11 @@ impl<'a> Run<'a> {
 
     pub(crate) const fn milestones(&self) -> &Milestones {
         &self.milestones
+    }
+
+    /// What the server said of the session, if it was asked.
+    pub(crate) const fn server(&self) -> Option<&Value> {
+        self.server.as_ref()
     }
 
     /// What was done otherwise than asked.
@@ -157,6 +169,11 @@ impl<'a> Run<'a> {
         self.milestones.ended_exact = self.client.exact();
         self.ended_at = self.clock.now();
         self.progress.end(&self.client);
+        let told = if self.options.server_stats && *self.client.state() == State::Established {
+            self.ask("session", ANSWER_WAIT).map(|server| self.server = Some(server))
+        } else {
+            Ok(())
+        };
         self.close();
         let captured = self.capture.as_mut().map_or(Ok(()), Capture::finish);
         let finished = {
@@ -167,43 +184,93 @@ impl<'a> Run<'a> {
             );
             self.mirror.take().map_or(Ok(()), |mirror| mirror.finish(keep))
         };
-        result.and(captured).and(finished)
+        result.and(told).and(captured).and(finished)
     }
 
     fn run_session(&mut self) -> Result<(), Failure> {
         loop {
-            let now = self.turn()?;
-            if let Some(mirror) = &mut self.mirror {
-                mirror.update(now, &mut self.client, self.overlay.as_mut())?;
-                self.client.worked(self.clock.now().saturating_since(now));
-            }
-            if let Some(capture) = &mut self.capture {
-                capture.flush(now)?;
-            }
-            if let Some(trusted) = &mut self.trusted {
-                trusted.follow(&mut self.client, self.clock, self.options.quiet)?;
-            }
-            self.progress.look(&self.client, now, self.options.limit.is_some());
+            let now = self.step()?;
             if let Some(result) = self.ended(now) {
                 return result;
             }
-            let wait = self.next_due(now).saturating_since(now).min(WAIT_MAX);
-            if let Some(bytes) = self.socket.receive(wait) {
-                let came_at = self.clock.now();
-                self.client.handle_datagram(came_at, bytes);
-                let shown_at = self.clock.now();
-                self.client.handle_shown(shown_at);
-                self.client.worked(shown_at.saturating_since(came_at));
-                if let Some(capture) = &mut self.capture {
-                    capture.note(self.clock.now(), Way::Down, bytes)?;
-                }
+            self.receive(self.next_due(now).saturating_since(now))?;
+        }
+    }
+
+    /// Does what is due, on the network and in files; returns the time.
+    fn step(&mut self) -> Result<Instant, Failure> {
+        let now = self.turn()?;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.update(now, &mut self.client, self.overlay.as_mut())?;
+            self.client.worked(self.clock.now().saturating_since(now));
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.flush(now)?;
+        }
+        if let Some(trusted) = &mut self.trusted {
+            trusted.follow(&mut self.client, self.clock, self.options.quiet)?;
+        }
+        self.progress.look(&self.client, now, self.options.limit.is_some());
+        Ok(now)
+    }
+
+    /// Waits for a datagram, for so long at most.
+    fn receive(&mut self, wait: Duration) -> Result<(), Failure> {
+        if let Some(bytes) = self.socket.receive(wait.min(WAIT_MAX)) {
+            let came_at = self.clock.now();
+            self.client.handle_datagram(came_at, bytes);
+            let shown_at = self.clock.now();
+            self.client.handle_shown(shown_at);
+            self.client.worked(shown_at.saturating_since(came_at));
+            if let Some(capture) = &mut self.capture {
+                capture.note(self.clock.now(), Way::Down, bytes)?;
             }
-            if self.socket.take_refusal() {
-                self.client.handle_refused(self.clock.now());
+        }
+        if self.socket.take_refusal() {
+            self.client.handle_refused(self.clock.now());
+        }
+        if self.socket.take_unsendable() {
+            self.client.handle_unsendable(self.clock.now());
+        }
+        Ok(())
+    }
+
+    /// The services that the server tells of; ends the session.
+    pub(crate) fn directory(&mut self) -> Result<Value, Failure> {
+        let wait = self.options.limit.unwrap_or(self.options.config.connect_timeout + ANSWER_WAIT);
+        let answered = self.ask("directory", wait);
+        self.close();
+        let captured = self.capture.as_mut().map_or(Ok(()), Capture::finish);
+        answered.and_then(|services| captured.map(|()| services))
+    }
+
+    /// Asks the server for what `request` names, once there is a session, and waits for the answer.
+    fn ask(&mut self, request: &str, wait: Duration) -> Result<Value, Failure> {
+        let (until, mut asked) = (self.clock.now() + wait, None);
+        // What ended the session does not end the last question.
+        let heeds_signals = !self.stop.load(Ordering::Relaxed);
+        loop {
+            if asked.is_none() && *self.client.state() == State::Established {
+                asked = Question::ask(&mut self.client, request);
             }
-            if self.socket.take_unsendable() {
-                self.client.handle_unsendable(self.clock.now());
+            let now = self.step()?;
+            if let Some(failure) = self.lost_session() {
+                return Err(failure);
             }
+            let answer =
+                asked.as_mut().and_then(|asked: &mut Question| asked.look(&mut self.client, request));
+            if let Some(answer) = answer {
+                return answer
+                    .map_err(|error| Failure::NotSettled(format!("{}: {error}", self.socket.server())));
+            }
+            if now >= until || (heeds_signals && self.stop.load(Ordering::Relaxed)) {
+                let server = self.socket.server();
+                return Err(Failure::NotSettled(format!(
+                    "{server} has not answered the question for its {request:?} in time"
+                )));
+            }
+            let due = self.client.poll_timeout().unwrap_or(until).min(until);
+            self.receive(due.saturating_since(now))?;
         }
     }
 
@@ -213,6 +280,10 @@ impl<'a> Run<'a> {
         self.client.handle_timeout(now);
         if let Some(look) = self.client.take_look() {
             self.sockets_renewed += u64::from(self.socket.renew(look));
+        }
+        while let Some((stream, _)) = self.client.streams().accept() {
+            let text = "this client has no use for streams of that kind";
+            self.client.streams().reset(stream, ResetReason::UnknownKind, text);
         }
         self.follow_picture(now);
         if self.may_act(now) {

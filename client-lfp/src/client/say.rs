@@ -20,8 +20,9 @@ impl Client {
         let inputs = is_due(self.input.due());
         let digests = is_due(self.digests.due());
         let attends = is_due(self.attending.due());
+        let streams = is_due(self.streams.due(self.answer_time()));
         let pings = self.keep_alive_at() <= now || is_due(self.reach.probe_at());
-        if !(acks || inputs || digests || attends || pings || self.path.is_some()) {
+        if !(acks || inputs || digests || attends || streams || pings || self.path.is_some()) {
             return None;
         }
         let (number, mut builder) = self.start_packet();
@@ -37,6 +38,10 @@ impl Client {
         }
         if digests {
             elicits |= self.push_digests(now, &mut builder);
+        }
+        if streams {
+            self.streams.on_time(now, self.answer_time());
+            elicits |= self.streams.put(now, number, &mut builder);
         }
         if pings {
             elicits |= builder.push(&Frame::Ping);

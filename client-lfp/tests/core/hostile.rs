@@ -3,14 +3,14 @@
 use client_lfp::oracle::{check, hostile_server};
 use client_lfp::{Client, Config};
 use lfp_proto::frame::{
-    Ack, AckRange, Close, CloseReason, DigestReply, Frame, Hold, InputAck, InputKind, Mark, Surface,
-    SurfaceState, Verdict,
+    Ack, AckRange, Close, CloseReason, DigestReply, Frame, Hold, InputAck, InputKind, Mark, ResetReason,
+    Stream, StreamCredit, StreamReset, Surface, SurfaceState, Verdict,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::packet::{Builder, Kind};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::time::Instant;
-use lfp_proto::units::{Epoch, PacketNumber, SurfaceId};
+use lfp_proto::units::{Epoch, PacketNumber, StreamId, SurfaceId};
 
 use crate::server::{CONNECTION, Session, live, ms, pixels, records};
 
@@ -35,11 +35,23 @@ impl Rng {
     }
 }
 
+/// The same, of a stream.
+fn any_stream_frame<'a>(rng: &mut Rng, bytes: &'a mut Vec<u8>) -> Frame<'a> {
+    let stream = StreamId(rng.wild());
+    bytes.resize(rng.below(300) as usize, 1);
+    match rng.below(6) {
+        0 => Frame::StreamReset(StreamReset { stream, reason: ResetReason::Broken, text: "" }),
+        1 => Frame::StreamCredit(StreamCredit { stream, through: rng.below(100_000) }),
+        _ => Frame::Stream(Stream { stream, offset: rng.below(40_000), fin: rng.below(9) == 0, bytes }),
+    }
+}
+
 /// A well-formed frame that may lie in everything.
 fn any_frame<'a>(rng: &mut Rng, base_epoch: u32, bytes: &'a mut Vec<u8>) -> Frame<'a> {
     let surface = SurfaceId(u16::from(rng.below(8) == 0));
     let epoch = Epoch(base_epoch + u32::from(rng.below(8) == 0));
-    match rng.below(13) {
+    match rng.below(15) {
+        13 | 14 => any_stream_frame(rng, bytes),
         12 => Frame::Hold(Hold { surface, epoch, slot: rng.below(2) as u8, age: rng.wild() }),
         0 => Frame::Ping,
         1 => {
@@ -121,6 +133,9 @@ fn whatever_a_server_says_the_client_goes_on() {
                     session.now,
                     InputKind::Key { code: rng.below(99) as u16, down: rng.below(2) == 0 },
                 );
+            }
+            if let Some(stream) = session.client.streams().open("any") {
+                session.client.streams().write(stream, &[7; 600]);
             }
             session.client.handle_timeout(session.now);
             check(&mut session.client, session.now);

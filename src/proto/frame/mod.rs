@@ -13,6 +13,7 @@ mod path;
 mod pixels;
 mod prove;
 mod report;
+mod stream;
 mod surface;
 mod ticket;
 
@@ -31,6 +32,7 @@ pub use path::Path;
 pub use pixels::Pixels;
 pub use prove::Prove;
 pub use report::{Quality, Report, Way};
+pub use stream::{ResetReason, Stream, StreamCredit, StreamReset};
 pub use surface::{Surface, SurfaceState};
 pub use ticket::Ticket;
 
@@ -58,6 +60,9 @@ mod kind {
     pub(super) const TICKET: u8 = 16;
     pub(super) const PARITY: u8 = 17;
     pub(super) const ECHO: u8 = 18;
+    pub(super) const STREAM: u8 = 19;
+    pub(super) const STREAM_CREDIT: u8 = 20;
+    pub(super) const STREAM_RESET: u8 = 21;
     pub(super) const REPORT: u8 = 22;
     pub(super) const QUALITY: u8 = 23;
 }
@@ -103,6 +108,12 @@ pub enum Frame<'a> {
     Parity(Parity<'a>),
     /// Which pixels answer input.
     Echo(Echo),
+    /// Bytes of a stream.
+    Stream(Stream<'a>),
+    /// How far bytes of a stream are taken.
+    StreamCredit(StreamCredit),
+    /// A stream ends before its time.
+    StreamReset(StreamReset<'a>),
     /// What the client has seen of the server's packets.
     Report(Report),
     /// What the server knows of the path.
@@ -132,6 +143,9 @@ impl<'a> Frame<'a> {
             kind::TICKET => Self::Ticket(Ticket::parse(reader)?),
             kind::PARITY => Self::Parity(Parity::parse(reader)?),
             kind::ECHO => Self::Echo(Echo::parse(reader)?),
+            kind::STREAM => Self::Stream(Stream::parse(reader)?),
+            kind::STREAM_CREDIT => Self::StreamCredit(StreamCredit::parse(reader)?),
+            kind::STREAM_RESET => Self::StreamReset(StreamReset::parse(reader)?),
             kind::REPORT => Self::Report(Report::parse(reader)?),
             kind::QUALITY => Self::Quality(Quality::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
@@ -210,6 +224,18 @@ impl<'a> Frame<'a> {
             Self::Echo(echo) => {
                 out.put_u8(kind::ECHO);
                 echo.emit(out);
+            }
+            Self::Stream(stream) => {
+                out.put_u8(kind::STREAM);
+                stream.emit(out);
+            }
+            Self::StreamCredit(credit) => {
+                out.put_u8(kind::STREAM_CREDIT);
+                credit.emit(out);
+            }
+            Self::StreamReset(reset) => {
+                out.put_u8(kind::STREAM_RESET);
+                reset.emit(out);
             }
             Self::Report(report) => {
                 out.put_u8(kind::REPORT);

@@ -223,6 +223,9 @@ impl TestClient {
                 }
                 Frame::Floor(floor) => self.receive.on_floor(floor),
                 Frame::Prove(_) | Frame::Parity(_) | Frame::Echo(_) | Frame::Quality(_) => {}
+                Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => {
+                    panic!("this client opens no streams")
+                }
                 Frame::Hold(_) => panic!("this client keeps no references"),
                 Frame::Ack(_) | Frame::Ping | Frame::Padding => {}
                 Frame::Digest(_)

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod files;
 pub(crate) mod proto;
 pub(crate) mod server;
+pub(crate) mod streams;
 pub(crate) mod texts;
 pub(crate) mod window;
 

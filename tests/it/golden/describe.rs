@@ -165,6 +165,16 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
                 "age": echo.age, "encode_us": echo.encode_us, "pacing_us": echo.pacing_us, "events": events,
             })
         }
+        Frame::Stream(stream) => json!({
+            "frame": "stream", "stream": stream.stream.0, "offset": stream.offset, "fin": stream.fin,
+            "bytes": hex(stream.bytes),
+        }),
+        Frame::StreamCredit(credit) => {
+            json!({"frame": "stream credit", "stream": credit.stream.0, "through": credit.through})
+        }
+        Frame::StreamReset(reset) => json!({
+            "frame": "stream reset", "stream": reset.stream.0, "reason": word(reset.reason), "text": reset.text,
+        }),
         Frame::Report(report) => json!({
             "frame": "report", "came": report.came, "missing": report.missing, "reordered": report.reordered, "again": report.again,
             "busy": report.busy,

@@ -5,7 +5,7 @@ use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
     self, Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed,
     Frame, Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Quality, Refusal,
-    Refused, Report, Surface, SurfaceState, Ticket, Verdict,
+    Refused, Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Ticket, Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::greeting::{Greet, SealedAccept, SealedHello, Step};
@@ -17,7 +17,7 @@ use lfp_proto::technique::cache::{Store, Stored, Use};
 use lfp_proto::technique::{
     Scratch, Technique, bitmap, colour, copy, decode, dictionary, lossy, raw, scan, trixel,
 };
-use lfp_proto::units::{Bitrate, ConnectionId, ContentNumber, Epoch, PacketNumber, SurfaceId};
+use lfp_proto::units::{Bitrate, ConnectionId, ContentNumber, Epoch, PacketNumber, StreamId, SurfaceId};
 use serde_json::json;
 
 use super::{LARGEST, Vector, describe};
@@ -296,7 +296,25 @@ pub(super) fn frames() -> Vec<Vector> {
         frame("report", &Frame::Report(Report { came: 300, missing: 7, reordered: 2, again: 1, busy: 250 })),
         frame("quality", &Frame::Quality(quality())),
     ]);
+    all.extend(stream_frames());
     all
+}
+
+fn stream_frames() -> [Vector; 6] {
+    let (asks, tunnel) = (StreamId(0), StreamId(301));
+    let control = b"\x07control{\"request\":\"session\"}\n";
+    let some = |stream, offset, fin, bytes| Frame::Stream(Stream { stream, offset, fin, bytes });
+    let credit = |stream, through| Frame::StreamCredit(StreamCredit { stream, through });
+    let text = "this server has no use for streams of that kind";
+    let reset = StreamReset { stream: asks, reason: ResetReason::UnknownKind, text };
+    [
+        frame("stream, its beginning", &some(asks, 0, false, control)),
+        frame("stream, the last bytes", &some(tunnel, 70_000, true, &[0xff, 0, 1])),
+        frame("stream, nothing but its end", &some(tunnel, 1 << 62, true, &[])),
+        frame("stream credit", &credit(tunnel, 102_768)),
+        frame("stream credit for one to come", &credit(StreamId(8), 32_768)),
+        frame("stream reset", &Frame::StreamReset(reset)),
+    ]
 }
 
 fn quality() -> Quality {

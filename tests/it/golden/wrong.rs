@@ -89,6 +89,15 @@ pub(super) fn malformed() -> Vec<Vector> {
             "field: echo sequence",
             vec![18, 0, 1, 0, 0, 0, 1, 1, 2, 5, 1, 1, 0, 1, 1],
         ),
+        wrong("stream: flags that there are not", "frame", "field: stream flags", vec![19, 0, 0, 2, 0]),
+        wrong("stream: more bytes than there are", "frame", "truncated", vec![19, 0, 0, 0, 2, 1]),
+        wrong(
+            "stream: beyond the last offset",
+            "frame",
+            "field: stream offset",
+            [vec![19, 0], vec![0x80; 8], vec![0x40, 0, 1, 7]].concat(),
+        ),
+        wrong("stream reset: no reason", "frame", "field: reset reason", vec![21, 0, 3, 0]),
         wrong("a byte behind the frame", "frame", "trailing", vec![10, 1, 1, 0]),
     ]
 }

@@ -10,7 +10,7 @@
 mod aims;
 mod plays;
 mod rates;
-mod stage;
+pub(crate) mod stage;
 
 use std::fmt::Write;
 use std::fs;

@@ -21,6 +21,7 @@ use crate::gauge::Gauge;
 use crate::guest::Guest;
 use crate::network::Network;
 use crate::peer::Peer;
+use crate::piped::KIND;
 use crate::play::{Play, SIZE};
 use crate::rival::Rival;
 use crate::watched::{Answer, Watched};
@@ -219,6 +220,16 @@ impl Stage {
         (counts.overflowed + counts.policed) * 1_000 / counts.sent.max(1)
     }
 
+    /// Lets `span` pass, in which nothing is painted.
+    pub(crate) fn rest(&mut self, span: Duration) {
+        self.world.run(span);
+    }
+
+    /// Bytes of streams that are open which came so far, from clients and from the server.
+    pub(crate) fn piped(&self) -> [u64; 2] {
+        self.world.pipes.read()
+    }
+
     /// Whether a flow is a rival's.
     pub(crate) const fn is_rival(flow: Flow) -> bool {
         flow >= RIVALS_FROM
@@ -257,5 +268,7 @@ fn server(without: Without) -> Server {
     let idle_timeout = IDLE_TIMEOUT * 4;
     let config =
         server::Config { directory, plain: true, sessions_max: 64, idle_timeout, without, ciphers: 1 };
-    Server::new(config, &Secrets::of_seed([7; 32]))
+    let mut server = Server::new(config, &Secrets::of_seed([7; 32]));
+    server.take_kind(KIND);
+    server
 }
