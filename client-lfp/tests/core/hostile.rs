@@ -110,7 +110,7 @@ fn whatever_a_server_says_the_client_goes_on() {
         let mut rng = Rng(seed * 0x9e37_79b9);
         let mut session = Session::established();
         let mut number = 0_u64;
-        for step in 0..2000 {
+        for step in 0..2500 {
             session.now = session.now + ms(rng.below(20));
             number = match rng.below(50) {
                 0 => rng.next() >> rng.below(40),

@@ -245,7 +245,9 @@ fn who_does_not_read_is_sent_no_more_than_a_window() {
 #[test]
 fn who_does_not_keep_to_the_rules_loses_the_stream() {
     let window = STREAM_WINDOW as u64;
-    let cases: [(&str, &[(u64, &[u8], bool)]); 6] = [
+    // Offset, bytes, and whether the stream ends behind them.
+    type Said<'a> = (u64, &'a [u8], bool);
+    let cases: [(&str, &[Said<'_>]); 6] = [
         ("beyond the credit", &[(window - 1, b"ab", false)]),
         ("beyond the end", &[(0, b"\x01x", true), (2, b"y", false)]),
         ("the end moves on", &[(5, b"x", true), (6, b"y", true)]),
