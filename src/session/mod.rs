@@ -11,6 +11,7 @@ mod doubt;
 mod guard;
 mod input;
 mod live;
+mod losses;
 mod packets;
 mod path;
 mod quality;
@@ -56,9 +57,9 @@ pub use self::guard::Greeted;
 use self::guard::Guard;
 use self::input::{Fresh, InputState};
 use self::live::Wanted;
+use self::losses::Losses;
 pub use self::packets::Brought;
 use self::redundancy::Redundancy;
-use self::repeat::Losses;
 pub use self::stats::SessionStats;
 use self::surface::{Keeps, Surface};
 use self::timers::Timer;
@@ -422,7 +423,7 @@ impl Session {
         self.window.on_path_change(rtt_guess);
         self.redundancy.on_path_change();
         self.rate.on_path_change(now, rtt_guess);
-        self.losses = Losses::default();
+        self.losses.on_path_change();
         self.stats.moves += 1;
         self.repace();
     }
