@@ -42,8 +42,6 @@ pub const CACHE_STORES_MAX: usize = CACHE_SLOTS / 2;
 pub const MOTION_CACHE_BYTES: usize = 1 << 20;
 /// Round-trip time from which on lost packets are worth more than a repair: two pictures of a film.
 pub const PARITY_RTT_MIN: Duration = Duration::from_millis(30);
-/// Time since a loss for which packets are covered.
-pub const PARITY_AFTER_LOSS: Duration = Duration::from_secs(30);
 /// Groups of 1,000 that may lose two packets, so that their PARITY is of no use.
 pub const PARITY_FAILURES_PERMILLE: u64 = 10;
 /// Refused records of 100 with a base, beyond which records build only on what is known to have come.
@@ -112,16 +110,18 @@ pub const REFINE_CELLS_MAX: u64 = 64;
 pub const REPEAT_BYTES_MAX: usize = 800;
 /// Updates that a surface remembers for that.
 pub const REPEATS_MAX: usize = 16;
-/// Between the first time and the second; each further interval is twice as long.
+/// Between the first time and the second; each further interval of a round is twice as long.
 pub const REPEAT_INTERVAL: Duration = Duration::from_millis(5);
-/// How long a loss is a reason to say small updates more than once.
-pub const REPEAT_MEMORY: Duration = Duration::from_secs(30);
+/// Rounds in which they are said: each begins when an answer to the one before is overdue.
+pub const REPEAT_ROUNDS_MAX: u32 = 3;
+/// How long a loss is a reason to cover packets, and to say small updates more than once.
+pub const LOSS_MEMORY: Duration = Duration::from_secs(30);
 /// Age at which an encoded record that could not be sent is dropped and its cells are encoded anew.
 pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 /// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.
 pub const ENCODE_AHEAD: Duration = Duration::from_millis(1);
 /// Longest time that encoding is taken to need.
-pub const ENCODE_LATENCY_MAX: Duration = Duration::from_millis(20);
+pub const ENCODE_LATENCY_MAX: Duration = Duration::from_millis(40);
 /// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free for others.
 pub const ENCODE_BYTES_MAX: usize = 8 * 1024;
 /// Cells of one encode request.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::limits::{PATH_CHALLENGE_INTERVAL, RTT_GUESS, UNCONFIRMED_MAX};
 use crate::session::Session;
 use crate::session::carried::Item;
-use crate::session::repeat::Losses;
 use crate::time::Instant;
 use lfp_proto::frame::{Frame, Ticket};
 use lfp_proto::identity::PublicKey;
@@ -167,7 +166,7 @@ impl Session {
         self.window.on_path_change(rtt_guess);
         self.redundancy.on_path_change();
         self.rate.on_path_change(now, rtt_guess);
-        self.losses = Losses::default();
+        self.losses.on_path_change();
         self.length.on_path_change();
         self.stats.moves += 1;
         self.repace();

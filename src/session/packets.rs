@@ -1,5 +1,7 @@
 //! Packets of a session, in and out.
 
+use std::time::Duration;
+
 use crate::ablation::Part;
 use crate::geometry::CellRect;
 use crate::limits::{FLOOR_STEP, PADDING_MAX};
@@ -10,6 +12,7 @@ use crate::session::guard::Guard;
 use crate::session::input::InputState;
 use crate::session::length::Lengths;
 use crate::session::live::Live;
+use crate::session::repeat;
 use crate::session::stats::SessionStats;
 use crate::session::streams::SessionStreams;
 use crate::session::surface::Surface;
@@ -117,9 +120,7 @@ impl Session {
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
         let early = !self.terms.without.contains(Part::EarlyRepair);
-        let Self {
-            window, surfaces, digests, input, guard, streams, stats, redundancy, length, rate, ..
-        } = self;
+        let Self { window, surfaces, digests, input, guard, streams, stats, length, rate, .. } = self;
         let doubts = Doubts::default();
         let mut lengths = Lengths::new(length, now, window.next(), rate.loss_share_permille());
         let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
@@ -129,7 +130,6 @@ impl Session {
             match fate {
                 Fate::Lost => knowledge.on_lost(&sent.info),
                 Fate::Acked | Fate::AckedLate => {
-                    redundancy.on_came();
                     sent_at = (sent.number == ack.largest()).then_some(sent.at).or(sent_at);
                     came += 1;
                     let refused = ack.refused.iter().find(|refused| refused.packet == sent.number);
@@ -146,10 +146,10 @@ impl Session {
                 summary.forgive(&forgiven);
                 self.guard.seal_mut().on_acked(ack.largest());
                 self.dialogue.on_ack(now, ack, sent_at);
-                let recovered = self.redundancy.on_recovered(now, ack.recovered).min(came);
+                let recovered = self.losses.on_recovered(ack.recovered, came);
                 self.stats.packets_recovered += recovered;
                 summary.on_recovered(recovered * self.packet_max as u64);
-                self.on_summary(now, &summary);
+                self.on_summary(now, &summary, recovered);
             }
             Err(_) => self.stats.datagrams_malformed += 1,
         }
@@ -170,24 +170,23 @@ impl Session {
         if early {
             knowledge.spread(window);
         }
-        self.on_summary(now, &summary);
+        self.on_summary(now, &summary, 0);
         if probe {
             self.stats.probes += 1;
             self.probe_due = true;
         }
     }
 
-    fn on_summary(&mut self, now: Instant, summary: &AckSummary) {
+    /// An ack, or the time, has settled the fate of packets; `recovered` of those acked did not come by themselves.
+    fn on_summary(&mut self, now: Instant, summary: &AckSummary, recovered: u64) {
         self.stats.packets_lost += summary.lost_packets;
         self.stats.packets_late += summary.late_packets;
-        self.redundancy.on_lost(now, summary.lost_packets);
-        self.redundancy.on_late(summary.late_packets);
+        self.losses.on_summary(now, summary, recovered);
         if !self.terms.without.contains(Part::Parity) {
-            self.redundancy.decide(now, self.window.rtt().smoothed());
+            self.redundancy.decide(now, self.window.rtt().smoothed(), &self.losses);
         }
         self.window.await_parity(self.redundancy.packets());
-        self.losses.on_summary(now, summary);
-        self.window.set_patience(self.losses.patience());
+        self.window.set_patience(repeat::patience(&self.losses));
         if summary.acked_bytes + summary.lost_bytes > 0 {
             self.rate.on_event(now, summary, self.window.in_flight());
             self.repace();
@@ -344,8 +343,7 @@ impl Session {
         number: PacketNumber,
         items: &mut Vec<Item>,
     ) {
-        let repeats = !self.terms.without.contains(Part::Repeats);
-        let copies = if repeats { self.losses.copies(now) } else { 0 };
+        let (copies, answer) = self.repeat_plan(now);
         for at in 0..self.surfaces.len() {
             let index = (self.turn + at) % self.surfaces.len();
             let surface = &mut self.surfaces[index];
@@ -354,12 +352,19 @@ impl Session {
             }
             // SPEC [LFP-7.12]: A server MUST NOT put PIXELS of a hidden surface into a packet.
             if let Some(live) = surface.shown_mut() {
-                live.repeats_mut().begin(now, copies);
+                live.repeats_mut().begin(now, copies, answer);
                 let before = items.len();
                 live.fill(builder, number, &mut self.scratch, &mut self.pack, items, &mut self.stats);
                 live.note_answers(now, &items[before..], &mut self.stats);
             }
         }
+    }
+
+    /// How often a small update is said again in each round, and how long a round takes at most.
+    fn repeat_plan(&self, now: Instant) -> (u32, Duration) {
+        let repeats = !self.terms.without.contains(Part::Repeats);
+        let copies = if repeats { repeat::copies(&self.losses, now) } else { 0 };
+        (copies, self.window.rtt().probe_timeout())
     }
 
     /// What was said lately goes out once more; with a probe, everything that is open.
@@ -371,12 +376,13 @@ impl Session {
         items: &mut Vec<Item>,
     ) {
         let all = self.probe_due && !self.terms.without.contains(Part::Repeats);
+        let (copies, answer) = self.repeat_plan(now);
         for surface in &mut self.surfaces {
             if !surface.may_have_pixels(items) {
                 continue;
             }
             if let Some(live) = surface.shown_mut() {
-                live.repeats_mut().begin(now, 0);
+                live.repeats_mut().begin(now, copies, answer);
                 let before = items.len();
                 live.put_repeats(builder, number, &mut self.scratch, items, all, &mut self.stats);
                 live.note_answers(now, &items[before..], &mut self.stats);

@@ -226,6 +226,17 @@ fn a_rate_that_drops_is_followed_and_one_that_rises_is_found() {
 }
 
 #[test]
+fn a_path_that_becomes_ten_times_wider_is_found_in_two_seconds() {
+    let path = Path { bps: 2_000_000, rtt: ms(40), queue_bytes: 128 * 1024, loss_percent: 0 };
+    let mut run = Run::new(path, 7);
+    run.greedy(ms(3_000));
+    run.path.bps = 20_000_000;
+    run.greedy(ms(2_000));
+    let (arrived, _, queued) = run.measure(ms(500));
+    assert!(arrived >= 90 && queued <= 40, "{arrived} {queued}");
+}
+
+#[test]
 fn having_little_to_send_does_not_lower_the_rate() {
     let path = Path { bps: 50_000_000, rtt: ms(20), queue_bytes: 128 * 1024, loss_percent: 0 };
     let mut run = Run::new(path, 7);

@@ -13,6 +13,9 @@ use crate::window::AckSummary;
 
 /// Datagrams from which a share of losses is taken.
 const SAMPLE_DATAGRAMS: u64 = 24;
+/// What the first sample says at most, in thousandths. Who comes where others fill the queue takes their losses for the
+/// path's, and who makes up for them drives all others to do the same: so much has to be seen more than once.
+const FIRST_SHARE_MAX: u64 = 200;
 /// Largest share of the path's own, in thousandths: beyond it what is lost counts as too much sent. And the largest that is
 /// made up for.
 const SHARE_MAX: u64 = 500;
@@ -69,7 +72,8 @@ impl LossFloor {
             self.share = self.share * 3 / 4;
         } else {
             let sample = self.lost * 1_000 / total;
-            let share = if self.sampled { (self.share * 3 + sample) / 4 } else { sample };
+            let share =
+                if self.sampled { (self.share * 3 + sample) / 4 } else { sample.min(FIRST_SHARE_MAX) };
             self.share = share.min(SHARE_MAX);
             self.sampled = true;
         }

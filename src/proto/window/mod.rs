@@ -1,5 +1,6 @@
 //! What each side remembers of the packets it sent and received, and how fast it may send.
 
+mod kept;
 mod length;
 mod loss;
 mod losses;

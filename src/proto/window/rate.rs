@@ -11,6 +11,7 @@ use crate::limits::{ACK_DELAY, RATE_MAX, RATE_MIN};
 use crate::time::Instant;
 use crate::units::Bitrate;
 use crate::window::AckSummary;
+use crate::window::kept::KeptQueue;
 use crate::window::losses::{Ceiling, LossFloor, Round};
 
 /// Gains in percent.
@@ -34,6 +35,10 @@ const RATE_SPAN_MIN: Duration = Duration::from_millis(50);
 const NEAR_EIGHTHS: u32 = 10;
 /// A probe for more goes on for another round trip if it has brought so many percent more.
 const GROWTH_PERCENT: u64 = 110;
+/// From so many on, only who fills every queue keeps it: flows like ours leave each other a few. Then it is not for us to make
+/// the queue shorter, and the calm step has this gain, in percent.
+const FILLED_ROUND_TRIPS: u32 = 8;
+const FILLED_CALM_GAIN: u64 = 98;
 /// How long the smallest round-trip time is believed, and how long the path is left emptier to measure it anew.
 const MIN_RTT_LIFETIME: Duration = Duration::from_secs(5);
 /// How long the shortest of all is believed to be that of an empty path: queues of others last longer than the other.
@@ -115,11 +120,14 @@ pub struct RateController {
     base_rtt_at: Instant,
     /// The newest round trip.
     latest_rtt: Duration,
-    /// The rate when the step began.
+    kept: KeptQueue,
+    /// The rate when the step began, or the probe that is to be judged.
     step_rate: Bitrate,
     full: FullPath,
     phase_since: Instant,
     probe_step: usize,
+    /// The step before was a probe, whose gain shows now.
+    has_probed: bool,
     /// Counts paths.
     path: u32,
 }
@@ -148,10 +156,12 @@ impl RateController {
             base_rtt: rtt_guess,
             base_rtt_at: Instant::ZERO,
             latest_rtt: rtt_guess,
+            kept: KeptQueue::default(),
             step_rate: Bitrate::default(),
             full: FullPath::default(),
             phase_since: now,
             probe_step: FIRST_STEP,
+            has_probed: false,
             path: 0,
         }
     }
@@ -222,13 +232,14 @@ impl RateController {
             Phase::Drain => DRAIN_GAIN,
             // Below a ceiling nothing but its own rate shows that it is still there.
             Phase::Cruise if self.ceiling.rate().is_some() && self.probe_step > CALM_STEP => 100,
+            Phase::Cruise if self.probe_step == CALM_STEP && self.is_filled() => FILLED_CALM_GAIN,
             Phase::Cruise => PROBE_GAINS[self.probe_step],
             Phase::ProbeRtt => 100,
         };
         let mut rate = self.delivery_rate().scaled_percent(gain);
         if self.phase == Phase::Cruise && self.probe_step == PROBE_STEP {
             // The same for all, so that among others like us whoever has little gains on whoever has much.
-            let step = Bitrate::of(PROBE_DATAGRAMS * self.datagram, self.min_rtt.max(PROBE_PHASE_MIN));
+            let step = Bitrate::of(PROBE_DATAGRAMS * self.datagram, self.round_trip().max(PROBE_PHASE_MIN));
             let more = Bitrate::from_bps(self.delivery_rate().as_bps().saturating_add(step.as_bps()));
             rate = rate.max(more);
         }
@@ -245,7 +256,7 @@ impl RateController {
         if self.rates.max().is_none() {
             return initial.min(self.receive_buffer).max(floor);
         }
-        let product = self.delivery_rate().bytes_in(self.min_rtt);
+        let product = self.delivery_rate().bytes_in(self.round_trip());
         // What the peer holds back before it answers, and what lies in a burst, are in flight too.
         let slack = self.delivery_rate().bytes_in(ACK_DELAY) + self.quantum();
         let queue_max = product + slack + self.receive_buffer;
@@ -312,8 +323,20 @@ impl RateController {
         self.base_rtt * NEAR_EIGHTHS / 8 + ACK_DELAY
     }
 
+    /// The round trip that what is in flight fills: the shortest, and where others keep a queue that of this queue. To be
+    /// content with what an empty path would hold is to leave it to them.
+    fn round_trip(&self) -> Duration {
+        self.kept.rtt().map_or(self.min_rtt, |rtt| rtt.max(self.min_rtt))
+    }
+
+    /// Whether somebody fills every queue there is.
+    fn is_filled(&self) -> bool {
+        self.kept.rtt().is_some_and(|rtt| rtt >= self.base_rtt * FILLED_ROUND_TRIPS)
+    }
+
     fn on_rtt(&mut self, now: Instant, rtt: Duration) {
         self.latest_rtt = rtt;
+        self.kept.on_rtt(now, rtt, self.base_rtt);
         let old = now.saturating_since(self.base_rtt_at) > BASE_RTT_LIFETIME;
         if old || rtt <= self.base_rtt {
             self.base_rtt = if old { self.min_rtt.min(rtt) } else { rtt };
@@ -349,7 +372,7 @@ impl RateController {
         let fence = if bytes > SAMPLE_DATAGRAMS * self.datagram { self.datagram } else { 0 };
         let sample = Bitrate::of(bytes - fence, interval);
         if !stamp.limited || self.rates.max().is_none_or(|max| sample >= max) {
-            self.rates.add(now, self.min_rtt, sample);
+            self.rates.add(now, self.round_trip(), sample);
         }
         if self.phase == Phase::Cruise && self.ceiling.may_try(now) {
             self.ceiling.on_delivered(sample);
@@ -362,6 +385,10 @@ impl RateController {
     /// A round trip is over: have losses shown that too much is sent?
     fn end_round(&mut self, now: Instant) {
         let excess = self.round.end(now, &self.losses, self.datagram);
+        if excess.is_some() {
+            // Who loses much to a queue is one of those who fill it.
+            self.kept = KeptQueue::anew(now);
+        }
         if self.phase == Phase::Cruise {
             self.ceiling.on_round(now, excess, self.delivery_rate(), self.losses.is_crowded());
         }
@@ -369,16 +396,22 @@ impl RateController {
 
     /// Moves between the phases.
     fn advance(&mut self, now: Instant, in_flight: u64) {
-        let product = self.delivery_rate().bytes_in(self.min_rtt + ACK_DELAY);
+        let round_trip = self.round_trip();
+        let product = self.delivery_rate().bytes_in(round_trip + ACK_DELAY);
         let since = now.saturating_since(self.phase_since);
         match self.phase {
             Phase::Startup if self.full.is_full() => self.enter(now, Phase::Drain),
-            Phase::Drain if in_flight <= product => self.enter(now, Phase::Cruise),
-            Phase::Cruise if self.min_rtt_is_old(now) => self.enter(now, Phase::ProbeRtt),
-            Phase::Cruise if since >= self.min_rtt.max(PROBE_PHASE_MIN) => {
+            Phase::Drain if in_flight <= product => {
+                self.kept = KeptQueue::anew(now);
+                self.enter(now, Phase::Cruise);
+            }
+            Phase::Cruise if self.min_rtt_is_old(now) && !self.is_filled() => {
+                self.enter(now, Phase::ProbeRtt);
+            }
+            Phase::Cruise if since >= round_trip.max(PROBE_PHASE_MIN) => {
                 // What a probe has piled up goes away before the next one.
                 let piled = self.probe_step == CALM_STEP && in_flight > product;
-                if !piled || since >= (self.min_rtt * CALM_ROUNDS_MAX).max(PROBE_PHASE_MIN) {
+                if !piled || since >= (round_trip * CALM_ROUNDS_MAX).max(PROBE_PHASE_MIN) {
                     self.next_step(now);
                 }
             }
@@ -393,19 +426,26 @@ impl RateController {
         }
     }
 
-    /// The next step of a cycle. A probe that has brought more goes on; where it is too early to try a ceiling, the cycle
-    /// begins with its calm step.
+    /// The next step of a cycle. Where it is too early to try a ceiling, the cycle begins with its calm step.
     fn next_step(&mut self, now: Instant) {
         let rate = self.delivery_rate();
         let grows =
             rate >= self.step_rate.scaled_percent(GROWTH_PERCENT) && self.latest_rtt <= self.near_rtt();
-        if self.probe_step != PROBE_STEP || !grows {
+        let probes = self.probe_step == PROBE_STEP;
+        // What a probe brings is known a round trip after it. If that is more, and no queue shows, the path has become wider,
+        // and the next probe follows at once.
+        if grows && (probes || self.has_probed) {
+            self.probe_step = PROBE_STEP;
+        } else {
             self.probe_step = (self.probe_step + 1) % PROBE_GAINS.len();
         }
         if self.probe_step == PROBE_STEP && !self.ceiling.may_try(now) {
             self.probe_step = CALM_STEP;
         }
-        self.step_rate = rate;
+        self.has_probed = probes && self.probe_step == CALM_STEP;
+        if !self.has_probed {
+            self.step_rate = rate;
+        }
         self.phase_since = now;
     }
 

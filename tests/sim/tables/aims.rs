@@ -93,7 +93,7 @@ enum Most {
 }
 
 /// The rows of a snapshot, as words.
-fn snapshot(name: &str) -> Vec<Vec<String>> {
+pub(super) fn snapshot(name: &str) -> Vec<Vec<String>> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tables").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let rows = text.lines().skip_while(|line| !line.is_empty()).skip(2);
@@ -104,7 +104,7 @@ fn snapshot(name: &str) -> Vec<Vec<String>> {
 }
 
 /// Aims that are not reached yet. An aim that is reached does not stay in this list.
-const MISSED: [&str; 1] = ["typing, 100 ms, bursts: p99"];
+const MISSED: [&str; 0] = [];
 
 #[test]
 fn every_aim_but_the_known_ones_is_reached() {

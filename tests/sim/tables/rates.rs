@@ -68,7 +68,7 @@ that queue or policer dropped.",
 /// Several flows of ours on one bottleneck.
 pub(super) fn flows() -> Table {
     let mut rows = Vec::new();
-    for (count, kbit) in [(2, 2_000), (4, 4_000), (8, 4_000), (16, 8_000), (32, 16_000)] {
+    for (count, kbit) in [(2, 2_000), (4, 4_000), (8, 4_000), (16, 8_000), (32, 16_000), (64, 32_000)] {
         for (queue, kilobytes) in [("1 BDP", kbit / 200), ("4 BDP", kbit / 50), ("16 BDP", kbit * 16 / 200)] {
             let spec = format!("rtt=40ms,rate={kbit}kbit,queue={kilobytes}kb");
             let keys = [count.to_string(), kbit.to_string(), queue.to_owned()];
@@ -179,4 +179,16 @@ fn changed(before: u64, after: u64, from_ms: u64) -> Figures {
     let span = Duration::from_secs(1);
     let carried: u64 = stage.carried(WARM + Duration::from_millis(from_ms), span).values().sum();
     vec![Some(carried * 100 / capacity(after, span)), Some(stage.queued_p95())]
+}
+
+/// Rows of rivals whose share is not what it should be. A row whose share is does not stay in this list.
+const UNFAIR: [[&str; 3]; 1] = [["4000", "40", "1"]];
+
+#[test]
+fn a_bulk_transfer_leaves_us_our_share_and_we_leave_it_its_own() {
+    for row in super::aims::snapshot("rivals.txt") {
+        let share: u64 = row[3].parse().expect("a share");
+        let range = if row[2] == "16" { 10..=75 } else { 25..=75 };
+        assert_eq!(!range.contains(&share), UNFAIR.iter().any(|keys| row[..3] == keys[..]), "{row:?}");
+    }
 }
