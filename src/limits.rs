@@ -205,6 +205,8 @@ pub const STREAM_IDLE_PERCENT: u64 = 50;
 pub const STREAM_CROWDED_PACKETS: u64 = 16;
 /// Longest time between two such packets, whatever waits.
 pub const STREAM_STARVING_MAX: Duration = Duration::from_millis(100);
+/// How long what bytes of streams have found out of a path holds, before they try whether it carries more.
+pub const STREAM_LEARNT_FOR: Duration = Duration::from_secs(10);
 /// Time by which a round trip may be longer than the shortest, and a packet's own, before streams take it for a queue of theirs.
 pub const STREAM_QUEUE_MAX: Duration = Duration::from_millis(1);
 /// Longest request on a stream for control in bytes.

@@ -432,7 +432,9 @@ impl Session {
         let surface = self.surfaces.iter_mut().find(asked);
         if let Some(live) = surface.and_then(|surface| surface.live_in(encoded.epoch)) {
             let took_us = live.on_encoded(now, encoded, &mut self.stats);
-            self.encode_us = (self.encode_us * 7 + took_us.min(micros(ENCODE_LATENCY_MAX))) / 8;
+            let took_us = took_us.min(micros(ENCODE_LATENCY_MAX));
+            // A bound that is too low holds the rate down: it grows at once.
+            self.encode_us = ((self.encode_us * 7 + took_us) / 8).max(took_us / 2);
             // Packets that were longer may have become shorter meanwhile.
             if self.length.counts().raises > 0 {
                 self.drop_long();
@@ -555,7 +557,8 @@ impl Session {
         let datagram = self.coverable();
         let ahead =
             self.surfaces.iter().filter_map(Surface::shown).map(live::Live::ahead_bytes).sum::<usize>();
-        let span = ENCODE_AHEAD + Duration::from_micros(self.encode_us);
+        // What is not encoded in time is taken for what the path carries: a little more is asked for, or both would shrink.
+        let span = ENCODE_AHEAD + Duration::from_micros(self.encode_us + self.encode_us / 8);
         let paced = usize::try_from(self.rate.pacing_rate().bytes_in(span)).unwrap_or(usize::MAX);
         let horizon = paced.clamp(2 * datagram, ENCODES_PENDING_MAX * ENCODE_BYTES_MAX);
         let window = self.rate.in_flight_max() + self.rate.quantum();

@@ -190,6 +190,7 @@ impl Session {
         if summary.acked_bytes + summary.lost_bytes > 0 {
             self.rate.on_event(now, summary, self.window.in_flight());
             self.repace();
+            self.watch_queue(now);
         }
         self.follow_length();
     }

@@ -1,6 +1,8 @@
 //! Streams of a session: when their bytes may go, so that no pixel waits for them.
 
-use crate::limits::{STREAM_CROWDED_PACKETS, STREAM_IDLE_PERCENT, STREAM_QUEUE_MAX, STREAM_STARVING_MAX};
+use crate::limits::{
+    STREAM_CROWDED_PACKETS, STREAM_IDLE_PERCENT, STREAM_LEARNT_FOR, STREAM_QUEUE_MAX, STREAM_STARVING_MAX,
+};
 use crate::session::Session;
 use crate::session::carried::Item;
 use crate::session::control::Conversation;
@@ -18,6 +20,8 @@ use lfp_proto::window::{Pacer, Phase};
 pub(super) struct SessionStreams {
     pub(super) streams: Streams,
     share: Share,
+    /// A queue has shown, then, while bytes of streams found out what the path carries: that is known for a while.
+    learnt_at: Option<Instant>,
     /// Those for control.
     pub(super) conversations: Vec<Conversation>,
     /// Those that whoever runs the server takes and has not fetched yet.
@@ -68,6 +72,7 @@ impl SessionStreams {
         Self {
             streams: Streams::new(Side::Server),
             share: Share::new(datagram as u64),
+            learnt_at: None,
             conversations: Vec::new(),
             kept: Vec::new(),
         }
@@ -114,7 +119,17 @@ impl Session {
 
     /// Whether bytes of streams are what shows how much the path carries: nothing else was enough for that so far.
     pub(super) fn is_learning(&self) -> bool {
-        self.rate.phase() == Phase::Startup && self.streams.streams.has_bytes() && !self.queue_shows()
+        let streams = &self.streams;
+        self.rate.phase() == Phase::Startup && streams.streams.has_bytes() && streams.learnt_at.is_none()
+    }
+
+    /// An ack came: where bytes of streams find out what the path carries, a queue says that they have.
+    pub(super) fn watch_queue(&mut self, now: Instant) {
+        let is_old = |learnt: &mut Instant| now >= *learnt + STREAM_LEARNT_FOR;
+        self.streams.learnt_at.take_if(is_old);
+        if self.is_learning() && self.queue_shows() {
+            self.streams.learnt_at = Some(now);
+        }
     }
 
     /// Whether packets wait on the path behind others of ours: behind more than the one that is being sent.
