@@ -68,6 +68,8 @@ pub struct Client {
     arrivals: Arrivals,
     sent: Sent,
     dialogue: Dialogue,
+    /// Input is said more than once where packets are lost.
+    copies: bool,
     heard_at: Instant,
     reach: Reach,
     look: Option<Look>,
@@ -123,6 +125,7 @@ impl Client {
             arrivals: Arrivals::default(),
             sent: Sent::default(),
             dialogue: Dialogue::default(),
+            copies: config.copies,
             heard_at: now,
             reach: Reach::default(),
             look: None,
@@ -484,7 +487,7 @@ impl Client {
         for frame in packet::frames(payload).flatten() {
             acted.elicits |= frame.elicits_ack();
             match &frame {
-                Frame::Quality(quality) => self.dialogue.on_quality(number, *quality),
+                Frame::Quality(quality) => self.dialogue.on_quality(now, number, *quality),
                 Frame::Pixels(pixels) => self.on_pixels(now, number, pixels, &mut index, &mut acted.refused),
                 Frame::Parity(parity) => acted.parity = Some(*parity),
                 other => self.on_frame(now, number, other),

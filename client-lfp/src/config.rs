@@ -35,6 +35,8 @@ pub struct Config {
     pub decoders: u32,
     /// Whether it keeps notes of where each cell came from ([`crate::Client::note`]).
     pub notes: bool,
+    /// Whether input is said more than once where packets are lost, before anybody can have missed it.
+    pub copies: bool,
     /// How long it asks for a session.
     pub connect_timeout: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for Config {
             references: REFERENCES_MAX,
             decoders: technique::decoders(),
             notes: false,
+            copies: true,
             connect_timeout: CONNECT_TIMEOUT,
         }
     }

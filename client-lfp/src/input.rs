@@ -8,8 +8,8 @@ use lfp_proto::time::Instant;
 use lfp_proto::units::SurfaceId;
 
 use crate::limits::{
-    INPUT_AGE_MAX, INPUT_HELD_MAX, INPUT_MOTION_SPACING, INPUT_PENDING_MAX, INPUT_REPEAT_MAX,
-    INPUT_REPEAT_MIN,
+    INPUT_AGE_MAX, INPUT_COPY_AFTER, INPUT_HELD_MAX, INPUT_MOTION_SPACING, INPUT_PENDING_MAX,
+    INPUT_REPEAT_MAX, INPUT_REPEAT_MIN,
 };
 use crate::stats::Stats;
 
@@ -35,6 +35,8 @@ pub(crate) struct InputQueue {
     /// When the next INPUT should go, if anything waits.
     due: Option<Instant>,
     last_sent: Option<Instant>,
+    /// Copies of the newest event that went out before anybody could have asked for them.
+    copied: u32,
     /// Doubles with every repetition that brings no ack.
     backoff: Duration,
     /// At most [`INPUT_HELD_MAX`].
@@ -61,6 +63,7 @@ impl InputQueue {
         let due = spaced.map_or(now, |at| at.max(now));
         self.due = Some(self.due.map_or(due, |at| at.min(due)));
         self.backoff = Duration::ZERO;
+        self.copied = 0;
         Some(self.sequence)
     }
 
@@ -177,14 +180,20 @@ impl InputQueue {
         Some(Input { surface, events: self.pending.iter().map(|pending| pending.event).collect() })
     }
 
-    /// All that waits goes out at `now`; it is repeated unless acked within about `answer_time`.
-    pub(crate) fn on_sent(&mut self, now: Instant, answer_time: Duration) {
+    /// All that waits goes out at `now`; it is repeated unless acked within about `answer_time`, and `copies` times before
+    /// that if the path loses packets.
+    pub(crate) fn on_sent(&mut self, now: Instant, answer_time: Duration, copies: u32) {
         for pending in &mut self.pending {
             pending.sent = true;
         }
+        self.last_sent = Some(now);
+        if self.copied < copies {
+            self.due = Some(now + INPUT_COPY_AFTER * (1 << self.copied));
+            self.copied += 1;
+            return;
+        }
         self.backoff = (self.backoff * 2).max(answer_time).clamp(INPUT_REPEAT_MIN, INPUT_REPEAT_MAX);
         self.due = Some(now + self.backoff);
-        self.last_sent = Some(now);
     }
 }
 
@@ -206,7 +215,7 @@ mod tests {
 
     fn take(queue: &mut InputQueue, ms: u64) -> Vec<InputEvent> {
         let Some(input) = queue.peek(SurfaceId(0)) else { return Vec::new() };
-        queue.on_sent(at(ms), Duration::ZERO);
+        queue.on_sent(at(ms), Duration::ZERO, 0);
         input.events
     }
 
@@ -244,6 +253,24 @@ mod tests {
         assert_eq!(take(&mut queue, 70).len(), 1);
         queue.on_ack(InputAck { through: 2, dropped: 1 }, &mut stats);
         assert_eq!((queue.due(), stats.input_dropped_by_server), (None, 1));
+    }
+
+    #[test]
+    fn copies_go_before_anybody_can_ask_for_them() {
+        let (mut queue, mut stats) = (InputQueue::default(), Stats::default());
+        queue.push(at(0), key(30, true), &mut stats);
+        let mut sent = Vec::new();
+        for _ in 0..4 {
+            let due = queue.due().expect("something waits");
+            sent.push(due.as_micros() / 1_000);
+            assert!(queue.peek(SurfaceId(0)).is_some());
+            queue.on_sent(due, Duration::from_millis(100), 2);
+        }
+        assert_eq!(sent, [0, 5, 15, 115]);
+        queue.push(at(120), key(30, false), &mut stats);
+        queue.peek(SurfaceId(0));
+        queue.on_sent(at(120), Duration::from_millis(100), 2);
+        assert_eq!(queue.due(), Some(at(125)), "what is new is copied anew");
     }
 
     #[test]

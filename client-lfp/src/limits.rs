@@ -63,6 +63,10 @@ pub const DIGEST_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// is asked again at once.
 pub const SILENCE: Duration = Duration::from_millis(250);
 
+/// How long a loss is a reason to say input more than once.
+pub const LOSS_MEMORY: Duration = Duration::from_secs(30);
+/// Time to the first copy of input on a path that loses packets; it doubles with each.
+pub const INPUT_COPY_AFTER: Duration = Duration::from_millis(5);
 /// Shortest wait before unacked input is repeated.
 pub const INPUT_REPEAT_MIN: Duration = Duration::from_millis(30);
 /// Longest wait before unacked input is repeated.

@@ -96,7 +96,8 @@ impl Client {
         let Some(input) = self.input.peek(surface) else { return false };
         let fits = builder.push(&Frame::Input(input));
         if fits {
-            self.input.on_sent(now, rtt);
+            let copies = if self.copies { self.dialogue.copies(now) } else { 0 };
+            self.input.on_sent(now, rtt, copies);
             self.stats.input_frames += 1;
         }
         fits

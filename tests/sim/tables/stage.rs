@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use client_lfp::Config;
-use lfp::ablation::Without;
+use lfp::ablation::{Part, Without};
 use lfp::connection::Secrets;
 use lfp::directory::{Directory, InputPolicy};
 use lfp::hypervisor::SourceId;
@@ -83,7 +83,8 @@ impl Stage {
         let peers = (0..clients).map(|index| {
             // A storm is about the path: its pixels take what they take, and cost no time here.
             let decoders = if play == Play::Storm { Technique::Raw.bit() } else { technique::decoders() };
-            let mut config = Config { service: "0".into(), decoders, ..Config::default() };
+            let copies = !without.contains(Part::Repeats);
+            let mut config = Config { service: "0".into(), decoders, copies, ..Config::default() };
             if spec.down.params.mtu.is_some() {
                 // Longer packets than every path carries matter only where it is stated what this one does.
                 config.datagram_size = 1_472;
