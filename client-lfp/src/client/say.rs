@@ -93,6 +93,8 @@ impl Client {
     fn push_input(&mut self, now: Instant, builder: &mut Builder) -> bool {
         let surface = self.surface.as_ref().map_or(SurfaceId(0), Surface::id);
         let rtt = self.sent.rtt().answer_time();
+        // A program that was held up may come to speak before it comes to look at the time.
+        self.input.expire(now, &mut self.stats);
         let Some(input) = self.input.peek(surface) else { return false };
         let fits = builder.push(&Frame::Input(input));
         if fits {
