@@ -120,6 +120,9 @@ pub const LOSS_MEMORY: Duration = Duration::from_secs(30);
 pub const RECORD_AGE_MAX: Duration = Duration::from_millis(50);
 /// What a session has encoded ahead of the pacer, as time at its rate, beside the time that encoding takes.
 pub const ENCODE_AHEAD: Duration = Duration::from_millis(1);
+/// The same while a first picture is filled: nothing newer waits behind what is ahead, and packets are filled better where
+/// there is more to choose from.
+pub const ENCODE_AHEAD_FIRST: Duration = Duration::from_millis(4);
 /// Longest time that encoding is taken to need.
 pub const ENCODE_LATENCY_MAX: Duration = Duration::from_millis(40);
 /// Bytes of records after which an encode request ends, whatever its budget, so that a worker is soon free for others.

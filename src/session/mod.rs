@@ -41,8 +41,8 @@ use crate::geometry::Size;
 use crate::hypervisor::SourceId;
 use crate::kernel::pack;
 use crate::limits::{
-    CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_DEFAULT, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_BYTES_MAX,
-    ENCODE_LATENCY_MAX, ENCODES_PENDING_MAX, RTT_GUESS,
+    CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_DEFAULT, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_AHEAD_FIRST,
+    ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX, ENCODES_PENDING_MAX, RTT_GUESS,
 };
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
 use crate::pixel::Bounds;
@@ -466,7 +466,9 @@ impl Session {
         let ahead =
             self.surfaces.iter().filter_map(Surface::shown).map(live::Live::ahead_bytes).sum::<usize>();
         // What is not encoded in time is taken for what the path carries: a little more is asked for, or both would shrink.
-        let span = ENCODE_AHEAD + Duration::from_micros(self.encode_us + self.encode_us / 8);
+        let fills = self.surfaces.iter().filter_map(Surface::shown).any(|live| live.cells().has_blank());
+        let least = if fills { ENCODE_AHEAD_FIRST } else { ENCODE_AHEAD };
+        let span = least + Duration::from_micros(self.encode_us + self.encode_us / 8);
         let paced = usize::try_from(self.rate.pacing_rate().bytes_in(span)).unwrap_or(usize::MAX);
         let horizon = paced.clamp(2 * datagram, ENCODES_PENDING_MAX * ENCODE_BYTES_MAX);
         let window = self.rate.in_flight_max() + self.rate.quantum();
