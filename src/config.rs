@@ -78,6 +78,14 @@ pub struct Service {
     pub input: InputPolicy,
 }
 
+impl Service {
+    /// Who may type: nobody, where none of the sources could take it.
+    #[must_use]
+    pub fn input_policy(&self) -> InputPolicy {
+        if self.sources.iter().any(SourceSpec::takes_input) { self.input } else { InputPolicy::None }
+    }
+}
+
 const IDLE_TIMEOUT_S: RangeInclusive<u32> = 15..=86_400;
 const SESSIONS: RangeInclusive<u16> = 1..=4_096;
 const RATE_DEFAULT_HZ: u32 = 60;

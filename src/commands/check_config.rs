@@ -45,7 +45,7 @@ fn summary(args: &CheckConfigArgs, config: &Config) -> String {
     for service in &config.services {
         let sources: Vec<_> = service.sources.iter().map(ToString::to_string).collect();
         let (name, sources) = (&service.name, sources.join(", "));
-        let (rate, scan, input) = (service.rate_hz, service.scan.name(), service.input.name());
+        let (rate, scan, input) = (service.rate_hz, service.scan.name(), service.input_policy().name());
         text.push_str(&format!("  {name}: {sources}, at most {rate} Hz, scan {scan}, input {input}\n"));
     }
     text

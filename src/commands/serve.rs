@@ -150,7 +150,7 @@ fn server_config(args: &ServeArgs, config: &Config) -> server::Config {
     let mut ids = (0..).map(SourceId);
     for service in &config.services {
         let ids = ids.by_ref().take(service.sources.len());
-        directory.insert(&service.name, ids, service.rate_hz, service.input);
+        directory.insert(&service.name, ids, service.rate_hz, service.input_policy());
         directory.scan(&service.name, service.scan);
     }
     if !config.list_services {

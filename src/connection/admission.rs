@@ -65,8 +65,12 @@ impl<'a> Admission<'a> {
         }
         let found = directory.find(&hello.service);
         let Some(service) = found.or_else(|| hello.service.is_empty().then_some(&NO_SERVICE)) else {
-            let text = "no service has that name; `client-lfp ADDR:PORT --list` shows those that there are, and a server \
-                        started with one --source calls it \"default\"";
+            let text = if directory.is_listed() {
+                "no service has that name; `client-lfp ADDR:PORT --list` shows those that there are, and a server \
+                 started with one --source calls it \"default\""
+            } else {
+                "no service has that name; ask who runs the server for the one that is meant for you"
+            };
             return turned(RefuseReason::UnknownService, text);
         };
         if policy.full {

@@ -30,6 +30,14 @@ pub enum SourceSpec {
     Xwd(PathBuf),
 }
 
+impl SourceSpec {
+    /// Whether keys and buttons can be given to what it shows.
+    #[must_use]
+    pub const fn takes_input(&self) -> bool {
+        matches!(self, Self::Qemu(_))
+    }
+}
+
 /// What a `synthetic:` source paints.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SyntheticSpec {

@@ -7,10 +7,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::time::Instant;
 
+/// A file that is longer was not written here: so much is what thousands of sessions take.
+const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Between two writings.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -39,6 +41,12 @@ impl Statistics {
     /// If it cannot be written, or no thread be had.
     pub fn start(path: PathBuf) -> Result<Self, StatisticsError> {
         let failed = |error| StatisticsError { path: path.clone(), error };
+        if !is_free(&path).map_err(failed)? {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "it exists and is no file of statistics: remove it, or choose another name",
+            )));
+        }
         replace(&path, "{}\n").map_err(failed)?;
         let (values, waiting) = sync_channel(1);
         let file = path.clone();
@@ -91,14 +99,28 @@ fn write_all(path: &Path, values: &Receiver<Value>) {
     }
 }
 
+/// Whether `path` is there for statistics: nothing is there, or a file that is empty or was written by a server.
+fn is_free(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+        Ok(there) if !there.is_file() => Ok(false),
+        Ok(there) if there.len() == 0 => Ok(true),
+        Ok(there) if there.len() > FILE_BYTES_MAX => Ok(false),
+        Ok(_) => {
+            let was: Option<Value> = serde_json::from_str(&fs::read_to_string(path).unwrap_or_default()).ok();
+            Ok(was.is_some_and(|was| was == Value::Object(Map::new()) || was.get("uptime_s").is_some()))
+        }
+    }
+}
+
 /// Makes `text` what the file holds: whoever reads it sees all of one text.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    // One that was left behind by a crash, or that somebody has put there to be followed, goes.
-    let _ = fs::remove_file(&new);
+    new.push(format!(".{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).open(&new)?;
     file.write_all(text.as_bytes())?;
+    drop(file);
     fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
@@ -128,6 +150,24 @@ mod tests {
         drop(statistics);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_statistics_stays_as_it_is() {
+        let folder = std::env::temp_dir().join(format!("lfp-precious-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (precious, link) = (folder.join("precious"), folder.join("link"));
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        for path in [&precious, &link, &folder] {
+            let error = Statistics::start(path.clone()).unwrap_err().to_string();
+            assert!(error.contains("it exists and is no file of statistics"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&link).unwrap(), "precious");
+        fs::write(&precious, "{\"uptime_s\": 5}").unwrap();
+        drop(Statistics::start(precious.clone()).unwrap());
+        assert!(!precious.exists());
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

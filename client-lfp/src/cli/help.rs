@@ -8,7 +8,8 @@ Usage: client-lfp ADDR:PORT [options]
 Session
   --service NAME         the service to ask for [default: default]
   --list                 show no screen, but what services the server has: name, state, size of the first screen, how many
-                         screens, how many sessions; with --json {error, services: [{name, state, width, height, ...}]}
+                         screens, how many sessions (- where nobody has looked yet); with --service, where the server
+                         shows no others, that one; with --json {error, services: [{name, state, width, height, ...}]}
   --server-key PRINT     the server's fingerprint, as `lfp-server fingerprint` says it there. Without it, a server is
                          taken at its word the first time, and must have the same key ever after
   --state DIR            where keys are kept: this client's (client.key), those of servers (known-servers: name, key,

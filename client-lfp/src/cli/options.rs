@@ -146,6 +146,7 @@ struct Raw {
     json: bool,
     quiet: bool,
     list: bool,
+    service_named: bool,
     server_stats: bool,
 }
 
@@ -196,7 +197,10 @@ impl Raw {
                     .map_err(|error| Failure::Usage(format!("--server-key {value}: {error}")))?;
                 self.server_key = Some(fingerprint);
             }
-            "service" => self.config.service = short(name, value)?,
+            "service" => {
+                self.config.service = short(name, value)?;
+                self.service_named = true;
+            }
             "place" => self.config.place = short(name, value)?,
             "client-type" => self.config.client_type = client_type(name, value)?,
             "profile" => profile(client_type(name, value)?, &mut self.config),
@@ -235,7 +239,7 @@ impl Raw {
 
     fn finish(mut self) -> Result<Options, Failure> {
         self.check_list()?;
-        if self.list {
+        if self.list && !self.service_named {
             self.config.service.clear();
         }
         let server = self.server.ok_or_else(|| Failure::Usage("no server is named (ADDR:PORT)".into()))?;

@@ -379,7 +379,8 @@ impl<'a> Run<'a> {
                  there again"
             )),
             State::TimedOut => Failure::Ended(format!(
-                "the session with {server} ended: the server has fallen silent; check that it runs and can be reached"
+                "the session with {server} ended: nothing was heard of the server for as long as a session waits, or this \
+                 machine slept for longer; check that the server runs and can be reached, and connect again"
             )),
         })
     }
