@@ -336,8 +336,9 @@ fn a_key_s_echo_is_the_round_trip_the_guest_s_time_and_a_scan() {
 
 #[test]
 fn an_echo_under_loss_is_late_and_true() {
-    let mut world =
-        sized(320, 256, &[&[(Config::default(), "rtt=60ms,rate=20mbit,loss=20%,dup=5%,reorder=10%")]]);
+    // Input that is said again at once makes up for nearly all of it.
+    let config = Config { copies: false, ..Config::default() };
+    let mut world = sized(320, 256, &[&[(config, "rtt=60ms,rate=20mbit,loss=20%,dup=5%,reorder=10%")]]);
     assert_settles(&mut world);
     let got = tap(&mut world, 100);
     let echo = &world.peers[0].client.as_ref().expect("a client").stats().echo;
