@@ -57,8 +57,9 @@ struct Lately {
 impl Lately {
     /// So many came and were missing, all in all.
     fn count(&mut self, now: Instant, came: u64, missing: u64) {
-        let lost = missing.saturating_sub(self.missing);
-        self.came_of_late += came.saturating_sub(self.came);
+        // What a server claims has no bounds; more than is looked at says no more.
+        let lost = missing.saturating_sub(self.missing).min(LATELY_PACKETS);
+        self.came_of_late += came.saturating_sub(self.came).min(LATELY_PACKETS);
         self.lost_of_late += lost;
         (self.came, self.missing) = (came, missing);
         if lost > 0 {

@@ -175,8 +175,8 @@ impl Ports {
         }
     }
 
-    /// Gives `each` what came, up to [`RECEIVE_BATCH`] datagrams of each socket. If more may wait, [`Ports::as_fd`] stays
-    /// readable.
+    /// Gives `each` what came, up to [`RECEIVE_BATCH`] datagrams of each socket. If more may wait, a wait for more ends at
+    /// once.
     ///
     /// # Errors
     /// If a socket fails.
