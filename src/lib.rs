@@ -13,6 +13,8 @@ pub mod clock;
 pub mod kernel;
 pub mod pixel;
 
+pub mod channel;
+
 pub mod hypervisor;
 
 pub mod scan;
