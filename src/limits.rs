@@ -139,6 +139,21 @@ pub const ACTIONS_PENDING_MAX: usize = 256;
 pub const QMP_LINE_MAX: usize = 256 * 1024;
 /// Longest line of a channel between the host's side and an appliance, its end counted: a configuration fits.
 pub const CHANNEL_LINE_MAX: usize = 64 * 1024;
+/// Entries of a folder of sysfs that are looked at.
+pub const SYSFS_ENTRIES_MAX: usize = 4_096;
+/// Bytes of a device's memory that are read, twice, to find out how fast each way of mapping it is; a way of 50 MB/s is
+/// done after [`BAR_MEASURE_TIME`].
+pub const BAR_MEASURE_BYTES: usize = 4 * 1024 * 1024;
+/// Time that one of those two readings takes at most.
+pub const BAR_MEASURE_TIME: Duration = Duration::from_millis(10);
+/// Input events that a guest port carries and the host's side has not answered. More wait in the source's queue.
+pub const PORT_INPUT_MAX: usize = 64;
+/// Lines that are no messages which the host's side may say before the conversation is given up.
+pub const PORT_NONSENSE_MAX: u32 = 64;
+/// Bytes that are taken from one guest port in [`PORT_TURN`]; more wait in the channel. A mode is 200 bytes.
+pub const PORT_TURN_BYTES: usize = 2 * QMP_READ_BYTES;
+/// See [`PORT_TURN_BYTES`].
+pub const PORT_TURN: Duration = Duration::from_millis(100);
 /// Events that a monitor may send between two answers.
 pub const QMP_EVENTS_MAX: usize = 4_096;
 /// Bytes that are read from one monitor before the others get their turn.
@@ -263,6 +278,8 @@ const _: () = {
     let drained = INPUT_KEY_INTERVAL.as_millis() * ACTIONS_PENDING_MAX as u128;
     assert!(drained < INPUT_AGE_MAX.as_millis());
     assert!(INPUT_KEYS_PER_BATCH * 4 <= 16);
+    // The host's side has room for what an appliance may have under way.
+    assert!(PORT_INPUT_MAX < ACTIONS_PENDING_MAX && CHANNEL_LINE_MAX <= PORT_TURN_BYTES);
     assert!(CLOSE_REPEATS as u128 * CLOSE_INTERVAL.end().as_millis() <= SHUTDOWN_GRACE.as_millis());
     // One cell without compression, with its header, fits the smallest datagram beside everything else.
     assert!(CELL_PIXELS * 3 + lfp_proto::record::RECORD_HEADER_MAX + RECORD_OVERHEAD <= DATAGRAM_MIN);

@@ -12,21 +12,23 @@ use super::support::{CommandError, open, parse_seconds, print};
 use crate::clock;
 use crate::geometry::{CellSet, Size};
 use crate::hypervisor::discover::{discover, table};
-use crate::hypervisor::{Reading, Source, SourceError, SourceSpec, Surface, View};
+use crate::hypervisor::ivshmem::{self, Survey};
+use crate::hypervisor::{Reading, Root, Source, SourceError, SourceSpec, Surface, View};
 use crate::pixel::convert_row;
 use crate::scan::Mode;
 
-/// Shows what the server sees of a source: its mode, its state, how long a sweep takes; or lists the QEMU guests of
-/// this host
+/// Shows what the server sees of a source: its mode, its state, how long a sweep takes, how fast each way to map a
+/// device is; or lists the QEMU guests and ivshmem devices of this machine
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "lfp-server inspect SOURCE [--png FILE] [--json] [--wait SECONDS]\n       \
                             lfp-server inspect --all [--json]")]
 pub struct InspectArgs {
     /// Which source: qemu:QMP-SOCKET, trace:FILE[?loop=1], synthetic:NAME[?seed=N&size=WxH&fps=N], shm:FILE,
-    /// fbdev:DEVICE, xwd:FILE
+    /// fbdev:DEVICE, xwd:FILE, ivshmem:PCI-ADDRESS?guest=NAME
     #[arg(required_unless_present = "all")]
     pub source: Option<SourceSpec>,
-    /// List the QEMU processes of this host, the sources that they can be served as, and what is in the way
+    /// List the QEMU processes and ivshmem devices of this machine, the sources that they can be served as, and what is
+    /// in the way
     #[arg(long, conflicts_with = "source")]
     pub all: bool,
     /// Write the picture to this file
@@ -47,15 +49,16 @@ pub struct InspectArgs {
 pub fn run(args: &InspectArgs) -> Result<ExitCode, CommandError> {
     let Some(spec) = &args.source else { return list(args) };
     let mut source = open(spec)?;
-    let report = match look(source.as_mut(), spec, args.wait)? {
+    let mut report = match look(source.as_mut(), spec, args.wait)? {
         Ok(seen) => {
             if let Some(path) = &args.png {
                 write_png(path, &seen.surface, &seen.shadow)?;
             }
-            Report { state: SurfaceState::Live, text: String::new(), seen: Some(seen) }
+            Report { state: SurfaceState::Live, text: String::new(), seen: Some(seen), survey: None }
         }
-        Err((state, text)) => Report { state, text, seen: None },
+        Err((state, text)) => Report { state, text, seen: None, survey: None },
     };
+    report.survey = survey(spec);
     let printed = if args.json { report.json(spec).to_string() } else { report.text(spec) };
     print(&format!("{printed}\n")).map_err(CommandError::Print)?;
     Ok(if report.seen.is_some() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DARK) })
@@ -63,9 +66,20 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode, CommandError> {
 
 fn list(args: &InspectArgs) -> Result<ExitCode, CommandError> {
     let guests = discover()?;
-    let printed = if args.json { format!("{}\n", json!(guests)) } else { table(&guests) };
+    let devices = ivshmem::devices(&Root::chosen());
+    let printed = if args.json {
+        let all = guests.iter().map(|guest| json!(guest)).chain(devices.iter().map(|device| json!(device)));
+        format!("{}\n", Value::from_iter(all))
+    } else {
+        match (guests.is_empty(), devices.is_empty()) {
+            (_, true) => table(&guests),
+            (true, false) => ivshmem::table(&devices),
+            (false, false) => format!("{}\n{}", table(&guests), ivshmem::table(&devices)),
+        }
+    };
     print(&printed).map_err(CommandError::Print)?;
-    let can_serve = guests.iter().any(|guest| guest.source.is_some());
+    let sources = guests.iter().map(|guest| &guest.source).chain(devices.iter().map(|device| &device.source));
+    let can_serve = sources.flatten().next().is_some();
     Ok(if can_serve { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DARK) })
 }
 
@@ -73,6 +87,14 @@ struct Report {
     state: SurfaceState,
     text: String,
     seen: Option<Seen>,
+    /// Of a device: how fast each way to map it is.
+    survey: Option<Survey>,
+}
+
+/// What the device of an `ivshmem:` source has, if it is there.
+fn survey(spec: &SourceSpec) -> Option<Survey> {
+    let SourceSpec::Ivshmem(spec) = spec else { return None };
+    ivshmem::survey(&Root::chosen(), spec.address).ok()
 }
 
 /// A picture, and how it was got.
@@ -175,10 +197,23 @@ impl Report {
                 object[name] = value;
             }
         }
+        if let Some(survey) = &self.survey {
+            object["ways"] = survey.json();
+        }
         object
     }
 
+    /// What there is to say to people.
     fn text(&self, spec: &SourceSpec) -> String {
+        let mut text = self.picture_text(spec);
+        for line in self.survey.iter().flat_map(Survey::lines) {
+            text.push_str("\n  read    ");
+            text.push_str(&line);
+        }
+        text
+    }
+
+    fn picture_text(&self, spec: &SourceSpec) -> String {
         let Some(seen @ Seen { surface, first_us, again_us, torn, .. }) = &self.seen else {
             return format!("{spec}: {}; {}", self.state.name(), self.text);
         };
@@ -246,7 +281,8 @@ mod tests {
         let expected = seen.shadow.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]);
         assert!(rgb.iter().copied().eq(expected));
 
-        let report = Report { state: SurfaceState::Live, text: String::new(), seen: Some(seen) };
+        let report =
+            Report { state: SurfaceState::Live, text: String::new(), seen: Some(seen), survey: None };
         let json = report.json(&spec);
         assert_eq!((json["width"].as_u64(), json["pixel_format"].as_str()), (Some(200), Some("xrgb8888")));
         assert_eq!((json["mode"].as_str(), json["next_sweep_bytes"].as_u64()), (Some("sweep"), Some(80_000)));

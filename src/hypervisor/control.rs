@@ -1,5 +1,5 @@
-//! The control thread: holds every guest's monitor and waits for all of them at once, so that a slow or silent one
-//! holds up nothing.
+//! The control thread: holds every guest's monitor or port and waits for all of them at once, so that a slow or silent
+//! one holds up nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,14 +14,18 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
 use super::accepted::{Accepted, Reports};
-use super::qemu::{self, Guest, InputCounters, QemuSource, Readiness, Slot};
-use super::{Action, SourceId};
+use super::ivshmem::{self, IvshmemSpec};
+use super::qemu::{self, InputCounters, QemuSource, Readiness, Slot};
+use super::{Action, Root, SourceId};
 use crate::clock;
 use crate::limits::{CONTROL_STOP_GRACE, QMP_READ_BYTES};
 use crate::time::Instant;
 
+mod peer;
 #[cfg(test)]
 mod tests;
+
+use peer::Peer;
 
 /// A handle of the control thread. Cheap to clone; the thread ends with the last one, or at [`Control::stop`].
 #[derive(Clone, Debug)]
@@ -37,8 +41,8 @@ struct Owner {
 struct Shared {
     waker: Arc<EventFd>,
     is_stopping: AtomicBool,
-    /// Guests that the thread has not taken over yet.
-    arriving: Mutex<Vec<Guest>>,
+    /// Those that the thread has not taken over yet.
+    arriving: Mutex<Vec<Peer>>,
     slots: Mutex<BTreeMap<SourceId, Arc<Slot>>>,
     /// Actions for sources that take none.
     astray: AtomicU64,
@@ -61,7 +65,7 @@ impl Control {
             reports: Arc::new(Reports::new(wake)),
         });
         let run = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || run_guests(&run))?;
+        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || run_peers(&run))?;
         Ok(Self(Arc::new(Owner { shared, thread: Mutex::new(Some(thread)) })))
     }
 
@@ -71,9 +75,23 @@ impl Control {
     pub fn watch(&self, id: SourceId, path: PathBuf) -> QemuSource {
         let shared = &self.0.shared;
         let (source, guest, slot) = qemu::watch(path, Arc::clone(&shared.waker), Arc::clone(&shared.reports));
-        lock(&shared.slots).insert(id, slot);
-        lock(&shared.arriving).push(guest);
-        shared.wake();
+        shared.take(id, slot, Peer::Monitor(Box::new(guest)));
+        source
+    }
+
+    /// Follows the guest whose memory is a device of this machine, as [`Control::watch`] does.
+    #[must_use]
+    pub fn watch_device(&self, id: SourceId, spec: IvshmemSpec) -> QemuSource {
+        self.watch_device_of(&Root::chosen(), id, spec)
+    }
+
+    /// [`Control::watch_device`] of a machine of files.
+    #[must_use]
+    pub fn watch_device_of(&self, root: &Root, id: SourceId, spec: IvshmemSpec) -> QemuSource {
+        let shared = &self.0.shared;
+        let (waker, reports) = (Arc::clone(&shared.waker), Arc::clone(&shared.reports));
+        let (source, port, slot) = ivshmem::watch(spec, root.clone(), waker, reports);
+        shared.take(id, slot, Peer::Port(Box::new(port)));
         source
     }
 
@@ -133,6 +151,12 @@ impl Drop for Owner {
 }
 
 impl Shared {
+    fn take(&self, id: SourceId, slot: Arc<Slot>, peer: Peer) {
+        lock(&self.slots).insert(id, slot);
+        lock(&self.arriving).push(peer);
+        self.wake();
+    }
+
     fn wake(&self) {
         // It fails only when the counter is full, and then the thread is woken anyway.
         let _ = self.waker.write(1);
@@ -143,41 +167,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run_guests(shared: &Shared) {
-    let mut guests: Vec<Guest> = Vec::new();
+fn run_peers(shared: &Shared) {
+    let mut peers: Vec<Peer> = Vec::new();
     let mut scratch = vec![0; QMP_READ_BYTES];
     let mut stopping: Option<Instant> = None;
     loop {
-        guests.append(&mut lock(&shared.arriving));
-        let before = guests.len();
-        guests.retain(|guest| !guest.is_closed() || !guest.is_idle());
-        if guests.len() != before {
+        peers.append(&mut lock(&shared.arriving));
+        let before = peers.len();
+        peers.retain(|peer| !peer.is_closed() || !peer.is_idle());
+        if peers.len() != before {
             lock(&shared.slots).retain(|_, slot| !slot.is_closed());
         }
         let now = clock::now();
         if stopping.is_none() && shared.is_stopping.load(Ordering::Relaxed) {
             stopping = Some(now + CONTROL_STOP_GRACE);
-            guests.iter_mut().for_each(|guest| guest.release_all(now));
+            peers.iter_mut().for_each(|peer| peer.release_all(now));
         }
-        guests.iter_mut().for_each(|guest| guest.on_tick(now));
-        if stopping.is_some_and(|end| now >= end || guests.iter().all(Guest::is_idle)) {
+        peers.iter_mut().for_each(|peer| peer.on_tick(now));
+        if stopping.is_some_and(|end| now >= end || peers.iter().all(Peer::is_idle)) {
             return;
         }
-        let wake_at = guests.iter().map(Guest::deadline).chain(stopping).min();
-        let ready = wait(shared, &guests, wake_at);
+        let wake_at = peers.iter().map(Peer::deadline).chain(stopping).min();
+        let ready = wait(shared, &peers, wake_at);
         let now = clock::now();
-        for (guest, ready) in guests.iter_mut().zip(ready) {
+        for (peer, ready) in peers.iter_mut().zip(ready) {
             if ready.readable || ready.writable {
-                guest.on_ready(now, ready, &mut scratch);
+                peer.on_ready(now, ready, &mut scratch);
             }
         }
     }
 }
 
-/// Waits for a monitor, the waker, or `until`. Says what each guest's socket is ready for.
-fn wait(shared: &Shared, guests: &[Guest], until: Option<Instant>) -> Vec<Readiness> {
+/// Waits for a monitor or port, the waker, or `until`. Says what each one's socket is ready for.
+fn wait(shared: &Shared, peers: &[Peer], until: Option<Instant>) -> Vec<Readiness> {
     let mut fds = vec![PollFd::new(shared.waker.as_fd(), PollFlags::POLLIN)];
-    for (socket, wants_room) in guests.iter().filter_map(Guest::socket) {
+    for (socket, wants_room) in peers.iter().filter_map(Peer::socket) {
         let room = if wants_room { PollFlags::POLLOUT } else { PollFlags::empty() };
         fds.push(PollFd::new(socket, PollFlags::POLLIN | room));
     }
@@ -189,12 +213,12 @@ fn wait(shared: &Shared, guests: &[Guest], until: Option<Instant>) -> Vec<Readin
     }
     let _ = shared.waker.read();
     let mut events = fds.iter().skip(1).map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-    let ready = |guest: &Guest| {
-        let events = guest.socket().and_then(|_| events.next()).unwrap_or(PollFlags::empty());
+    let ready = |peer: &Peer| {
+        let events = peer.socket().and_then(|_| events.next()).unwrap_or(PollFlags::empty());
         Readiness {
             writable: events.contains(PollFlags::POLLOUT),
             readable: events.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR),
         }
     };
-    guests.iter().map(ready).collect()
+    peers.iter().map(ready).collect()
 }

@@ -1,7 +1,7 @@
-//! What monitors, guests and kernels say, as bytes: the doors by which `tests/fuzz`, which stands outside this crate,
+//! What monitors, hosts, guests and kernels say, as bytes: the doors by which `tests/fuzz`, which stands outside this crate,
 //! reaches the parsers behind sources. Nothing else uses them.
 
-use super::{Surface, dispi, fbdev, procfs, qmp};
+use super::{Surface, dispi, fbdev, ivshmem, procfs, qmp};
 
 /// Lets a monitor say `bytes`, `step` at a time. Returns how many messages they held.
 ///
@@ -42,6 +42,13 @@ pub fn guest_mode(printed: &str, order: &str, is_vga: bool, vram_bytes: u64) -> 
 /// Why there is none.
 pub fn device_mode(var: &[u8; 160], fix: &[u8; 80], length: u64) -> Result<Surface, String> {
     fbdev::parse(var, fix, length).map_err(|error| error.to_string())
+}
+
+/// Lets the host's side say `bytes` over a guest port, `step` at a time. Returns how many lines were messages, each mode
+/// that was believed with the bytes of video memory that it is in, and the text for people in the place of the last.
+#[must_use]
+pub fn guest_port(bytes: &[u8], step: usize) -> (usize, Vec<(Surface, u64)>, String) {
+    ivshmem::overhear(bytes, step)
 }
 
 /// How many connected sockets with a path stand in what `/proc/net/unix` says.

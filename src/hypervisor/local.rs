@@ -7,7 +7,7 @@ use super::{FbdevSource, ShmSource, Source, SourceSpec, SyntheticSource, TraceSo
 #[must_use]
 pub fn open_local(spec: &SourceSpec) -> Option<Box<dyn Source>> {
     Some(match spec {
-        SourceSpec::Qemu(_) => return None,
+        SourceSpec::Qemu(_) | SourceSpec::Ivshmem(_) => return None,
         SourceSpec::Trace { path, repeat } => Box::new(TraceSource::new(path.clone(), *repeat)),
         SourceSpec::Synthetic(spec) => Box::new(SyntheticSource::new(*spec)),
         SourceSpec::Shm(path) => Box::new(ShmSource::new(path.clone())),

@@ -77,9 +77,7 @@ impl Mapping {
     /// If it is empty, cannot be mapped, or is one mapping too many.
     pub fn of_file(file: File) -> Result<Self, MappingError> {
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        let map = Self::map(&file, length)?;
-        let guard = Guard::take(&map).ok_or(MappingError::TooMany)?;
-        Ok(Self { map, file: Some(file), guard })
+        Self::of_region(file, length)
     }
 
     /// Maps the first `length` bytes of a device, which keeps its length.
@@ -87,17 +85,33 @@ impl Mapping {
     /// # Errors
     /// If `length` is 0, it cannot be mapped, or is one mapping too many.
     pub fn of_device(device: &File, length: usize) -> Result<Self, MappingError> {
-        let map = Self::map(device, length)?;
-        let guard = Guard::take(&map).ok_or(MappingError::TooMany)?;
-        Ok(Self { map, file: None, guard })
+        Self::of_memory(device, 0, length)
     }
 
-    fn map(file: &File, length: usize) -> Result<MmapRaw, MappingError> {
+    /// Maps `length` bytes of a PCI device's memory: `file` is the kernel's file of one of its regions, which says how
+    /// long it is.
+    ///
+    /// # Errors
+    /// As [`Mapping::of_device`].
+    pub fn of_region(file: File, length: usize) -> Result<Self, MappingError> {
+        let mut mapping = Self::of_device(&file, length)?;
+        mapping.file = Some(file);
+        Ok(mapping)
+    }
+
+    /// Maps `length` bytes of physical memory, all of which `memory` is, from `start` on, a multiple of the page's
+    /// size.
+    ///
+    /// # Errors
+    /// As [`Mapping::of_device`].
+    pub fn of_memory(memory: &File, start: u64, length: usize) -> Result<Self, MappingError> {
         if length == 0 {
             return Err(MappingError::Empty);
         }
         INSTALL.call_once(install_handler);
-        Ok(MmapOptions::new().len(length).map_raw_read_only(file)?)
+        let map = MmapOptions::new().offset(start).len(length).map_raw_read_only(memory)?;
+        let guard = Guard::take(&map).ok_or(MappingError::TooMany)?;
+        Ok(Self { map, file: None, guard })
     }
 
     /// Bytes that can be read now.

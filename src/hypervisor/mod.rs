@@ -7,6 +7,7 @@ mod dispi;
 #[doc(hidden)]
 pub mod doors;
 mod fbdev;
+pub mod ivshmem;
 mod local;
 mod lookup;
 pub mod mapping;
@@ -19,6 +20,7 @@ mod shm;
 mod spec;
 mod surface;
 pub mod synthetic;
+mod sysfs;
 pub mod trace;
 mod xwd;
 
@@ -31,6 +33,7 @@ pub use qemu::{InputCounters, QemuSource};
 pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};
 pub use synthetic::SyntheticSource;
+pub use sysfs::{NoPciFunction, PciFunction, Root, VirtioPort};
 pub use trace::TraceSource;
 pub use xwd::XwdSource;
 

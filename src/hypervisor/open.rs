@@ -14,8 +14,15 @@ use crate::time::Instant;
 pub fn open(spec: &SourceSpec, id: SourceId, control: &Control) -> Box<dyn Source> {
     match (spec, open_local(spec)) {
         (_, Some(source)) => source,
-        (SourceSpec::Qemu(path), None) => Box::new(control.watch(id, path.clone())),
-        (spec, None) => unreachable!("{spec} is neither local nor a guest"),
+        (spec, None) => Box::new(follow(spec, id, control)),
+    }
+}
+
+fn follow(spec: &SourceSpec, id: SourceId, control: &Control) -> QemuSource {
+    match spec {
+        SourceSpec::Qemu(path) => control.watch(id, path.clone()),
+        SourceSpec::Ivshmem(spec) => control.watch_device(id, spec.clone()),
+        spec => unreachable!("{spec} is neither local nor a guest"),
     }
 }
 
@@ -28,9 +35,8 @@ pub fn open_alone(spec: &SourceSpec) -> io::Result<Box<dyn Source>> {
     if let Some(source) = open_local(spec) {
         return Ok(source);
     }
-    let SourceSpec::Qemu(path) = spec else { unreachable!("{spec} is neither local nor a guest") };
     let control = Control::start(|| ())?;
-    let source = control.watch(SourceId(0), path.clone());
+    let source = follow(spec, SourceId(0), &control);
     Ok(Box::new(Alone { source, _control: control }))
 }
 

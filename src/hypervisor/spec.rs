@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::geometry::Size;
+use crate::hypervisor::ivshmem::{self, Guide, IvshmemSpec};
 use crate::hypervisor::synthetic::Painting;
 use crate::limits::{SCAN_RATE_MAX_HZ, SURFACE_PIXELS_MAX, SURFACE_SIDE_MAX};
 
@@ -28,13 +29,19 @@ pub enum SourceSpec {
     Fbdev(PathBuf),
     /// `xwd:FILE`: the framebuffer file of `Xvfb -fbdir`.
     Xwd(PathBuf),
+    /// `ivshmem:PCI-ADDRESS?guest=NAME|port=PATH|mode=...`: memory that another VM shares with this one.
+    Ivshmem(IvshmemSpec),
 }
 
 impl SourceSpec {
     /// Whether keys and buttons can be given to what it shows.
     #[must_use]
     pub const fn takes_input(&self) -> bool {
-        matches!(self, Self::Qemu(_))
+        match self {
+            Self::Qemu(_) => true,
+            Self::Ivshmem(spec) => !matches!(spec.guide, Guide::Fixed(_)),
+            _ => false,
+        }
     }
 }
 
@@ -95,7 +102,8 @@ pub enum SpecError {
 
 /// Every form, for messages and help.
 pub const FORMS: &str = "qemu:QMP-SOCKET, trace:FILE[?loop=1], synthetic:NAME[?seed=N&size=WxH&fps=N], \
-                         shm:FILE, fbdev:DEVICE, xwd:FILE";
+                         shm:FILE, fbdev:DEVICE, xwd:FILE, \
+                         ivshmem:PCI-ADDRESS?guest=NAME|port=PATH|mode=WxH:FORMAT[:STRIDE[:OFFSET]]";
 
 impl FromStr for SourceSpec {
     type Err = SpecError;
@@ -116,6 +124,7 @@ impl FromStr for SourceSpec {
             "xwd" => path("file").map(Self::Xwd),
             "trace" => parse_trace(text, rest),
             "synthetic" => parse_synthetic(text, rest).map(Self::Synthetic),
+            "ivshmem" => ivshmem::parse(text, rest).map(Self::Ivshmem),
             _ => Err(SpecError::Kind(text.to_owned())),
         }
     }
@@ -175,17 +184,17 @@ const FPS_ALLOWED: &str = "1 to 240 frames a second";
 const _: () =
     assert!(SCAN_RATE_MAX_HZ == 240 && SURFACE_SIDE_MAX == 16_384 && SURFACE_PIXELS_MAX == 37_748_736);
 
-fn parse_size(text: &str) -> Option<Size> {
+pub(super) fn parse_size(text: &str) -> Option<Size> {
     let (width, height) = text.split_once('x')?;
     Size::new(width.parse().ok()?, height.parse().ok()?)
 }
 
-fn value_error(option: &'static str, value: &str, allowed: &'static str) -> SpecError {
+pub(super) fn value_error(option: &'static str, value: &str, allowed: &'static str) -> SpecError {
     SpecError::Value { option, value: value.to_owned(), allowed }
 }
 
 /// What stands before the last `?`, and the `key=value` pairs behind it.
-fn split_options(text: &str) -> (&str, impl Iterator<Item = (&str, &str)>) {
+pub(super) fn split_options(text: &str) -> (&str, impl Iterator<Item = (&str, &str)>) {
     let (head, options) = text.rsplit_once('?').unwrap_or((text, ""));
     let pairs = options.split('&').filter(|pair| !pair.is_empty());
     (head, pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))))
@@ -218,6 +227,7 @@ impl fmt::Display for SourceSpec {
             Self::Shm(path) => write!(f, "shm:{}", path.display()),
             Self::Fbdev(path) => write!(f, "fbdev:{}", path.display()),
             Self::Xwd(path) => write!(f, "xwd:{}", path.display()),
+            Self::Ivshmem(spec) => spec.fmt(f),
         }
     }
 }
@@ -241,6 +251,10 @@ mod tests {
             "shm:/dev/shm/a:b",
             "fbdev:/dev/fb0",
             "xwd:/tmp/Xvfb_screen0",
+            "ivshmem:0000:00:07.0?guest=web-1",
+            "ivshmem:0000:00:07.0?port=/dev/vport1p2",
+            "ivshmem:0000:00:07.0?guest=web&port=/run/a=b.sock",
+            "ivshmem:0000:00:07.0?mode=640x480:rgb565:1300:4096",
         ] {
             assert_eq!(parse(text).map(|spec| spec.to_string()), Ok(text.to_owned()));
         }
@@ -250,6 +264,8 @@ mod tests {
     fn defaults_are_filled_in() {
         let spec = parse("synthetic:mixed").expect("a source");
         assert_eq!(spec.to_string(), "synthetic:mixed?seed=1&size=1280x800&fps=30");
+        let spec = parse("ivshmem:07:00.0?mode=640x480:rgb888").expect("a source");
+        assert_eq!(spec.to_string(), "ivshmem:0000:07:00.0?mode=640x480:rgb888:1920:0");
         for name in Painting::NAMES {
             assert!(parse(&format!("synthetic:{name}")).is_ok(), "{name}");
         }
@@ -271,6 +287,15 @@ mod tests {
             ("synthetic:idle?size=16384x16384", "together at most 37748736"),
             ("synthetic:idle?fps=0", "it is 1 to 240"),
             ("synthetic:idle?seed", "cannot be ``"),
+            ("ivshmem:", "says no PCI address"),
+            ("ivshmem:0000:00:07.0", "says no guest, port or mode"),
+            ("ivshmem:/dev/mem?guest=a", "a PCI address such as 0000:00:07.0"),
+            ("ivshmem:00:07.0?guest=../a", "it is a guest's name"),
+            ("ivshmem:00:07.0?port=", "the path of a virtio port"),
+            ("ivshmem:00:07.0?mode=640x480", "it is WIDTHxHEIGHT:FORMAT"),
+            ("ivshmem:00:07.0?mode=640x480:rgb565:1279", "such as 1280x800:xrgb8888"),
+            ("ivshmem:00:07.0?guest=a&mode=640x480:rgb565", "for memory that no port says the mode of"),
+            ("ivshmem:00:07.0?vm=a", "it has guest, port, mode"),
         ] {
             let message = parse(text).expect_err(text).to_string();
             assert!(message.contains(part), "{text}: {message}");

@@ -103,6 +103,7 @@ const SOURCES: &[Target] = &[
     text("qmp", seeds::monitor, texts::monitor),
     text("query-pci", seeds::pci, texts::display),
     text("dispi-mode", seeds::registers, texts::registers),
+    text("guest-port", seeds::host, texts::guest_port),
     text("proc-net-unix", seeds::sockets, texts::sockets),
 ];
 

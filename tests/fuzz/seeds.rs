@@ -106,6 +106,20 @@ pub(crate) fn monitor() -> Vec<Vec<u8>> {
     ])
 }
 
+/// What the host's side says over a guest port.
+pub(crate) fn host() -> Vec<Vec<u8>> {
+    texts(&[
+        "{\"hello\":{\"version\":1,\"guest\":\"web\",\"input\":true,\"power\":[\"reset\",\"pause\"]}}\n",
+        "{\"mode\":{\"pci\":\"0000:00:07.0\",\"vram_bytes\":16777216,\"width\":1280,\"height\":800,\
+         \"stride_bytes\":5120,\"offset_bytes\":0,\"format\":\"xrgb8888\"}}\n",
+        "{\"mode\":{\"vram_bytes\":8388608,\"width\":800,\"height\":600,\"stride_bytes\":1600,\
+         \"offset_bytes\":4096,\"format\":\"rgb565\"}}\n\n",
+        "{\"dark\":{\"state\":\"no-framebuffer\",\"text\":\"the guest is in text mode\"}}\n",
+        "{\"event\":{\"name\":\"RESET\"}}\n{\"taken\":{\"number\":0}}\n",
+        "{\"refused\":{\"number\":3,\"text\":\"no tablet\"}}\n{\"refused\":{\"number\":null,\"text\":\"no\"}}\n",
+    ])
+}
+
 /// Answers to `query-pci`.
 pub(crate) fn pci() -> Vec<Vec<u8>> {
     let device = |class: u32, slot: u32| {
@@ -187,6 +201,9 @@ pub(crate) fn sources() -> Vec<Vec<u8>> {
         "shm:/dev/shm/a:b",
         "fbdev:/dev/fb0",
         "xwd:/tmp/Xvfb_screen0",
+        "ivshmem:0000:00:07.0?guest=web",
+        "ivshmem:07:00.1?guest=web-1&port=/dev/vport1p2",
+        "ivshmem:0000:00:07.0?mode=1280x800:xrgb8888:5120:4096",
     ])
 }
 

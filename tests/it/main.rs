@@ -16,6 +16,7 @@ mod links;
 mod many;
 mod monitors;
 mod paths;
+mod ports;
 mod profiles;
 mod quality;
 mod sealed;

@@ -16,13 +16,13 @@ mod tests;
 
 /// Actions that wait, in order. At most [`ACTIONS_PENDING_MAX`], and beyond that one release of each key and button.
 #[derive(Debug, Default)]
-pub(super) struct ActionQueue {
+pub(in crate::hypervisor) struct ActionQueue {
     waiting: VecDeque<Waiting>,
 }
 
 /// An action, and how many it stands for: motion without anything between is one.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+pub(in crate::hypervisor) struct Waiting {
     at: Instant,
     input: InputKind,
     size: Size,
@@ -31,9 +31,30 @@ struct Waiting {
     number: Option<u64>,
 }
 
+impl Waiting {
+    pub(in crate::hypervisor) const fn input(&self) -> InputKind {
+        self.input
+    }
+
+    /// Size of the surface that a position means.
+    pub(in crate::hypervisor) const fn size(&self) -> Size {
+        self.size
+    }
+
+    /// How many actions it stands for.
+    pub(in crate::hypervisor) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// By which it is told of once it is accepted.
+    pub(in crate::hypervisor) const fn number(&self) -> Option<u64> {
+        self.number
+    }
+}
+
 impl ActionQueue {
     /// Takes an action; says whether it was taken. Releases always are, except of keys that no guest can be told of.
-    pub(super) fn push(&mut self, action: Action) -> bool {
+    pub(in crate::hypervisor) fn push(&mut self, action: Action) -> bool {
         let Action { at, input, size, number, .. } = action;
         if matches!(input, InputKind::Key { code, .. } if keys::by_code(code).is_none()) {
             return false;
@@ -60,7 +81,7 @@ impl ActionQueue {
     }
 
     /// Drops what is too old at `now`, never a release; says how many actions that were.
-    pub(super) fn expire(&mut self, now: Instant) -> u64 {
+    pub(in crate::hypervisor) fn expire(&mut self, now: Instant) -> u64 {
         let mut dropped = 0;
         self.waiting.retain(|waiting| {
             let keep = waiting.input.is_release() || now.saturating_since(waiting.at) <= INPUT_AGE_MAX;
@@ -71,17 +92,30 @@ impl ActionQueue {
     }
 
     /// Drops everything; says how many actions that were.
-    pub(super) fn clear(&mut self) -> u64 {
+    pub(in crate::hypervisor) fn clear(&mut self) -> u64 {
         self.waiting.drain(..).map(|waiting| waiting.count).sum()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::hypervisor) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// How many actions wait.
     pub(super) fn len(&self) -> u64 {
         self.waiting.iter().map(|waiting| waiting.count).sum()
+    }
+
+    /// Takes the oldest one.
+    pub(in crate::hypervisor) fn take(&mut self) -> Option<Waiting> {
+        self.waiting.pop_front()
+    }
+
+    /// Of what was taken, oldest first, and not done, puts the releases back to the front; says how many actions are
+    /// lost.
+    pub(in crate::hypervisor) fn return_releases(&mut self, undone: impl Iterator<Item = Waiting>) -> u64 {
+        let (releases, lost): (Vec<_>, Vec<_>) = undone.partition(|waiting| waiting.input.is_release());
+        self.put_back(Releases(releases));
+        lost.iter().map(|waiting| waiting.count).sum()
     }
 
     /// Puts releases that could not be given back to the front.

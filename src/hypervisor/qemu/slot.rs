@@ -9,15 +9,18 @@ use nix::sys::eventfd::EventFd;
 use super::input::ActionQueue;
 use super::vram::Vram;
 use crate::hypervisor::accepted::Reports;
+use crate::hypervisor::ivshmem::Bar;
 use crate::hypervisor::{Action, Surface, View};
 use crate::limits::MODE_POLL_IDLE;
 use crate::time::Instant;
 
 /// What was found out about a guest's screen.
 #[derive(Clone, Debug)]
-pub(super) enum Found {
+pub(in crate::hypervisor) enum Found {
     /// A mode of this memory.
     Live(Arc<Vram>, Surface),
+    /// A mode of this memory, which another machine shares with this one.
+    Bar(Arc<Bar>, Surface),
     /// A view that is dark.
     Dark(View),
 }
@@ -28,6 +31,7 @@ impl Found {
             (Self::Live(vram, surface), Self::Live(other, mode)) => {
                 Arc::ptr_eq(vram, other) && surface == mode
             }
+            (Self::Bar(bar, surface), Self::Bar(other, mode)) => Arc::ptr_eq(bar, other) && surface == mode,
             (Self::Dark(view), Self::Dark(other)) => view == other,
             _ => false,
         }
@@ -65,7 +69,7 @@ pub(in crate::hypervisor) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(first: View, waker: Arc<EventFd>, reports: Arc<Reports>) -> Self {
+    pub(in crate::hypervisor) fn new(first: View, waker: Arc<EventFd>, reports: Arc<Reports>) -> Self {
         Self {
             found: Mutex::new(Found::Dark(first)),
             generation: AtomicU64::new(1),
@@ -86,7 +90,7 @@ impl Slot {
     }
 
     /// Control: publishes what was found, if it is new; says whether it was.
-    pub(super) fn publish(&self, found: Found) -> bool {
+    pub(in crate::hypervisor) fn publish(&self, found: Found) -> bool {
         let mut current = lock(&self.found);
         let is_new = !current.is_same(&found);
         if is_new {
@@ -98,7 +102,7 @@ impl Slot {
 
     /// Control: whether the last thing published was a picture.
     pub(super) fn is_live(&self) -> bool {
-        matches!(*lock(&self.found), Found::Live(..))
+        matches!(*lock(&self.found), Found::Live(..) | Found::Bar(..))
     }
 
     /// Pipeline: what was found, if it has changed since generation `seen`, which is brought up to date.
@@ -120,7 +124,7 @@ impl Slot {
     }
 
     /// Control: when the pipeline last asked.
-    pub(super) fn viewed_at(&self) -> Instant {
+    pub(in crate::hypervisor) fn viewed_at(&self) -> Instant {
         Instant::from_micros(self.viewed_at.load(Ordering::Relaxed))
     }
 
@@ -131,7 +135,7 @@ impl Slot {
     }
 
     /// Control: whether a loss was reported since the last call.
-    pub(super) fn take_loss(&self) -> bool {
+    pub(in crate::hypervisor) fn take_loss(&self) -> bool {
         self.is_lost.swap(false, Ordering::Relaxed)
     }
 
@@ -156,18 +160,18 @@ impl Slot {
     }
 
     /// Control: the actions that wait.
-    pub(super) fn queue(&self) -> MutexGuard<'_, ActionQueue> {
+    pub(in crate::hypervisor) fn queue(&self) -> MutexGuard<'_, ActionQueue> {
         lock(&self.actions)
     }
 
     /// Control: so many actions are done, so many never will be.
-    pub(super) fn count(&self, accepted: u64, dropped: u64) {
+    pub(in crate::hypervisor) fn count(&self, accepted: u64, dropped: u64) {
         self.accepted.fetch_add(accepted, Ordering::Relaxed);
         self.dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 
     /// Control: actions with these numbers were accepted at `at`.
-    pub(super) fn report(&self, numbers: &[u64], at: Instant) {
+    pub(in crate::hypervisor) fn report(&self, numbers: &[u64], at: Instant) {
         self.reports.put(numbers, at);
     }
 

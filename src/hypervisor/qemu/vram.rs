@@ -10,7 +10,7 @@ use crate::hypervisor::qmp::Version;
 
 /// Video memory that can be mapped.
 #[derive(Debug)]
-pub(super) struct Vram {
+pub(in crate::hypervisor) struct Vram {
     pub(super) file: File,
     pub(super) device: Device,
     /// Bytes that the display says it has; the file's own length is checked when it is mapped, and read.

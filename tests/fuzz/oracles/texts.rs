@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use lfp::config::Config;
 use lfp::hypervisor::{SourceSpec, SpecError, Surface, doors};
-use lfp::limits::{CHORD_KEYS_MAX, NAME_MAX, QMP_LINE_MAX, SCAN_RATE_MAX_HZ, SOURCES_MAX, SURFACES_MAX};
+use lfp::limits::{
+    CHANNEL_LINE_MAX, CHORD_KEYS_MAX, NAME_MAX, QMP_LINE_MAX, SCAN_RATE_MAX_HZ, SOURCES_MAX, SURFACES_MAX,
+};
 use lfp_impair::{Link, LinkSpec};
 use lfp_proto::keys::{self, ChordError};
 use lfp_proto::time::Instant;
@@ -24,6 +26,24 @@ pub(crate) fn monitor(input: &[u8]) -> Outcome {
             assert!(error.len() < 400 && !error.contains(char::is_control), "{error:?} is for people");
             Err("nonsense")
         }
+    }
+}
+
+/// What the host's side says over a guest port, cut into pieces of any length.
+pub(crate) fn guest_port(input: &[u8]) -> Outcome {
+    let whole = doors::guest_port(input, CHANNEL_LINE_MAX);
+    for step in [1, 7, 100] {
+        assert_eq!(doors::guest_port(input, step), whole, "in pieces of {step}");
+    }
+    let (messages, modes, text) = whole;
+    for (surface, bytes) in &modes {
+        lies_inside(surface, *bytes);
+    }
+    assert!(text.len() < 4 * 1024 && !text.contains(char::is_control), "{text:?} is for people");
+    match (messages, modes.is_empty()) {
+        (0, _) => Err("no message"),
+        (_, true) => Err("no mode"),
+        (_, false) => Ok(()),
     }
 }
 

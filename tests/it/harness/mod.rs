@@ -19,7 +19,7 @@ pub(crate) use guest::{Display, Guest};
 pub(crate) use link::Link;
 pub(crate) use picture::{Picture, assert_same};
 pub(crate) use process::Process;
-pub(crate) use server::{Server, lfp_server};
+pub(crate) use server::{Server, lfp_server, lfp_server_under};
 pub(crate) use shm::Painted;
 
 /// How long anything may take that has no limit of its own to be measured: emulated guests on two busy cores.

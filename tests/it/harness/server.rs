@@ -42,7 +42,15 @@ impl Server {
 
     /// Starts it with these words.
     pub(crate) fn start(bench: &Bench, args: &[&str]) -> Self {
-        let mut process = Process::start(bench, "server", Path::new(env!("CARGO_BIN_EXE_lfp-server")), args);
+        Self::announced(Process::start(bench, "server", Path::new(env!("CARGO_BIN_EXE_lfp-server")), args))
+    }
+
+    /// Starts it on a machine of files: `root` stands for `/`, where it looks for devices and ports.
+    pub(crate) fn under(bench: &Bench, root: &Path, args: &[&str]) -> Self {
+        Self::announced(start_under(bench, "server", root, args))
+    }
+
+    fn announced(mut process: Process) -> Self {
         let address = process.line("listening on ").parse().expect("an address");
         Self { process, address }
     }
@@ -84,9 +92,23 @@ impl Server {
     }
 }
 
+fn start_under(bench: &Bench, name: &str, root: &Path, args: &[&str]) -> Process {
+    let root = format!("LFP_ROOT={}", root.display());
+    let words = [&[root.as_str(), env!("CARGO_BIN_EXE_lfp-server")], args].concat();
+    Process::start(bench, name, Path::new("env"), &words)
+}
+
 /// Runs `lfp-server` with these words to its end: whether it succeeded, standard output, standard error.
 pub(crate) fn lfp_server(bench: &Bench, args: &[&str]) -> (bool, String, String) {
-    let mut process = Process::start(bench, "command", Path::new(env!("CARGO_BIN_EXE_lfp-server")), args);
+    finished(Process::start(bench, "command", Path::new(env!("CARGO_BIN_EXE_lfp-server")), args))
+}
+
+/// [`lfp_server`] on a machine of files, as [`Server::under`].
+pub(crate) fn lfp_server_under(bench: &Bench, root: &Path, args: &[&str]) -> (bool, String, String) {
+    finished(start_under(bench, "command", root, args))
+}
+
+fn finished(mut process: Process) -> (bool, String, String) {
     let status = process.finish(PATIENCE);
     (status.success(), process.output(), process.errors())
 }
