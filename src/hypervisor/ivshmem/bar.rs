@@ -14,7 +14,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lfp_proto::frame::SurfaceState;
 use nix::libc;
@@ -108,6 +108,9 @@ pub enum BarError {
     /// It has no memory.
     #[error("has no memory in its BAR 2: give ivshmem-plain a memdev")]
     Empty,
+    /// It was there.
+    #[error("does not answer: it was pulled out")]
+    Mute,
     /// Its memory does not answer yet.
     #[error("is not enabled: write 1 to {path} as root", path = .0.display())]
     Disabled(PathBuf),
@@ -121,7 +124,7 @@ impl BarError {
     #[must_use]
     pub const fn state(&self) -> SurfaceState {
         match self {
-            Self::Absent => SurfaceState::Gone,
+            Self::Absent | Self::Mute => SurfaceState::Gone,
             _ => SurfaceState::Faulty,
         }
     }
@@ -152,11 +155,14 @@ impl Bar {
 
     /// Whether the device answers: one that was pulled without a word does not, though the kernel may not know yet.
     pub(in crate::hypervisor) fn answers(&self) -> bool {
-        let mut vendor = [0; 2];
-        let read = File::open(self.presence.path.with_file_name("config"))
-            .and_then(|mut config| config.read_exact(&mut vendor));
-        read.is_err() || vendor != [0xff; 2]
+        answers(&self.presence.path.with_file_name("config"))
     }
+}
+
+fn answers(config: &Path) -> bool {
+    let mut vendor = [0; 2];
+    let read = File::open(config).and_then(|mut config| config.read_exact(&mut vendor));
+    read.is_err() || vendor != [0xff; 2]
 }
 
 /// A file of the device's folder in sysfs, held open: while it is, nothing else gets its identity.
@@ -266,6 +272,9 @@ impl Found {
     fn new(root: &Root, address: PciFunction) -> Result<Self, BarError> {
         check_kind(root, address)?;
         let folder = root.pci_device(address);
+        if !answers(&folder.join("config")) {
+            return Err(BarError::Mute);
+        }
         let path = folder.join("resource");
         let held = File::open(&path).map_err(|_| BarError::Absent)?;
         let text = sysfs::read(&path).map_err(|_| BarError::Absent)?;

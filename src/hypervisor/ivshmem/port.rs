@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lfp_proto::frame::SurfaceState;
 
-use super::bar::{self, Bandwidth, Bar, Survey};
+use super::bar::{self, Bandwidth, Bar, BarError, Survey};
 use super::spec::{Guide, IvshmemSpec};
 use super::talk::{Place, Screen, Talk};
 use crate::hypervisor::Surface;
@@ -185,10 +185,10 @@ impl Device {
         }
         (self.looked, self.next) = (now, now + REDISCOVER_INTERVAL);
         match &self.bar {
-            Ok(bar) if !bar.is_there() => self.bar = Err((SurfaceState::Gone, "was unplugged".to_owned())),
-            Ok(bar) if !bar.answers() => {
-                self.bar = Err((SurfaceState::Gone, "does not answer: it was pulled out".to_owned()));
+            Ok(bar) if !bar.is_there() => {
+                self.bar = Err((SurfaceState::Gone, "was unplugged, or is another now".to_owned()));
             }
+            Ok(bar) if !bar.answers() => self.bar = Err((BarError::Mute.state(), BarError::Mute.to_string())),
             Ok(_) => self.failures = 0,
             Err(_) => match bar::open(&self.root, self.address) {
                 Ok((bar, survey)) => {

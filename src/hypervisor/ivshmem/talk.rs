@@ -452,9 +452,11 @@ pub(super) fn surface_of(mode: &Mode) -> Result<Surface, String> {
         format!("the guest claims a screen of {width}x{height} pixels, which none can have")
     })?;
     let surface = Surface { size, stride_bytes, format, offset_bytes };
-    let end = surface.end_bytes().ok_or_else(|| {
-        format!("the guest claims {width} pixels of {} in a row of {stride_bytes} bytes", format.name())
-    })?;
+    if (stride_bytes as usize) < surface.row_bytes() {
+        let name = format.name();
+        return Err(format!("the guest claims {width} pixels of {name} in a row of {stride_bytes} bytes"));
+    }
+    let end = surface.end_bytes().ok_or("the guest claims pixels beyond all memory")?;
     if end > vram_bytes {
         return Err(format!(
             "the guest claims pixels up to byte {end} of {vram_bytes} bytes of video memory"

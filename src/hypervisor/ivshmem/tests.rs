@@ -242,6 +242,10 @@ fn memory_in_a_fixed_mode_is_swept_unplugged_and_found_again() {
     // One that was pulled without a word reads as ones.
     fs::write(machine.device(ADDRESS).join("config"), [0xff; 64]).expect("written");
     wait_for_text(&mut source, SurfaceState::Gone, "was pulled out");
+    clock::poll_for(Duration::from_millis(600), || {
+        assert!(matches!(source.view(clock::now()), View::Dark { .. }), "it is not there");
+        None::<()>
+    });
 }
 
 #[test]
@@ -299,7 +303,7 @@ fn lies_about_modes_are_never_shown() {
     for (at, (mode, part)) in [
         (Mode { vram_bytes: 255_999, ..mode() }, beyond),
         (Mode { vram_bytes: u64::MAX, height: 900, ..mode() }, "has 1048576 bytes"),
-        (Mode { vram_bytes: u64::MAX, offset_bytes: u64::MAX, ..mode() }, "claims 320 pixels"),
+        (Mode { vram_bytes: u64::MAX, offset_bytes: u64::MAX, ..mode() }, "beyond all memory"),
         (Mode { stride_bytes: 1279, ..mode() }, "in a row of 1279 bytes"),
         (Mode { width: u16::MAX, ..mode() }, "claims a screen of 65535x200"),
         (Mode { pci: Some("/dev/\u{1b}mem".into()), ..mode() }, "no PCI address"),
