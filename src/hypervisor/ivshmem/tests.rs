@@ -19,7 +19,7 @@ use crate::geometry::{CellSet, Size};
 use crate::hypervisor::{
     Action, Control, InputCounters, PciFunction, QemuSource, Source, SourceId, SourceSpec, Surface, View,
 };
-use crate::limits::{CHANNEL_LINE_MAX, TEXT_MAX};
+use crate::limits::{CHANNEL_LINE_MAX, PORT_INPUT_MAX, TEXT_MAX};
 use crate::pixel::PixelFormat;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -491,4 +491,50 @@ fn input_is_numbered_answered_and_its_releases_survive() {
     ];
     assert_eq!(heard[..4], first);
     assert_eq!(heard[4], input(1, key(false)), "in a new conversation");
+}
+
+#[test]
+fn input_that_nobody_answers_is_bounded_and_given_up() {
+    let machine = Machine::new();
+    machine.plug(ADDRESS);
+    let said = machine.port("web", |to| {
+        tell(to, &hello());
+        tell(to, &FromHost::Mode(mode()));
+    });
+    let control = control();
+    let mut source = machine.watch(&control, &machine.port_option("web"));
+    wait_for(&mut source, |view| *view == live());
+    let more = PORT_INPUT_MAX as u64 + 6;
+    for at in 0..more {
+        let input = InputKind::Key { code: 30, down: at % 2 == 0 };
+        control.act(Action { source: ID, at: clock::now(), input, size: SIZE, number: Some(at) });
+    }
+    let counters = |is_it: &dyn Fn(&InputCounters) -> bool| {
+        clock::poll_for(LIMIT, || control.input(ID).filter(is_it))
+            .unwrap_or_else(|| panic!("{:?}", control.input(ID)))
+    };
+    assert_eq!(counters(&|counters| counters.pending == 6).dropped, 0);
+    // Presses that wait grow too old; releases never do, and go as soon as there is room.
+    assert_eq!(counters(&|counters| counters.pending == 0).accepted, 0);
+    let inputs =
+        said.try_iter().filter(|message| matches!(message, FromAppliance::Input { .. })).count() as u64;
+    assert_eq!(inputs, more - 3);
+    assert_eq!(control.poll_accepted(), None);
+}
+
+#[test]
+fn who_may_not_type_sends_nothing() {
+    let machine = Machine::new();
+    machine.plug(ADDRESS);
+    let said = machine.port("web", |to| {
+        tell(to, &FromHost::Hello { version: 1, guest: "web".into(), input: false, power: vec![] });
+        tell(to, &FromHost::Mode(mode()));
+    });
+    let control = control();
+    let mut source = machine.watch(&control, &machine.port_option("web"));
+    wait_for(&mut source, |view| *view == live());
+    let input = InputKind::Key { code: 30, down: true };
+    control.act(Action { source: ID, at: clock::now(), input, size: SIZE, number: Some(1) });
+    clock::poll_for(LIMIT, || control.input(ID).filter(|counters| counters.dropped == 1)).expect("dropped");
+    assert!(!said.try_iter().any(|message| matches!(message, FromAppliance::Input { .. })));
 }
