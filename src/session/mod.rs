@@ -10,6 +10,7 @@ mod dialogue;
 mod digest;
 mod doubt;
 mod echo;
+mod ecn;
 mod guard;
 mod input;
 mod length;
@@ -54,7 +55,7 @@ use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::hello::{Display, Hello};
 use lfp_proto::seal::Unclosed;
 use lfp_proto::technique::{self, Technique};
-use lfp_proto::window::{Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
+use lfp_proto::window::{EcnPath, Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
 
 use self::carried::Item;
 pub use self::control::CONTROL;
@@ -201,6 +202,7 @@ pub struct Session {
     packet_max: usize,
     redundancy: Redundancy,
     losses: Losses,
+    ecn: EcnPath,
     dialogue: Dialogue,
     /// In the order of their ids.
     surfaces: Vec<Surface>,
@@ -258,6 +260,7 @@ impl Session {
             rate,
             redundancy: Redundancy::default(),
             losses: Losses::default(),
+            ecn: EcnPath::default(),
             dialogue: Dialogue::default(),
             surfaces: surfaces
                 .map(|(id, (source, shows))| Surface::new(id, *source, *shows, keeps))

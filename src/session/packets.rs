@@ -69,6 +69,8 @@ impl Session {
             elicits |= frame.elicits_ack();
             self.on_frame(now, number, frame, &mut brought);
         }
+        self.ecn.on_packet_done();
+        self.follow_ecn();
         // SPEC [LFP-9.1]: A receiver MUST NOT ack a packet before it has acted on all its frames.
         self.receive.on_applied(number, now, elicits, Vec::new());
         brought
@@ -97,6 +99,9 @@ impl Session {
                     brought.attention = true;
                 }
             }
+            Frame::Ecn(counts) if brought.is_newest => self.on_ecn(now, counts),
+            // A newer packet's acks have been taken: these counts would be too low for them.
+            Frame::Ecn(_) => {}
             Frame::Path(path) => brought.path = Some(path.cookie.to_vec()),
             Frame::Stream(frame) => self.streams.streams.on_stream(&frame),
             Frame::StreamCredit(frame) => self.streams.streams.on_credit(&frame),
@@ -120,7 +125,7 @@ impl Session {
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
         let early = !self.terms.without.contains(Part::EarlyRepair);
-        let Self { window, surfaces, digests, input, guard, streams, stats, length, rate, .. } = self;
+        let Self { window, surfaces, digests, input, guard, streams, stats, length, rate, ecn, .. } = self;
         let doubts = Doubts::default();
         let mut lengths = Lengths::new(length, now, window.next(), rate.loss_share_permille());
         let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
@@ -132,6 +137,7 @@ impl Session {
                 Fate::Acked | Fate::AckedLate => {
                     sent_at = (sent.number == ack.largest()).then_some(sent.at).or(sent_at);
                     came += 1;
+                    ecn.on_acked(sent.number);
                     let refused = ack.refused.iter().find(|refused| refused.packet == sent.number);
                     knowledge.on_delivered(sent, refused.map_or(&[], |refused| &refused.records), number);
                 }
@@ -148,6 +154,7 @@ impl Session {
                 self.dialogue.on_ack(now, ack, sent_at);
                 let recovered = self.losses.on_recovered(ack.recovered, came);
                 self.stats.packets_recovered += recovered;
+                self.ecn.on_recovered(recovered);
                 summary.on_recovered(recovered * self.packet_max as u64);
                 self.on_summary(now, &summary, recovered);
             }
@@ -172,6 +179,8 @@ impl Session {
         }
         self.on_summary(now, &summary, 0);
         if probe {
+            self.ecn.on_silence(self.window.unanswered_probes());
+            self.follow_ecn();
             self.stats.probes += 1;
             self.probe_due = true;
         }
@@ -422,7 +431,7 @@ impl Session {
             self.pacer.on_sent(now, len);
         }
         self.count_sent(now, len);
-        packet
+        self.offer(packet)
     }
 
     fn count_sent(&mut self, now: Instant, len: u64) {

@@ -21,6 +21,7 @@ use lfp_proto::frame::Frame;
 use lfp_proto::hello::Hello;
 use lfp_proto::limits::{PARITY_KEPT, UDP_OVERHEAD};
 use lfp_proto::packet::{Header, Kind, Protection, View};
+use lfp_proto::window::Codepoint;
 
 use crate::deed::Deed;
 use crate::gate::Gate;
@@ -224,7 +225,7 @@ impl World {
                 Some(rival) => self.rivals[usize::from(rival)].on_ack(self.now, &bytes),
                 None => self.arrive(self.peers[usize::from(flow)].address, &bytes),
             },
-            Arrived::AtClient(flow, bytes) => {
+            Arrived::AtClient(flow, codepoint, bytes) => {
                 *self.carried.entry(flow).or_default() += (bytes.len() + UDP_OVERHEAD) as u64;
                 if let Some(rival) = flow.checked_sub(RIVALS_FROM) {
                     let network = self.rivals[usize::from(rival)].network;
@@ -232,13 +233,13 @@ impl World {
                 }
                 let peer = &mut self.peers[usize::from(flow)];
                 if peer.stalled_until.is_some() {
-                    let unread: usize = peer.unread.iter().map(Vec::len).sum();
+                    let unread: usize = peer.unread.iter().map(|(_, bytes)| bytes.len()).sum();
                     if unread + bytes.len() <= UNREAD_BYTES_MAX {
-                        peer.unread.push_back(bytes);
+                        peer.unread.push_back((codepoint, bytes));
                     }
                     return;
                 }
-                self.deliver(flow.into(), bytes);
+                self.deliver(flow.into(), codepoint, bytes);
                 self.pump(flow.into());
                 self.drain_peer(flow.into());
             }
@@ -338,7 +339,10 @@ impl World {
     pub(crate) fn drain_server(&mut self) {
         for _ in 0..BUSY_MAX {
             match self.server.poll(self.now) {
-                Output::Transmit { to, packet } => self.transmit(to, packet.close()),
+                Output::Transmit { to, packet } => {
+                    let ect = if packet.is_ect() { Codepoint::Ect0 } else { Codepoint::NotEct };
+                    self.transmit(to, ect, packet.close());
+                }
                 Output::Encode(request) => {
                     let wait = Duration::from_micros(self.random.below(300));
                     self.schedule(self.now + wait, Event::Encode(request));
@@ -371,7 +375,7 @@ impl World {
     }
 
     /// The server sends a datagram.
-    fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+    fn transmit(&mut self, to: SocketAddr, ect: Codepoint, bytes: Vec<u8>) {
         self.fingerprint.update(&self.now.as_micros().to_le_bytes());
         self.fingerprint.update(&bytes);
         let peer = self.peers.iter().find(|peer| peer.address == to);
@@ -404,7 +408,7 @@ impl World {
             if peer.network == 0 && self.measures {
                 self.waited_us.push(micros(down.waiting(self.now)));
             }
-            down.send(self.now, peer.index as Flow, bytes);
+            down.send_marked(self.now, peer.index as Flow, ect, bytes);
         }
     }
 
@@ -421,9 +425,23 @@ impl World {
             }
         }
         self.server.handle(self.now, Input::Datagram { from, bytes });
+        self.look_at_marks(from, bytes);
         self.drain_server();
         if let Some(index) = self.peers.iter().position(|peer| peer.address == from) {
             self.pump(index);
+        }
+    }
+
+    /// The server may have been told of marks, which it has to answer.
+    fn look_at_marks(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let Self { now, server, peers, .. } = self;
+        let Ok(view) = View::new_checked(bytes) else { return };
+        let tells =
+            view.kind() == Kind::Data && view.frames().any(|frame| matches!(frame, Ok(Frame::Ecn(_))));
+        let peer = peers.iter_mut().find(|peer| peer.address == from).filter(|_| tells);
+        let status = server.status().find(|status| status.connection == view.connection());
+        if let Some((peer, status)) = peer.zip(status) {
+            peer.unanswered.look(*now, &status);
         }
     }
 
@@ -487,8 +505,8 @@ impl World {
                 return;
             }
             peer.stalled_until = None;
-            for bytes in std::mem::take(&mut peer.unread) {
-                self.deliver(index, bytes);
+            for (codepoint, bytes) in std::mem::take(&mut peer.unread) {
+                self.deliver(index, codepoint, bytes);
                 self.pump(index);
                 self.drain_peer(index);
             }
@@ -525,7 +543,7 @@ impl World {
     }
 
     /// A datagram comes to a peer.
-    fn deliver(&mut self, index: usize, mut bytes: Vec<u8>) {
+    fn deliver(&mut self, index: usize, codepoint: Codepoint, mut bytes: Vec<u8>) {
         let peer = &mut self.peers[index];
         let Some(client) = &mut peer.client else { return };
         let (mut poisoned, mut changed) = (None, false);
@@ -556,7 +574,7 @@ impl World {
         if let Some(lost) = &lost {
             ledger.on_down_delivered(lost, None, false);
         }
-        client.handle_datagram(self.now, &bytes);
+        client.handle_marked(self.now, codepoint, &bytes);
         client.handle_shown(self.now);
         if let Some(gauge) = &mut peer.gauge {
             gauge.on_shown(self.now, client);

@@ -108,9 +108,10 @@ JSON: times in milliseconds are since the program started; null is what did not 
                          scan_wait (the guest, and the wait for a scan), encode, pacing, decode; uncounted are those
                          that nobody can tell the time of
   rtt_us                 smoothed round-trip time
-  path                   {rate_bps, down, up}: what the path delivers, and of the packets each way {packets, lost, reordered,
+  path                   {rate_bps, down, up, ecn}: what the path delivers, and of the packets each way {packets, lost, reordered,
                          duplicated, jitter_ms, queued_ms}: how unevenly they travel, how much longer than the fastest
-                         of late; up, and times and rate, as the server told last
+                         of late; up, and times and rate, as the server told last; ecn {unmarked, marked}: packets that
+                         came as they may be marked for congestion (ECT(0)), and marked (CE); 0 where nobody tells
   peak_memory_bytes      most memory that the program has had resident
   server                 with --server-stats, what the server counts of the session; names end in their unit
 ";

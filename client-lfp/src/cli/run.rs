@@ -216,9 +216,9 @@ impl<'a> Run<'a> {
 
     /// Waits for a datagram, for so long at most.
     fn receive(&mut self, wait: Duration) -> Result<(), Failure> {
-        if let Some(bytes) = self.socket.receive(wait.min(WAIT_MAX)) {
+        if let Some((codepoint, bytes)) = self.socket.receive(wait.min(WAIT_MAX)) {
             let came_at = self.clock.now();
-            self.client.handle_datagram(came_at, bytes);
+            self.client.handle_marked(came_at, codepoint, bytes);
             let shown_at = self.clock.now();
             self.client.handle_shown(shown_at);
             self.client.worked(shown_at.saturating_since(came_at));
@@ -421,8 +421,8 @@ impl<'a> Run<'a> {
                 self.socket.send(&datagram);
             }
             let Some(due) = self.client.poll_timeout() else { return };
-            if let Some(bytes) = self.socket.receive(due.saturating_since(now)) {
-                self.client.handle_datagram(self.clock.now(), bytes);
+            if let Some((codepoint, bytes)) = self.socket.receive(due.saturating_since(now)) {
+                self.client.handle_marked(self.clock.now(), codepoint, bytes);
             }
         }
     }

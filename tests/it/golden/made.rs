@@ -4,8 +4,9 @@ use lfp_proto::check;
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{
     self, Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed,
-    Frame, Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Quality, Refusal,
-    Refused, Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Ticket, Verdict,
+    Ecn, Frame, Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Path, Pixels, Prove, Quality,
+    Refusal, Refused, Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Ticket,
+    Verdict,
 };
 use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::greeting::{Greet, SealedAccept, SealedHello, Step};
@@ -295,6 +296,8 @@ pub(super) fn frames() -> Vec<Vector> {
         ),
         frame("report", &Frame::Report(Report { came: 300, missing: 7, reordered: 2, again: 1, busy: 250 })),
         frame("quality", &Frame::Quality(quality())),
+        frame("ecn", &Frame::Ecn(Ecn { ect0: 300, ce: 7 })),
+        frame("ecn, the most that there can be", &Frame::Ecn(Ecn { ect0: u64::MAX, ce: u64::MAX })),
     ]);
     all.extend(stream_frames());
     all
