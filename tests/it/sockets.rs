@@ -179,7 +179,7 @@ fn what_is_sent_may_be_marked_and_marks_are_counted_and_answered() {
 #[test]
 fn a_server_that_cannot_have_them_marked_and_a_path_that_clears_marks_do_without() {
     let bench = Bench::new();
-    for (at, args, link) in [(0, &["--lacks", "ecn"][..], "ecn=all"), (1, &[], "rtt=0ms")] {
+    for (at, args, link) in [(0, &["--lacks", "ecn"][..], "ecn=all"), (1, &[][..], "rtt=0ms")] {
         let (_painted, server) = served(&bench, args);
         let link = Link::to(&bench, server.address(), link);
         let report = Client::settled(&bench, &format!("client-{at}"), link.address(), &[]);
