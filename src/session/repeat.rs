@@ -89,15 +89,15 @@ impl Repeats {
         (self.now, self.copies, self.answer) = (now, copies, answer);
     }
 
-    /// These records went out as `content`, and nothing waits behind them.
-    pub(super) fn keep(&mut self, records: Vec<EncodedRecord>, content: ContentNumber) {
+    /// These records went out as `content`, and nothing waits behind them. Takes them all.
+    pub(super) fn keep(&mut self, records: &mut Vec<EncodedRecord>, content: ContentNumber) {
         let len: usize = records.iter().map(EncodedRecord::wire_len).sum();
         if len > REPEAT_BYTES_MAX || records.len() > REPEATS_MAX {
-            return;
+            return records.clear();
         }
         let (left, next_at) = (self.copies, self.now + REPEAT_INTERVAL);
         let (round_over_at, rounds_left) = (self.now + self.answer, REPEAT_ROUNDS_MAX - 1);
-        for record in records {
+        for record in records.drain(..) {
             if self.entries.len() == REPEATS_MAX {
                 self.entries.pop_front();
             }
@@ -197,7 +197,7 @@ mod tests {
         let (technique, context) = (Technique::Colour, Context::default());
         let record = EncodedRecord { technique, context, cells, payload: vec![0; 4].into(), base: None };
         repeats.begin(at(0), copies, answer);
-        repeats.keep(vec![record], ContentNumber(1));
+        repeats.keep(&mut vec![record], ContentNumber(1));
         let mut all = Vec::new();
         while let Some(due) = repeats.due() {
             repeats.begin(due, copies, answer);
