@@ -13,6 +13,8 @@ pub mod clock;
 pub mod kernel;
 pub mod pixel;
 
+pub mod channel;
+
 pub mod hypervisor;
 
 pub mod scan;
@@ -37,5 +39,7 @@ pub mod output;
 pub mod config;
 
 pub mod identity;
+
+pub mod confine;
 
 pub mod commands;

@@ -137,6 +137,8 @@ pub const DIGEST_CACHE_BYTES: usize = 1024 * 1024;
 pub const ACTIONS_PENDING_MAX: usize = 256;
 /// Longest line of a QEMU monitor in bytes: what `query-pci` says of several hundred devices.
 pub const QMP_LINE_MAX: usize = 256 * 1024;
+/// Longest line of a channel between the host's side and an appliance, its end counted: a configuration fits.
+pub const CHANNEL_LINE_MAX: usize = 64 * 1024;
 /// Events that a monitor may send between two answers.
 pub const QMP_EVENTS_MAX: usize = 4_096;
 /// Bytes that are read from one monitor before the others get their turn.
