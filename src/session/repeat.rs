@@ -162,17 +162,9 @@ impl Repeats {
 mod tests {
     use super::*;
     use crate::limits::LOSS_MEMORY;
+    use crate::session::losses::tests::{at, summary};
     use lfp_proto::record::Context;
     use lfp_proto::technique::Technique;
-    use lfp_proto::window::AckSummary;
-
-    const fn at(millis: u64) -> Instant {
-        Instant::from_micros(millis * 1_000)
-    }
-
-    fn summary(acked_packets: u64, lost_packets: u64) -> AckSummary {
-        AckSummary { acked_packets, lost_packets, ..AckSummary::default() }
-    }
 
     #[test]
     fn a_clean_path_repeats_nothing_and_a_lossy_one_is_remembered_for_a_while() {
