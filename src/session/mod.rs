@@ -57,7 +57,7 @@ use lfp_proto::seal::Unclosed;
 use lfp_proto::technique::{self, Technique};
 use lfp_proto::window::{EcnPath, Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
 
-use self::carried::Item;
+use self::carried::{Cargo, Item, Load};
 pub use self::control::CONTROL;
 use self::dialogue::Dialogue;
 use self::digest::Digests;
@@ -194,7 +194,10 @@ pub struct Session {
     terms: Terms,
     guard: Guard,
     receive: ReceiveWindow,
-    window: SendWindow<Vec<Item>>,
+    window: SendWindow<Load>,
+    cargo: Cargo,
+    /// What the packet carries that is being built; room for that otherwise.
+    items: Vec<Item>,
     rate: RateController,
     pacer: Pacer,
     length: PacketLength,
@@ -254,6 +257,8 @@ impl Session {
             guard: Guard::default(),
             receive: ReceiveWindow::default(),
             window: SendWindow::new(rtt_guess),
+            cargo: Cargo::default(),
+            items: Vec::new(),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), packet_max as u64),
             length,
             packet_max,
