@@ -159,7 +159,9 @@ impl Session {
                 let recovered = self.losses.on_recovered(ack.recovered, came);
                 self.stats.packets_recovered += recovered;
                 self.ecn.on_recovered(recovered);
-                summary.on_recovered(recovered * self.packet_max as u64);
+                if recovered > 0 {
+                    summary.on_recovered(recovered);
+                }
                 self.on_summary(now, &summary, recovered);
             }
             Err(_) => self.stats.datagrams_malformed += 1,
