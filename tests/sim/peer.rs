@@ -41,6 +41,8 @@ pub(crate) struct Peer {
     /// Its program does nothing before this; what comes waits in its socket, of so many bytes.
     pub(crate) stalled_until: Option<Instant>,
     pub(crate) unread: VecDeque<Vec<u8>>,
+    /// A client that is started in place of another comes back with what that one showed.
+    pub(crate) returns: bool,
     /// The user wants a session.
     pub(crate) wanted: bool,
     /// When the user tries again.
@@ -86,6 +88,7 @@ impl Peer {
             gauge: None,
             stalled_until: None,
             unread: VecDeque::new(),
+            returns: false,
             wanted: false,
             retry_at: None,
             heard_at: Instant::ZERO,
@@ -98,7 +101,11 @@ impl Peer {
     /// Starts a client with a new connection, in place of the old one, whatever that is doing.
     pub(crate) fn start(&mut self, now: Instant) {
         self.connection = ConnectionId(self.random.next());
-        self.client = Some(Client::new(&self.config, Security::Plain, self.connection, now));
+        let (config, connection) = (&self.config, self.connection);
+        self.client = Some(match self.client.take().filter(|_| self.returns) {
+            Some(old) => Client::returning(config, Security::Plain, connection, now, old.kept()),
+            None => Client::new(config, Security::Plain, connection, now),
+        });
         self.wanted = true;
         self.retry_at = None;
         self.inputs.down = None;

@@ -8,6 +8,7 @@ mod echo;
 mod hold;
 mod input;
 mod mark;
+mod offer;
 mod parity;
 mod path;
 mod pixels;
@@ -27,6 +28,7 @@ pub use echo::{Echo, Echoed};
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
+pub use offer::{Keep, Offer};
 pub use parity::Parity;
 pub use path::Path;
 pub use pixels::Pixels;
@@ -65,6 +67,8 @@ mod kind {
     pub(super) const STREAM_RESET: u8 = 21;
     pub(super) const REPORT: u8 = 22;
     pub(super) const QUALITY: u8 = 23;
+    pub(super) const OFFER: u8 = 25;
+    pub(super) const KEEP: u8 = 26;
 }
 
 /// One frame.
@@ -118,6 +122,10 @@ pub enum Frame<'a> {
     Report(Report),
     /// What the server knows of the path.
     Quality(Quality),
+    /// What a client that comes back still has.
+    Offer(Offer),
+    /// What of it holds.
+    Keep(Keep),
 }
 
 impl<'a> Frame<'a> {
@@ -148,6 +156,8 @@ impl<'a> Frame<'a> {
             kind::STREAM_RESET => Self::StreamReset(StreamReset::parse(reader)?),
             kind::REPORT => Self::Report(Report::parse(reader)?),
             kind::QUALITY => Self::Quality(Quality::parse(reader)?),
+            kind::OFFER => Self::Offer(Offer::parse(reader)?),
+            kind::KEEP => Self::Keep(Keep::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -244,6 +254,14 @@ impl<'a> Frame<'a> {
             Self::Quality(quality) => {
                 out.put_u8(kind::QUALITY);
                 quality.emit(out);
+            }
+            Self::Offer(offer) => {
+                out.put_u8(kind::OFFER);
+                offer.emit(out);
+            }
+            Self::Keep(keep) => {
+                out.put_u8(kind::KEEP);
+                keep.emit(out);
             }
         }
     }
