@@ -20,6 +20,7 @@ mod paths;
 mod ports;
 mod profiles;
 mod quality;
+mod returning;
 mod sealed;
 mod soak;
 mod sockets;

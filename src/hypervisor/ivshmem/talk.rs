@@ -381,7 +381,7 @@ impl Talk {
         let Some(link) = &mut self.link else { return };
         match link.flush() {
             Ok(()) if link.unsent_bytes() > CHANNEL_LINE_MAX => {
-                self.fail(now, "does not read what it is told")
+                self.fail(now, "does not read what it is told");
             }
             Ok(()) => {}
             Err(ended) => self.on_end(now, ended),
