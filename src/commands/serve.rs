@@ -153,9 +153,7 @@ fn server_config(args: &ServeArgs, config: &Config) -> server::Config {
         directory.insert(&service.name, ids, service.rate_hz, service.input_policy());
         directory.scan(&service.name, service.scan);
     }
-    if !config.list_services {
-        directory.hide();
-    }
+    directory.list(config.list_services);
     server::Config {
         directory,
         plain: config.plain,

@@ -167,6 +167,7 @@ impl Network {
                 Output::Digest(request) => self.pipeline.digest(request),
                 Output::Demand(demand) => self.pipeline.demand(&demand),
                 Output::Action(action) => self.control.act(action),
+                Output::Retire(source) => self.pipeline.remove(source),
                 Output::Timeout(at) => return at,
             }
         }
