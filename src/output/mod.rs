@@ -2,6 +2,7 @@
 
 mod facility;
 mod network;
+mod orders;
 mod outbox;
 mod port;
 mod ports;
@@ -12,6 +13,7 @@ mod whole;
 
 pub use facility::{Facilities, Facility};
 pub use network::{Listen, Network, NetworkError};
+pub use orders::{Desk, Order, Orders, Report, orders};
 pub use ports::{Ports, sockets_for};
 pub use statistics::{Statistics, StatisticsError};
 pub use wake::{StopSignals, Waker};

@@ -20,6 +20,7 @@ mod paths;
 mod profiles;
 mod quality;
 mod sealed;
+mod services;
 mod soak;
 mod sockets;
 mod streams;
