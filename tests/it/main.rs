@@ -19,6 +19,7 @@ mod monitors;
 mod paths;
 mod profiles;
 mod quality;
+mod returning;
 mod sealed;
 mod services;
 mod soak;
