@@ -128,9 +128,10 @@ fn a_service_that_comes_is_served_and_one_of_an_old_name_shows_nothing_old() {
         world.crash(1);
     }
     world.run(ms(2_000));
-    assert_eq!(world.server.sessions(), 1);
+    assert_eq!(world.server.watched().get("web"), None);
     assert_settles(&mut world);
-    assert_eq!(world.totals.count("clients closed: Ended"), 6, "{}", world.totals);
+    // A CLOSE may be lost as often as it is said; whoever missed it learns that the server knows no such session.
+    assert!(world.totals.count("clients closed: Ended") >= 4, "{}", world.totals);
 }
 
 #[test]
