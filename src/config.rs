@@ -15,7 +15,8 @@ use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub use crate::directory::InputPolicy;
-use crate::hypervisor::SourceSpec;
+use crate::directory::{self, ServiceSource, Tier};
+use crate::hypervisor::{SourceId, SourceSpec};
 use crate::limits::{
     CONFIG_BYTES_MAX, IDLE_TIMEOUT, NAME_MAX, SCAN_RATE_MAX_HZ, SESSIONS_MAX, SOCKETS_MAX, SOURCES_MAX,
     SURFACES_MAX,
@@ -29,9 +30,9 @@ pub const DEFAULT_SERVICE: &str = "default";
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// UDP address and port to listen on.
-    #[serde(deserialize_with = "listen")]
-    pub listen: SocketAddr,
+    /// UDP address and port to listen on; `None` only where a control channel is there to say what else is missing.
+    #[serde(default, deserialize_with = "listen")]
+    pub listen: Option<SocketAddr>,
     /// Whether sessions without encryption are taken, too. Default: false.
     #[serde(default)]
     pub plain: bool,
@@ -53,8 +54,43 @@ pub struct Config {
     /// Whether a client is told of all services, or of its own alone. Default: true.
     #[serde(default = "default_list")]
     pub list_services: bool,
-    /// What clients may ask for: at least one, with at most [`SOURCES_MAX`] sources in all.
+    /// What clients may ask for: at least one unless there is a control channel, with at most [`SOURCES_MAX`] sources in all.
     pub services: Vec<Object<Service>>,
+}
+
+/// What a configuration is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    /// It is all that a server is told.
+    Alone,
+    /// A control channel tells it more: the address may be left out, and there need be no services.
+    Controlled,
+}
+
+/// What the command line says in place of the configuration, or beside it.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Sessions without encryption are taken, whatever the configuration says.
+    pub plain: bool,
+    /// As [`Config::listen`].
+    pub listen: Option<SocketAddr>,
+    /// As [`Config::state_dir`].
+    pub state_dir: Option<PathBuf>,
+    /// As [`Config::sockets`].
+    pub sockets: Option<u16>,
+    /// As [`Config::stats`].
+    pub stats: Option<PathBuf>,
+}
+
+impl Overrides {
+    /// Makes `config` what both say together.
+    pub fn apply(&self, config: &mut Config) {
+        config.plain |= self.plain;
+        config.listen = self.listen.or(config.listen);
+        config.state_dir = self.state_dir.clone().or(config.state_dir.take());
+        config.sockets = self.sockets.or(config.sockets);
+        config.stats = self.stats.clone().or(config.stats.take());
+    }
 }
 
 /// One named desktop.
@@ -79,6 +115,24 @@ pub struct Service {
 }
 
 impl Service {
+    /// The service that shows this source, and is otherwise as one is of which nothing more is said.
+    #[must_use]
+    pub fn of_source(name: String, source: SourceSpec, input: InputPolicy) -> Self {
+        Self { name, sources: vec![source], rate_hz: default_rate(), scan: Strategy::default(), input }
+    }
+
+    /// What clients are shown by these sources, opened in their order.
+    #[must_use]
+    pub fn shown(&self, sources: &[SourceId]) -> directory::Service {
+        let shown = |source: &SourceId| ServiceSource {
+            source: *source,
+            rate_hz: self.rate_hz,
+            scan: self.scan,
+            input: self.input_policy(),
+        };
+        directory::Service { tier: Tier::Desktop, sources: sources.iter().map(shown).collect() }
+    }
+
     /// Who may type: nobody, where none of the sources could take it.
     #[must_use]
     pub fn input_policy(&self) -> InputPolicy {
@@ -121,21 +175,27 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    text(deserializer, parse_listen)
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    text(deserializer, parse_listen).map(Some)
+}
+
+/// Whether a service may be called `name`.
+///
+/// # Errors
+/// What is wrong with it, to be read after what it is the name of.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if !(1..=NAME_MAX).contains(&name.len()) {
+        return Err(format!("must be 1 to {NAME_MAX} bytes long, and has {}", name.len()));
+    }
+    // SPEC [LFP-2.3]: A receiver MUST refuse a text that is not UTF-8 or holds a control character.
+    match name.chars().find(|c| c.is_control()) {
+        Some(control) => Err(format!("must hold no control character such as {control:?}")),
+        None => Ok(()),
+    }
 }
 
 fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    text(deserializer, |name| {
-        if !(1..=NAME_MAX).contains(&name.len()) {
-            return Err(format!("must be 1 to {NAME_MAX} bytes long, and has {}", name.len()));
-        }
-        // SPEC [LFP-2.3]: A receiver MUST refuse a text that is not UTF-8 or holds a control character.
-        match name.chars().find(|c| c.is_control()) {
-            Some(control) => Err(format!("must hold no control character such as {control:?}")),
-            None => Ok(name.to_owned()),
-        }
-    })
+    text(deserializer, |name| check_name(name).map(|()| name.to_owned()))
 }
 
 fn sources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SourceSpec>, D::Error> {
@@ -264,8 +324,13 @@ pub struct Fault {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fault { place, field, text } = &self.fault;
-        write!(f, "{}: ", self.file.display())?;
+        write!(f, "{}: {}", self.file.display(), self.fault)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, field, text } = self;
         if let Some((line, column)) = place {
             write!(f, "line {line}, column {column}: ")?;
         }
@@ -281,20 +346,24 @@ impl std::error::Error for ConfigError {}
 impl Config {
     /// The configuration that `serve --source SOURCE --listen ADDR:PORT` stands for.
     #[must_use]
-    pub fn of_source(source: SourceSpec, listen: SocketAddr, plain: bool) -> Self {
-        let name = DEFAULT_SERVICE.to_owned();
-        let (sources, scan, input) = (vec![source], Strategy::default(), InputPolicy::default());
-        let service = Object(Service { name, sources, rate_hz: default_rate(), scan, input });
+    pub fn of_source(source: SourceSpec, listen: Option<SocketAddr>) -> Self {
+        let service = Service::of_source(DEFAULT_SERVICE.to_owned(), source, InputPolicy::default());
+        Self { listen, services: vec![Object(service)], ..Self::nothing() }
+    }
+
+    /// The configuration that says nothing, for a server that is told what to serve by and by.
+    #[must_use]
+    pub fn nothing() -> Self {
         Self {
-            listen,
-            plain,
+            listen: None,
+            plain: false,
             state_dir: None,
             sockets: None,
             stats: None,
             sessions_max: default_sessions(),
             idle_timeout_s: default_idle(),
             list_services: default_list(),
-            services: vec![service],
+            services: Vec::new(),
         }
     }
 
@@ -303,6 +372,14 @@ impl Config {
     /// # Errors
     /// If the file cannot be read, is not JSON, or holds a field that is not allowed.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::load_for(file, Use::Alone)
+    }
+
+    /// Reads and checks `file`, for this use of it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_for(file: &Path, purpose: Use) -> Result<Self, ConfigError> {
         let wrong = |fault| ConfigError { file: file.to_owned(), fault };
         let unread = |text: String| wrong(Fault { text, ..Fault::default() });
         let mut text = String::new();
@@ -315,7 +392,7 @@ impl Config {
                 "is longer than {CONFIG_BYTES_MAX} bytes, which are all that is read"
             )));
         }
-        Self::parse(&text).map_err(wrong)
+        Self::parse_for(&text, purpose).map_err(wrong)
     }
 
     /// Parses and checks `text`.
@@ -323,11 +400,32 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str) -> Result<Self, Fault> {
+        Self::parse_for(text, Use::Alone)
+    }
+
+    /// Takes over and checks a configuration that has come as a part of something else.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; no fault has a place.
+    pub fn of_value(value: serde_json::Value, purpose: Use) -> Result<Self, Fault> {
+        let Object(config): Object<Self> = serde_path_to_error::deserialize(value)
+            .map_err(|error| Fault::of(&error.path().to_string(), error.inner()))?;
+        config.check(purpose)?;
+        Ok(config)
+    }
+
+    /// How many sources all services have.
+    #[must_use]
+    pub fn sources(&self) -> usize {
+        self.services.iter().map(|service| service.sources.len()).sum()
+    }
+
+    fn parse_for(text: &str, purpose: Use) -> Result<Self, Fault> {
         let mut json = serde_json::Deserializer::from_str(text);
         let Object(config): Object<Self> = serde_path_to_error::deserialize(&mut json)
             .map_err(|error| Fault::of(&error.path().to_string(), error.inner()))?;
         json.end().map_err(|error| Fault::of("", &error))?;
-        config.check()?;
+        config.check(purpose)?;
         Ok(config)
     }
 
@@ -338,11 +436,15 @@ impl Config {
     }
 
     /// What no field shows by itself.
-    fn check(&self) -> Result<(), Fault> {
+    fn check(&self, purpose: Use) -> Result<(), Fault> {
         let fault = |field: String, text: String| Err(Fault { place: None, field, text });
-        let sources: usize = self.services.iter().map(|service| service.sources.len()).sum();
-        if !(1..=SOURCES_MAX).contains(&sources) {
-            return fault("services".to_owned(), format!("must hold 1 to {SOURCES_MAX} sources in all"));
+        let fewest = usize::from(purpose == Use::Alone);
+        if purpose == Use::Alone && self.listen.is_none() {
+            return fault("listen".to_owned(), "missing field `listen`".to_owned());
+        }
+        if !(fewest..=SOURCES_MAX).contains(&self.sources()) {
+            let text = format!("must hold {fewest} to {SOURCES_MAX} sources in all");
+            return fault("services".to_owned(), text);
         }
         let mut names = BTreeMap::new();
         for (at, service) in self.services.iter().enumerate() {
@@ -374,125 +476,4 @@ impl Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINIMAL: &str =
-        r#"{"listen": "127.0.0.1:5810", "services": [{"name": "a", "source": "synthetic:typing"}]}"#;
-
-    #[test]
-    fn defaults_stand_where_nothing_is_said() {
-        let config = Config::parse(MINIMAL).unwrap();
-        assert!(!config.plain);
-        assert_eq!((config.sessions_max, config.sockets), (64, None));
-        assert_eq!(config.idle_timeout(), IDLE_TIMEOUT);
-        assert_eq!(config.services[0].rate_hz, 60);
-        assert_eq!(config.services[0].input, InputPolicy::Exclusive);
-        assert_eq!(config.services[0].scan, Strategy::Auto);
-    }
-
-    #[test]
-    fn an_error_names_the_field_and_what_is_wrong() {
-        let service = |rest: &str| {
-            format!(
-                r#"{{"listen": "127.0.0.1:1", "services": [{{"name": "a", "source": "synthetic:idle"}}, {rest}]}}"#
-            )
-        };
-        let long = format!(r#"{{"name": "{}", "source": "synthetic:idle"}}"#, "x".repeat(65));
-        for (text, has_place, field, part) in [
-            ("{", true, "", "EOF while parsing an object"),
-            ("[]", true, "", "expected an object"),
-            ("3", true, "", "expected an object"),
-            ("{\n  \"listen\": 5810\n}", true, "listen", "invalid type: integer `5810`"),
-            (r#"{"listen": "nowhere", "services": []}"#, true, "listen", "such as 127.0.0.1:5810"),
-            (
-                r#"{"listen": "127.0.0.1:1", "sockets": 0, "services": []}"#,
-                true,
-                "sockets",
-                "1 to 16 are allowed",
-            ),
-            (r#"{"listen": "127.0.0.1:1"}"#, true, "services", "missing field `services`"),
-            (r#"{"listen": "127.0.0.1:1", "services": []}"#, false, "services", "1 to 256"),
-            (r#"{"listen": "127.0.0.1:1", "servics": []}"#, true, "servics", "unknown field"),
-            (r#"{"listen": "127.0.0.1:1", "services": [[]]}"#, true, "services[0]", "an object"),
-            (&service(r#"{"name": "b"}"#), true, "services[1].source", "missing field `source`"),
-            (&service(r#"{"name": "b", "source": "#), true, "services[1].source", "expected"),
-            (&service(r#"{"name": "b", "source": "quemu:/x"}"#), true, "services[1].source", "quemu"),
-            (&service(r#"{"name": "b", "source": ["shm:/x", "shn:/y"]}"#), true, "services[1].source", "shn"),
-            (&service(r#"{"name": "b", "source": []}"#), true, "services[1].source", "1 to 8"),
-            (
-                &service(r#"{"name": "a", "source": "synthetic:idle"}"#),
-                false,
-                "services[1].name",
-                "services[0]",
-            ),
-            (
-                &service(r#"{"name": "", "source": "synthetic:idle"}"#),
-                true,
-                "services[1].name",
-                "1 to 64 bytes",
-            ),
-            (&service(&long), true, "services[1].name", "and has 65"),
-            (
-                &service(r#"{"name": "a\nb", "source": "synthetic:idle"}"#),
-                true,
-                "services[1].name",
-                r"control character such as '\n'",
-            ),
-            (
-                &service(r#"{"name": "b", "source": "synthetic:idle", "rate_hz": 0}"#),
-                true,
-                "services[1].rate_hz",
-                "1 to 240",
-            ),
-            (
-                &service(r#"{"name": "b", "source": "synthetic:idle", "rate_hz": -1}"#),
-                true,
-                "services[1].rate_hz",
-                "is -1; whole numbers from 1 to 240 are allowed",
-            ),
-            (
-                &service(r#"{"name": "b", "source": "synthetic:idle", "scan": 3}"#),
-                true,
-                "services[1].scan",
-                r#"is 3; "auto", "sweep" and "probe" are allowed"#,
-            ),
-            (
-                &service(r#"{"name": "b", "source": "synthetic:idle", "scan": "seldom"}"#),
-                true,
-                "services[1].scan",
-                r#"is "seldom"; "auto", "sweep" and "probe" are allowed"#,
-            ),
-            (
-                &service(r#"{"name": "b", "source": "synthetic:idle", "input": "all"}"#),
-                true,
-                "services[1].input",
-                "exclusive",
-            ),
-            (&format!("{MINIMAL} x"), true, "", "trailing characters"),
-        ] {
-            let fault = Config::parse(text).unwrap_err();
-            assert_eq!(
-                (fault.place.is_some(), fault.field.as_str()),
-                (has_place, field),
-                "{text}: {}",
-                fault.text
-            );
-            assert!(fault.text.contains(part), "{text}: {:?} does not say {part:?}", fault.text);
-        }
-        let fault = Config::parse("{\n  \"listen\": 5810\n}").unwrap_err();
-        assert_eq!(fault.place.map(|(line, _)| line), Some(2));
-        let (file, place) = (PathBuf::from("x.json"), Some((2, 3)));
-        let fault = Fault { place, field: "services[0].name".to_owned(), text: "is wrong".to_owned() };
-        let shown = ConfigError { file, fault }.to_string();
-        assert_eq!(shown, "x.json: line 2, column 3: services[0].name: is wrong");
-    }
-
-    #[test]
-    fn a_service_may_have_several_sources() {
-        let text = MINIMAL.replace(r#""synthetic:typing""#, r#"["synthetic:typing", "shm:/x"]"#);
-        let sources: Vec<_> =
-            Config::parse(&text).unwrap().services[0].sources.iter().map(ToString::to_string).collect();
-        assert_eq!(sources, ["synthetic:typing?seed=1&size=1280x800&fps=30", "shm:/x"]);
-    }
-}
+mod tests;

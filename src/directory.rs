@@ -90,6 +90,16 @@ impl Directory {
         self.services.insert(name.to_owned(), Service { tier: Tier::Desktop, sources });
     }
 
+    /// Adds the service `name`. One of that name is replaced.
+    pub fn set(&mut self, name: &str, service: Service) {
+        self.services.insert(name.to_owned(), service);
+    }
+
+    /// Takes the service `name` out.
+    pub fn remove(&mut self, name: &str) -> Option<Service> {
+        self.services.remove(name)
+    }
+
     /// The sources of the service `name`, if there is one, are scanned by `strategy`.
     pub fn scan(&mut self, name: &str, strategy: Strategy) {
         let service = self.services.get_mut(name);
@@ -99,9 +109,9 @@ impl Directory {
             .for_each(|source| source.scan = strategy);
     }
 
-    /// Clients are told of no service but their own.
-    pub const fn hide(&mut self) {
-        self.hidden = true;
+    /// Whether clients are told of all services from now on, or of their own alone.
+    pub const fn list(&mut self, all: bool) {
+        self.hidden = !all;
     }
 
     /// Whether clients are told of all services.

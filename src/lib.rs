@@ -38,6 +38,8 @@ pub mod output;
 
 pub mod config;
 
+pub mod services;
+
 pub mod identity;
 
 pub mod confine;

@@ -154,6 +154,30 @@ pub const PORT_NONSENSE_MAX: u32 = 64;
 pub const PORT_TURN_BYTES: usize = 2 * QMP_READ_BYTES;
 /// See [`PORT_TURN_BYTES`].
 pub const PORT_TURN: Duration = Duration::from_millis(100);
+/// Requests a second that a conversation on the control channel is answered, and how many at once before that: as many as
+/// say again all that was attached, twice. What comes faster waits, unread.
+pub const CONTROL_REQUESTS_PER_SECOND: u64 = 50;
+/// See [`CONTROL_REQUESTS_PER_SECOND`].
+pub const CONTROL_REQUESTS_BURST: u64 = 2 * SOURCES_MAX as u64;
+/// Lines a second that are no requests and are answered. What is more is counted.
+pub const CONTROL_ERRORS_PER_SECOND: u64 = 5;
+/// Bytes a second that are read of a conversation, and how many at once before that.
+pub const CONTROL_BYTES_PER_SECOND: u64 = 1 << 20;
+/// See [`CONTROL_BYTES_PER_SECOND`].
+pub const CONTROL_BYTES_BURST: u64 = 4 * CHANNEL_LINE_MAX as u64;
+/// Bytes that are read of one conversation before the others get their turn.
+pub const CONTROL_READ_BYTES: usize = 4 * 1024;
+/// Bytes that wait for the other side of a conversation to read them, beyond which it is not answered: the longest line, once
+/// more.
+pub const CONTROL_UNREAD_MAX: usize = CHANNEL_LINE_MAX;
+/// Conversations at once, where the control channel is a socket.
+pub const CONTROL_CONVERSATIONS_MAX: usize = 4;
+/// How often it is looked whether a control channel that nobody holds has somebody again.
+pub const CONTROL_RECHECK: Duration = Duration::from_millis(250);
+/// Shortest time between two looks at what sources show for the control channel.
+pub const CONTROL_NEWS_INTERVAL: Duration = Duration::from_millis(100);
+/// Longest name of a source on the control channel, in bytes.
+pub const CONTROL_SOURCE_MAX: usize = 1_024;
 /// Events that a monitor may send between two answers.
 pub const QMP_EVENTS_MAX: usize = 4_096;
 /// Bytes that are read from one monitor before the others get their turn.

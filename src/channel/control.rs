@@ -102,8 +102,15 @@ pub struct Status {
     /// What is wrong with the configuration, if something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Every service, by name.
+    /// Every service, by name; those that fit a line.
     pub services: Vec<ServiceStatus>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub services_left_out: usize,
+}
+
+const fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// How a service is.

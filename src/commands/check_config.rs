@@ -41,7 +41,8 @@ pub fn run(args: &CheckConfigArgs) -> Result<(), CommandError> {
 
 fn summary(args: &CheckConfigArgs, config: &Config) -> String {
     let plain = if config.plain { "sealed and plain sessions" } else { "sealed sessions" };
-    let mut text = format!("{}: good; listens on {}, takes {plain}\n", args.file.display(), config.listen);
+    let listen = config.listen.map(|listen| listen.to_string()).unwrap_or_default();
+    let mut text = format!("{}: good; listens on {listen}, takes {plain}\n", args.file.display());
     for service in &config.services {
         let sources: Vec<_> = service.sources.iter().map(ToString::to_string).collect();
         let (name, sources) = (&service.name, sources.join(", "));

@@ -1,38 +1,44 @@
 //! `lfp-server serve`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
 use std::path::PathBuf;
 
 use super::support::print;
 use crate::ablation::{Part, Without};
-use crate::config::{Config, ConfigError, parse_listen};
+use crate::config::{Config, ConfigError, Overrides, Use, parse_listen};
 use crate::confine::{ConfineError, Places, RulesetStatus, allow_only, folder_of, forbid_other_calls};
 use crate::connection::Secrets;
 use crate::directory::Directory;
-use crate::hypervisor::{self, Control, SourceId, SourceSpec};
+use crate::hypervisor::{self, Control, SourceSpec};
 use crate::identity::{Identity, IdentityError};
 use crate::limits::SOCKETS_MAX;
 use crate::output::{
     Facilities, Facility, Listen, Network, NetworkError, Statistics, StatisticsError, StopSignals, Waker,
-    sockets_for,
+    orders, sockets_for,
 };
 use crate::pipeline::{PipelineError, PipelineHandle};
 use crate::server::{self, Server};
+use crate::services::{Catalogue, Endpoint, EndpointError, Keeper, Opening, Premises};
 use lfp_proto::identity::Secret;
 use lfp_proto::seal::Cipher;
 
 /// Serves screens to clients until Ctrl-C
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["config", "source"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["config", "source", "control"])))]
 pub struct ServeArgs {
     /// What to serve, and how; docs/CONFIGURATION.md has the fields
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Serve this one source as the service `default`
-    #[arg(long, value_name = "SOURCE", requires = "listen")]
+    #[arg(long, value_name = "SOURCE", requires = "listen", conflicts_with = "config")]
     source: Option<SourceSpec>,
+    /// Be told what to serve by the host's side, beside the configuration or without one: over a virtio port (`port:NAME`, such
+    /// as port:lfp.control, or its device), or else a Unix socket that is made there. docs/APPLIANCE.md has the words. A wrong
+    /// configuration is then said there, and the server runs without its services
+    #[arg(long, value_name = "PATH")]
+    control: Option<Endpoint>,
     /// UDP address to listen on; overrides the configuration's
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
@@ -65,6 +71,16 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            plain: self.plain,
+            listen: self.listen,
+            state_dir: self.state_dir.clone(),
+            sockets: self.sockets,
+            stats: self.stats.clone(),
+        }
+    }
+
     fn without(&self) -> Without {
         let lossy = self.lossless.then_some(Part::Lossy);
         self.without.iter().copied().chain(lossy).collect()
@@ -74,6 +90,9 @@ impl ServeArgs {
         self.lacks.iter().fold(Facilities::ALL, |all, lacks| all.without(*lacks))
     }
 }
+
+/// The port of a server of which nothing says on which it listens.
+const DEFAULT_PORT: u16 = 5810;
 
 /// Why serving could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +115,9 @@ pub enum ServeError {
     /// The server's key can be neither read nor made.
     #[error("cannot start: {0}")]
     Identity(#[from] IdentityError),
+    /// The control channel cannot be had.
+    #[error("cannot start: {0}")]
+    Control(#[from] EndpointError),
     /// What it may do cannot be limited.
     #[error("cannot start: {0}")]
     Confine(#[from] ConfineError),
@@ -109,49 +131,75 @@ pub enum ServeError {
 /// # Errors
 /// If the configuration is wrong, the address cannot be listened on, or the socket fails.
 pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
-    let config = configuration(args)?;
+    let mut catalogue = catalogue(args)?;
+    let openings: Vec<_> = catalogue.openings().collect();
+    let config = catalogue.config().clone();
     let identity = Identity::open(config.state_dir.as_deref())?;
     if args.confine {
-        confine_files(&config, &identity)?;
+        confine_files(args, &config, &openings, &identity)?;
     }
     let mut stop = StopSignals::install()?;
     let waker = Waker::new()?;
     let wake = waker.clone();
     let control = Control::start(move || wake.wake())?;
-    let sources = config.services.iter().flat_map(|service| &service.sources);
-    let sources = (0..).map(SourceId).zip(sources);
-    let opened = sources.map(|(id, source)| (id, hypervisor::open(source, id, &control))).collect();
+    let sources = openings.iter().flat_map(|opening| &opening.sources);
+    let opened = sources.map(|(id, source)| (*id, hypervisor::open(source, *id, &control))).collect();
     let wake = waker.clone();
     let pipeline = PipelineHandle::start(opened, args.without(), move || wake.wake())?;
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
     let secrets = Secrets { key: identity.key.clone(), random: Secret::new(random) };
-    let server = Server::new(server_config(args, &config), &secrets);
+    let server = Server::new(server_config(args, &config, &openings), &secrets);
     introduce(&identity, config.plain);
     let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
     let sockets = config.sockets.map_or_else(|| sockets_for(cores()), usize::from);
-    let listen = Listen { address: config.listen, sockets, facilities: args.facilities() };
-    let mut network = Network::bind(listen, server, pipeline, waker, control)?;
-    if let Some(file) = config.stats.clone() {
-        network.report(Statistics::start(file)?);
+    let address = config.listen.unwrap_or_else(default_listen);
+    let listen = Listen { address, sockets, facilities: args.facilities() };
+    let (orders, desk) = orders(waker.clone())?;
+    // It waits for the network thread, so it has to go after what that owns, however this ends.
+    let keeper;
+    let mut network = Network::bind(listen, server, pipeline, waker, control.clone())?;
+    if let Some(file) = config.stats {
+        match Statistics::start(file) {
+            Ok(statistics) => network.report(statistics),
+            // Of what the command line says the user hears at once.
+            Err(error) if args.control.is_none() || args.stats.is_some() => return Err(error.into()),
+            Err(error) => complain(&mut catalogue, error.to_string()),
+        }
     }
+    let address = network.local_addr()?;
+    let started = args.control.as_ref().map(|endpoint| {
+        network.attend(desk);
+        let (fingerprint, listen) = (identity.public().fingerprint().to_string(), address.to_string());
+        Keeper::start(endpoint, Premises { catalogue, orders, control, fingerprint, listen })
+    });
+    keeper = started.transpose()?;
     if args.confine {
         forbid_other_calls()?;
     }
-    announce(&config, network.local_addr()?)?;
+    announce(&openings, address)?;
     network.run(&mut stop)?;
+    drop(keeper);
     tracing::info!("every session is closed");
     Ok(())
 }
 
 /// Before any thread starts: those that are started later keep to it.
-fn confine_files(config: &Config, identity: &Identity) -> Result<(), ConfineError> {
-    let sources = config.services.iter().flat_map(|service| &service.sources);
+fn confine_files(
+    args: &ServeArgs,
+    config: &Config,
+    openings: &[Opening],
+    identity: &Identity,
+) -> Result<(), ConfineError> {
+    let sources = openings.iter().flat_map(|opening| &opening.sources).map(|(_, source)| source);
     let Some(mut places) = Places::of_sources(sources) else {
         tracing::warn!("files are not confined: a qemu: source looks into another process");
         return Ok(());
     };
     places.make.extend(config.stats.iter().chain([&identity.path]).map(|file| folder_of(file)));
+    if let Some(Endpoint::At(socket)) = &args.control {
+        places.make.push(folder_of(socket));
+    }
     match allow_only(&places)? {
         RulesetStatus::FullyEnforced => tracing::info!("files are confined"),
         RulesetStatus::PartiallyEnforced => tracing::info!("files are confined as far as this kernel can"),
@@ -160,32 +208,67 @@ fn confine_files(config: &Config, identity: &Identity) -> Result<(), ConfineErro
     Ok(())
 }
 
-fn configuration(args: &ServeArgs) -> Result<Config, ConfigError> {
-    let mut config = match (&args.config, &args.source, args.listen) {
-        (Some(file), _, _) => Config::load(file)?,
-        (None, Some(source), Some(listen)) => Config::of_source(source.clone(), listen, args.plain),
-        _ => unreachable!("the command line demands a configuration, or a source and an address"),
+/// What is served at first. Where there is a control channel, what is wrong with the configuration is said there, and what it
+/// does not say is what serves best.
+fn catalogue(args: &ServeArgs) -> Result<Catalogue, ConfigError> {
+    let overrides = args.overrides();
+    let mut error = None;
+    let mut config = match (&args.config, &args.source) {
+        (Some(file), _) if args.control.is_some() => match Config::load_for(file, Use::Controlled) {
+            Ok(config) => config,
+            Err(_) if !file.exists() => {
+                tracing::info!(file = %file.display(), "there is no configuration");
+                Config::nothing()
+            }
+            Err(fault) => {
+                error = Some(fault.to_string());
+                Config::nothing()
+            }
+        },
+        (Some(file), _) => Config::load(file)?,
+        (None, Some(source)) => Config::of_source(source.clone(), args.listen),
+        (None, None) => Config::nothing(),
     };
-    config.plain |= args.plain;
-    config.state_dir = args.state_dir.clone().or(config.state_dir);
-    config.sockets = args.sockets.or(config.sockets);
-    config.stats = args.stats.clone().or(config.stats);
-    config.listen = args.listen.unwrap_or(config.listen);
-    Ok(config)
+    overrides.apply(&mut config);
+    if args.control.is_some() {
+        if let (Some(listen), None) = (config.listen, args.listen) {
+            // An appliance that is told of an address that it does not have must be there to be told of another.
+            if let Err(fault) = UdpSocket::bind(listen) {
+                error = error.or(Some(format!("listen: cannot listen on UDP {listen}: {fault}")));
+                config.listen = None;
+            }
+        }
+        config.listen = config.listen.or_else(|| Some(default_listen()));
+    }
+    let mut catalogue = Catalogue::new(config, overrides);
+    if let Some(text) = error {
+        complain(&mut catalogue, text);
+    }
+    Ok(catalogue)
 }
 
-fn server_config(args: &ServeArgs, config: &Config) -> server::Config {
+/// Something is wrong with the configuration, with which it goes on.
+fn complain(catalogue: &mut Catalogue, text: String) {
+    tracing::error!(text, "the configuration is wrong; the control channel can change it");
+    catalogue.complain(text);
+}
+
+/// Every address of this machine: of both families, where one socket serves both.
+fn default_listen() -> SocketAddr {
+    let apart = std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only");
+    let address = match apart.as_deref().map(str::trim) {
+        Ok("0") => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        _ => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+    };
+    (address, DEFAULT_PORT).into()
+}
+
+fn server_config(args: &ServeArgs, config: &Config, openings: &[Opening]) -> server::Config {
     let mut directory = Directory::default();
-    // In the order in which they were opened.
-    let mut ids = (0..).map(SourceId);
-    for service in &config.services {
-        let ids = ids.by_ref().take(service.sources.len());
-        directory.insert(&service.name, ids, service.rate_hz, service.input_policy());
-        directory.scan(&service.name, service.scan);
+    for Opening { name, service, .. } in openings {
+        directory.set(name, service.clone());
     }
-    if !config.list_services {
-        directory.hide();
-    }
+    directory.list(config.list_services);
     server::Config {
         directory,
         plain: config.plain,
@@ -218,10 +301,10 @@ fn introduce(identity: &Identity, plain: bool) {
 }
 
 /// Standard output gets one line that programs can wait for; it ends in the address.
-fn announce(config: &Config, listen: SocketAddr) -> io::Result<()> {
-    for service in &config.services {
-        for source in &service.sources {
-            tracing::info!(service = service.name, %source, "serving");
+fn announce(openings: &[Opening], listen: SocketAddr) -> io::Result<()> {
+    for opening in openings {
+        for (_, source) in &opening.sources {
+            tracing::info!(service = opening.name, %source, "serving");
         }
     }
     print(&format!("listening on {listen}\n"))

@@ -31,6 +31,8 @@ pub enum Event {
     Close,
     /// Nothing has come for too long.
     Idle,
+    /// The service that its client asked for ends.
+    Ends,
     /// The server ends.
     Shutdown,
     /// The last CLOSE is sent.
@@ -78,7 +80,7 @@ pub const fn step(state: State, event: Event) -> Option<(State, Deed)> {
         (State::Open, Event::Hello) => (State::Open, Deed::Accept),
         (State::Open, Event::Data) => (State::Open, Deed::Act),
         (State::Open, Event::Close) => (State::Ended, Deed::Release),
-        (State::Open, Event::Idle | Event::Shutdown) => (State::Closing, Deed::Close),
+        (State::Open, Event::Idle | Event::Ends | Event::Shutdown) => (State::Closing, Deed::Close),
         (State::Open, Event::First) => (State::Open, Deed::Ignore),
         (State::Closing | State::Ended, Event::Hello | Event::First) => (state, Deed::Ignore),
         (State::Closing, Event::Data) => (State::Closing, Deed::CloseAgain),
@@ -106,7 +108,7 @@ impl State {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unproven,
         Self::Hello,
         Self::First,
@@ -114,6 +116,7 @@ impl Event {
         Self::Data,
         Self::Close,
         Self::Idle,
+        Self::Ends,
         Self::Shutdown,
         Self::Said,
         Self::Forgotten,
@@ -130,6 +133,7 @@ impl Event {
             Self::Data => "DATA",
             Self::Close => "CLOSE",
             Self::Idle => "idle time-out",
+            Self::Ends => "its service ends",
             Self::Shutdown => "shutdown",
             Self::Said => "last CLOSE sent",
             Self::Forgotten => "10 s after the end",

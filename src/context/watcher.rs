@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::ablation::Without;
 use crate::heat::{Heat, Hint};
-use crate::hypervisor::{Source, SourceId};
+use crate::hypervisor::{Source, SourceId, View};
 use crate::pixel::Bounds;
 use crate::scan::{Fittings, Mode, Picture, ScanCounters, Scanner, Strategy, Tick, TickState, TimeArray};
 use crate::time::Instant;
@@ -57,6 +57,12 @@ impl Watcher {
     #[must_use]
     pub const fn counters(&self) -> ScanCounters {
         self.scanner.counters()
+    }
+
+    /// What the source showed when it was looked at last; `None` before the first time.
+    #[must_use]
+    pub const fn seen(&self) -> Option<&View> {
+        self.scanner.seen()
     }
 
     /// Whether the newest published tick has pixels.

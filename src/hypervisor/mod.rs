@@ -42,9 +42,10 @@ use crate::pixel::PixelFormat;
 use crate::time::Instant;
 use lfp_proto::frame::{InputKind, SurfaceState};
 
-/// Names a source within one server.
+/// Names a source within one server, which gives a number once: what is kept of a source that has ended is never taken
+/// for another's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SourceId(pub u16);
+pub struct SourceId(pub u32);
 
 /// The mode of a source, checked against what can be mapped: `offset + stride * (height - 1) + width * bytes`
 /// lies inside, and the size is one that a surface may have.

@@ -3,6 +3,7 @@
 mod ecn;
 mod facility;
 mod network;
+mod orders;
 mod outbox;
 mod port;
 mod ports;
@@ -13,6 +14,7 @@ mod whole;
 
 pub use facility::{Facilities, Facility};
 pub use network::{Listen, Network, NetworkError};
+pub use orders::{Desk, Order, Orders, Report, orders};
 pub use ports::{Ports, sockets_for};
 pub use statistics::{Statistics, StatisticsError};
 pub use wake::{StopSignals, Waker};

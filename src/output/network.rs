@@ -12,7 +12,7 @@ use nix::sys::time::TimeSpec;
 use crate::clock;
 use crate::hypervisor::Control;
 use crate::limits::SHUTDOWN_GRACE;
-use crate::output::{Facilities, Ports, Statistics, StopSignals, Waker};
+use crate::output::{Desk, Facilities, Ports, Statistics, StopSignals, Waker};
 use crate::pipeline::{Event, PipelineHandle};
 use crate::server::{Input, Output, Server};
 use crate::time::Instant;
@@ -42,6 +42,7 @@ pub struct Network {
     waker: Waker,
     control: Control,
     statistics: Option<Statistics>,
+    desk: Option<Desk>,
 }
 
 /// Where a server listens, and how.
@@ -78,7 +79,7 @@ impl Network {
         let Listen { address, sockets, facilities } = listen;
         let ports = Ports::bind(address, sockets, facilities)
             .map_err(|error| NetworkError::Bind { listen: address, error })?;
-        Ok(Self { ports, server, pipeline, waker, control, statistics: None })
+        Ok(Self { ports, server, pipeline, waker, control, statistics: None, desk: None })
     }
 
     /// The address listened on.
@@ -92,6 +93,11 @@ impl Network {
     /// Has what is counted written to a file from now on.
     pub fn report(&mut self, statistics: Statistics) {
         self.statistics = Some(statistics);
+    }
+
+    /// Carries out what is ordered at `desk` from now on.
+    pub fn attend(&mut self, desk: Desk) {
+        self.desk = Some(desk);
     }
 
     /// Serves until a signal comes, then closes every session in order.
@@ -167,6 +173,7 @@ impl Network {
                 Output::Digest(request) => self.pipeline.digest(request),
                 Output::Demand(demand) => self.pipeline.demand(&demand),
                 Output::Action(action) => self.control.act(action),
+                Output::Retire(source) => self.pipeline.remove(source),
                 Output::Timeout(at) => return at,
             }
         }
@@ -214,6 +221,9 @@ impl Network {
                 Event::Digested(digested) => Input::Digested(digested),
             };
             self.server.handle(clock::now(), input);
+        }
+        if let Some(desk) = &mut self.desk {
+            desk.attend(&mut self.server, &self.pipeline);
         }
     }
 }

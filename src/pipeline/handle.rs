@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crate::ablation::Without;
-use crate::hypervisor::{Source, SourceId};
+use crate::hypervisor::{Source, SourceId, View};
 use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, SCAN_WORKERS};
 use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
 use crate::pipeline::lines::Request;
-use crate::pipeline::run::{Pipeline, PipelineCounters};
+use crate::pipeline::run::{Pipeline, PipelineCounters, PipelineFull};
 use crate::pipeline::{Event, SourceCounters};
 use crate::server::Demand;
 
@@ -95,6 +95,35 @@ impl PipelineHandle {
     /// Sets how a source is watched. One that the pipeline does not have is ignored.
     pub fn demand(&self, demand: &Demand) {
         self.pipeline.demand(demand);
+    }
+
+    /// Takes up one more source, which is looked at at once and scanned when there is a [`Demand`].
+    ///
+    /// # Errors
+    /// If there are [`SOURCES_MAX`](crate::limits::SOURCES_MAX) already.
+    ///
+    /// # Panics
+    /// If there is one with that id.
+    pub fn add(&self, id: SourceId, source: Box<dyn Source>) -> Result<(), PipelineFull> {
+        self.pipeline.add(id, source)
+    }
+
+    /// Lets go of a source: no event of it comes any more, what is asked of it is answered with nothing, and it is
+    /// dropped soon, once a scan that is under way has ended. One that the pipeline does not have is ignored.
+    pub fn remove(&self, source: SourceId) {
+        self.pipeline.remove(source);
+    }
+
+    /// What each source showed when it was looked at last; `None`: it has not been looked at yet.
+    #[must_use]
+    pub fn views(&self) -> Vec<(SourceId, Option<View>)> {
+        self.pipeline.views()
+    }
+
+    /// Ascends whenever [`PipelineHandle::views`] would say something else.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.pipeline.seen()
     }
 
     /// The next thing for the network thread. Call it, after each wake, until it gives `None`.

@@ -26,9 +26,21 @@ impl Inline {
     /// A pipeline that has not looked at any source yet.
     #[must_use]
     pub fn new(sources: Vec<(SourceId, Box<dyn Source>)>) -> Self {
-        let watched =
-            |(id, source)| Watched { scanner: Watcher::new(id, source), newest: None, fitted: Vec::new() };
-        Self { sources: sources.into_iter().map(watched).collect(), encoder: Encoder::default() }
+        let mut inline = Self { sources: Vec::new(), encoder: Encoder::default() };
+        sources.into_iter().for_each(|(id, source)| inline.add(id, source));
+        inline
+    }
+
+    /// Takes up one more source, which it has not looked at yet.
+    pub fn add(&mut self, id: SourceId, source: Box<dyn Source>) {
+        self.sources.push(Watched { scanner: Watcher::new(id, source), newest: None, fitted: Vec::new() });
+    }
+
+    /// Lets go of a source. Says whether there was one.
+    pub fn remove(&mut self, source: SourceId) -> bool {
+        let before = self.sources.len();
+        self.sources.retain(|watched| watched.scanner.id() != source);
+        self.sources.len() < before
     }
 
     /// Scans a source, as one that is watched. A tick comes back if something changed.

@@ -19,7 +19,7 @@ use crate::scan::Tick;
 
 pub use handle::{PipelineError, PipelineHandle};
 pub use inline::Inline;
-pub use run::{PipelineCounters, SourceCounters};
+pub use run::{PipelineCounters, PipelineFull, SourceCounters};
 
 /// Something for the network thread.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! What the pipeline's threads do.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use rayon::ThreadPool;
 use crate::ablation::Without;
 use crate::clock;
 use crate::context::Watcher;
-use crate::hypervisor::{Source, SourceId};
-use crate::limits::TICKS_UNREAD_MAX;
+use crate::hypervisor::{Source, SourceId, View};
+use crate::limits::{SOURCES_MAX, TICKS_UNREAD_MAX};
 use crate::logic::{Digested, Encoded, Encoder, EncoderCounters, SessionKey};
 use crate::pipeline::lines::{Lines, Request};
 use crate::pipeline::slot::{Slot, Task};
 use crate::pipeline::{Event, inline};
 use crate::pixel::{Bounds, Fit};
-use crate::scan::{Mode, ScanCounters, Tick};
+use crate::scan::{Mode, ScanCounters, Tick, TickState};
 use crate::server::Demand;
 use crate::time::{Instant, micros};
 use lfp_proto::frame::SurfaceState;
@@ -42,6 +42,11 @@ pub struct PipelineCounters {
     /// What the encoder did.
     pub encoder: EncoderCounters,
 }
+
+/// A pipeline has as many sources as it may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("there are {SOURCES_MAX} sources, which are all that one server scans; end a service first")]
+pub struct PipelineFull;
 
 /// What was done for one source so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -82,6 +87,9 @@ pub(super) struct Pipeline {
     scans: ThreadPool,
     /// Somebody waits whose turn it is: a worker should soon be done. Set and cleared under the lock of `state`.
     pressed: AtomicBool,
+    /// Ascends whenever a source shows something else than before.
+    seen: AtomicU64,
+    without: Without,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -96,7 +104,6 @@ struct State {
 
 /// A scan that is due.
 struct Scan {
-    slot: usize,
     scanner: Watcher,
     task: Task,
     bounds: Arc<[Bounds]>,
@@ -126,8 +133,46 @@ impl Pipeline {
             pool,
             scans,
             pressed: AtomicBool::new(false),
+            seen: AtomicU64::new(0),
+            without,
             wake,
         }
+    }
+
+    /// Has `source` looked at soon, and scanned when there is a demand.
+    pub(super) fn add(&self, id: SourceId, source: Box<dyn Source>) -> Result<(), PipelineFull> {
+        let slot = Slot::new(Watcher::new(id, source).without(self.without), clock::now());
+        let mut state = self.lock();
+        assert!(state.slots.iter().all(|slot| slot.id != id), "source {} is there already", id.0);
+        if state.slots.len() >= SOURCES_MAX {
+            return Err(PipelineFull);
+        }
+        state.slots.push(slot);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Forgets a source, and whatever of it was not fetched.
+    pub(super) fn remove(&self, source: SourceId) {
+        let mut state = self.lock();
+        let Some(at) = state.slots.iter().position(|slot| slot.id == source) else { return };
+        let slot = state.slots.remove(at);
+        let is_its = |event: &Event| matches!(event, Event::Tick(tick) if tick.source == source);
+        let (its, others): (VecDeque<_>, _) = std::mem::take(&mut state.events).into_iter().partition(is_its);
+        state.events = others;
+        drop(state);
+        // Unmapping and thousands of tiles take their time: the caller does not wait for that.
+        self.scans.spawn_fifo(move || let_go(source, (slot, its)));
+    }
+
+    /// What each source showed when it was looked at last; `None`: it has not been yet.
+    pub(super) fn views(&self) -> Vec<(SourceId, Option<View>)> {
+        self.lock().slots.iter().map(|slot| (slot.id, slot.seen.clone())).collect()
+    }
+
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
     }
 
     pub(super) fn waiting(&self, session: SessionKey) -> usize {
@@ -221,7 +266,7 @@ impl Pipeline {
 
     /// Scans, and publishes what was found. A scanner that panics is not used again, and its source faulty.
     fn scan(&self, mut scan: Scan) {
-        let began = clock::now();
+        let (began, id) = (clock::now(), scan.scanner.id());
         let scanned = panic::catch_unwind(AssertUnwindSafe(|| {
             let scanner = &mut scan.scanner;
             let tick = match scan.task {
@@ -243,16 +288,30 @@ impl Pipeline {
         let ended = clock::now();
         let mut state = self.lock();
         state.counters.panics += u64::from(panicked);
-        let known = std::mem::replace(&mut state.slots[scan.slot].fitted, fitted.clone());
+        let State { slots, events, .. } = &mut *state;
+        let Some(slot) = slots.iter_mut().find(|slot| slot.id == id) else {
+            // It was removed meanwhile: nobody is to hear of it any more.
+            drop(state);
+            return let_go(id, scanner);
+        };
+        let is_news = match (&scanner, &tick) {
+            (Some(scanner), _) => slot.see(scanner.seen()),
+            (None, Some(tick)) => slot.see(dark(tick).as_ref()),
+            (None, None) => false,
+        };
+        let known = std::mem::replace(&mut slot.fitted, fitted.clone());
         let fresh = fitted.into_iter().filter(|tick| !known.iter().any(|known| Arc::ptr_eq(known, tick)));
-        let before = state.events.len();
-        state.events.extend(fresh.chain(tick.clone()).map(Event::Tick));
-        let published = state.events.len() > before;
-        let past = (state.slots[scan.slot].settle(scanner, tick, began, ended), known);
+        let before = events.len();
+        events.extend(fresh.chain(tick.clone()).map(Event::Tick));
+        let published = events.len() > before;
+        let past = (slot.settle(scanner, tick, began, ended), known);
         drop(state);
         // Thousands of tiles may go with it; nobody need wait for that.
         drop(past);
-        if published {
+        if is_news {
+            self.seen.fetch_add(1, Ordering::Release);
+        }
+        if published || is_news {
             (self.wake)();
         }
         if scan.slow {
@@ -324,7 +383,7 @@ impl State {
         let source = &mut self.slots[slot];
         let (slow, bounds) = (crowded && source.is_slow(), Arc::clone(&source.bounds));
         let (scanner, task) = source.begin(now)?;
-        Some(Scan { slot, scanner, task, bounds, slow })
+        Some(Scan { scanner, task, bounds, slow })
     }
 
     fn newest(&self, source: SourceId, fit: Fit) -> Option<Arc<Tick>> {
@@ -346,6 +405,21 @@ impl PipelineCounters {
                 self.digest_us += took_us;
             }
         }
+    }
+}
+
+/// Drops what is left of `source`.
+fn let_go<T>(source: SourceId, remains: T) {
+    if panic::catch_unwind(AssertUnwindSafe(|| drop(remains))).is_err() {
+        tracing::error!(source = source.0, "a source failed when it was let go of; please report this");
+    }
+}
+
+/// What a tick says that has no pixels.
+fn dark(tick: &Tick) -> Option<View> {
+    match &tick.state {
+        TickState::Dark { state, text } => Some(View::Dark { state: *state, text: text.clone() }),
+        TickState::Live { .. } => None,
     }
 }
 

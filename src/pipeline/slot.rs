@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::context::Watcher;
 use crate::heat::Hint;
-use crate::hypervisor::SourceId;
+use crate::hypervisor::{SourceId, View};
 use crate::limits::{
     HINTS_MAX, PROBE_RATE_MIN_HZ, REDISCOVER_INTERVAL, RELEASE_AFTER, RELEASED_INTERVAL, SCAN_INLINE_MAX,
     SCAN_RATE_MAX_HZ, TICKS_UNREAD_MAX,
@@ -39,6 +39,8 @@ pub(super) struct Slot {
     pub(super) bounds: Arc<[Bounds]>,
     /// Ticks that nobody has fetched yet.
     pub(super) unread: usize,
+    /// What the source showed when it was looked at last.
+    pub(super) seen: Option<View>,
     /// Scans per second; 0 if nobody watches.
     rate_hz: u32,
     strategy: Strategy,
@@ -63,6 +65,7 @@ impl Slot {
             fitted: Vec::new(),
             bounds: Arc::new([]),
             unread: 0,
+            seen: None,
             rate_hz: 0,
             strategy: Strategy::default(),
             hints: Vec::with_capacity(HINTS_MAX),
@@ -159,6 +162,15 @@ impl Slot {
         let tick = tick?;
         self.unread += 1;
         self.newest.replace(tick)
+    }
+
+    /// Takes over what `view` says of the source; says whether that is news.
+    pub(super) fn see(&mut self, view: Option<&View>) -> bool {
+        let is_news = view.is_some() && self.seen.as_ref() != view;
+        if is_news {
+            self.seen = view.cloned();
+        }
+        is_news
     }
 
     fn note_mode(&mut self, mode: Mode) {

@@ -10,8 +10,8 @@ use super::{Event, Inline, PipelineHandle};
 use crate::ablation::Without;
 use crate::clock;
 use crate::geometry::{CellRect, CellSet, PixelRect, Size};
-use crate::hypervisor::{ShmSource, Source, SourceId, View};
-use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, TICKS_UNREAD_MAX};
+use crate::hypervisor::{Reading, ShmSource, Source, SourceError, SourceId, Surface, View};
+use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, SOURCES_MAX, TICKS_UNREAD_MAX};
 use crate::logic::{DigestRequest, EncodeRequest, SessionKey, Sum};
 use crate::pixel::{Bounds, Fit, PixelFormat};
 use crate::scan::fake::{Screen, fake};
@@ -31,7 +31,7 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(count: u16) -> Self {
+    fn new(count: u32) -> Self {
         let (mut screens, mut sources) = (Vec::new(), Vec::new());
         for id in 0..count {
             let (screen, source) = fake(64, 48, PixelFormat::Xrgb8888);
@@ -48,11 +48,11 @@ impl Rig {
         Self { screens, handle, wakes }
     }
 
-    fn demand(&self, source: u16, rate_hz: u32) {
+    fn demand(&self, source: u32, rate_hz: u32) {
         self.demand_for(source, rate_hz, Vec::new());
     }
 
-    fn demand_for(&self, source: u16, rate_hz: u32, bounds: Vec<Bounds>) {
+    fn demand_for(&self, source: u32, rate_hz: u32, bounds: Vec<Bounds>) {
         let strategy = Strategy::Sweep;
         self.handle.demand(&Demand { rate_hz, strategy, bounds, ..Demand::none(SourceId(source)) });
     }
@@ -62,7 +62,7 @@ impl Rig {
     }
 
     /// The next tick of `source`; other events are dropped.
-    fn tick(&self, source: u16) -> Arc<Tick> {
+    fn tick(&self, source: u32) -> Arc<Tick> {
         let next = || match self.handle.poll()? {
             Event::Tick(tick) if tick.source == SourceId(source) => Some(tick),
             _ => None,
@@ -132,6 +132,106 @@ fn states_are_known_though_nobody_watches() {
     rig.screens[0].lock().unwrap().view = view;
     assert!(matches!(rig.tick(0).state, TickState::Dark { state: SurfaceState::Gone, .. }));
     assert_eq!(rig.sweeps(0), 0);
+}
+
+/// A source that says when it is dropped.
+struct Mourned {
+    source: Box<dyn Source>,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Source for Mourned {
+    fn view(&mut self, now: Instant) -> View {
+        self.source.view(now)
+    }
+
+    fn sweep(
+        &mut self,
+        surface: &Surface,
+        shadow: &mut [u8],
+        changed: &mut CellSet,
+    ) -> Result<Reading, SourceError> {
+        self.source.sweep(surface, shadow, changed)
+    }
+}
+
+impl Drop for Mourned {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn sources_come_and_go_and_the_others_are_scanned_on() {
+    let rig = Rig::new(1);
+    rig.demand(0, 200);
+    rig.tick(0);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    for id in 1..40 {
+        let (screen, source) = fake(64, 48, PixelFormat::Xrgb8888);
+        if id % 3 == 0 {
+            // It is in the middle of a scan when it goes.
+            screen.lock().unwrap().delay = Box::new(|| pause(Duration::from_millis(5)));
+        }
+        let source = Box::new(Mourned { source, dropped: Arc::clone(&dropped) });
+        rig.handle.add(SourceId(id), source).unwrap();
+        rig.demand(id, 200);
+        rig.tick(id);
+        screen.lock().unwrap().paint(0, 0, &id.to_le_bytes());
+        if id % 2 == 0 {
+            rig.until("a tick lies unread, or a scan is under way", || {
+                screen.lock().unwrap().sweeps > 1 || rig.handle.source_counters()[1].1.scan.ticks > 1
+            });
+        }
+        rig.handle.remove(SourceId(id));
+        let left = std::iter::from_fn(|| rig.handle.poll())
+            .any(|event| matches!(event, Event::Tick(tick) if tick.source == SourceId(id)));
+        assert!(!left, "nothing of it comes any more");
+    }
+    rig.until("each is dropped", || dropped.load(Ordering::SeqCst) == 39);
+    let late = std::iter::from_fn(|| rig.handle.poll())
+        .any(|event| matches!(event, Event::Tick(tick) if tick.source != SourceId(0)));
+    assert!(!late, "a scan that ended later was not published");
+    let mut gone = request(
+        3,
+        &Inline::new(vec![(SourceId(5), fake(64, 48, PixelFormat::Xrgb8888).1)])
+            .scan(SourceId(5), Instant::ZERO)
+            .unwrap(),
+    );
+    gone.budget_bytes = 1_000;
+    rig.handle.encode(gone);
+    let encoded = clock::poll_for(PATIENCE, || match rig.handle.poll()? {
+        Event::Encoded(encoded) => Some(encoded),
+        _ => None,
+    });
+    assert!(encoded.expect("an answer").records.is_empty(), "what is gone is answered with nothing");
+    rig.screens[0].lock().unwrap().paint(0, 0, &[9, 9, 9, 0]);
+    rig.tick(0);
+    assert_eq!(rig.handle.source_counters().len(), 1);
+    assert_eq!(rig.handle.counters().panics, 0);
+}
+
+#[test]
+fn what_a_source_shows_is_known_though_nobody_watches_it() {
+    let rig = Rig::new(1);
+    let seen = |id: u32| {
+        let views = rig.handle.views();
+        views.into_iter().find(|(source, _)| *source == SourceId(id)).and_then(|(_, view)| view)
+    };
+    rig.until("it is looked at", || seen(0).is_some());
+    assert!(matches!(seen(0), Some(View::Live(surface)) if surface.size.width == 64));
+    let before = rig.handle.seen();
+    let (screen, source) = fake(32, 16, PixelFormat::Xrgb8888);
+    screen.lock().unwrap().view = View::Dark { state: SurfaceState::Connecting, text: "soon".to_owned() };
+    rig.handle.add(SourceId(7), source).unwrap();
+    rig.until("a new one is looked at", || seen(7).is_some());
+    assert!(matches!(seen(7), Some(View::Dark { state: SurfaceState::Connecting, .. })));
+    rig.until("that is said", || rig.handle.seen() > before);
+    let mut full = Ok(());
+    for id in 100..100 + SOURCES_MAX as u32 {
+        full = full.and(rig.handle.add(SourceId(id), fake(16, 16, PixelFormat::Xrgb8888).1));
+    }
+    assert!(full.is_err() && rig.handle.views().len() == SOURCES_MAX, "there is a bound");
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct Scanner {
     epoch: Epoch,
     /// What the newest tick said in the dark; `None` if it had pixels, or there is none.
     dark: Option<(SurfaceState, String)>,
+    /// What the source showed when it was looked at last.
+    seen: Option<View>,
     live: Option<Live>,
     strategy: Strategy,
     mode: Mode,
@@ -58,7 +60,8 @@ impl Scanner {
     pub fn new(id: SourceId, source: Box<dyn Source>) -> Self {
         let counters = ScanCounters::default();
         let (strategy, mode) = (Strategy::Sweep, Mode::Paused);
-        Self { id, source, number: 0, epoch: Epoch(0), dark: None, live: None, strategy, mode, counters }
+        let (number, epoch, dark, seen, live) = (0, Epoch(0), None, None, None);
+        Self { id, source, number, epoch, dark, seen, live, strategy, mode, counters }
     }
 
     /// Which source.
@@ -71,6 +74,12 @@ impl Scanner {
     #[must_use]
     pub const fn counters(&self) -> ScanCounters {
         self.counters
+    }
+
+    /// What the source showed when it was looked at last, be it by a scan or not; `None` before the first time.
+    #[must_use]
+    pub const fn seen(&self) -> Option<&View> {
+        self.seen.as_ref()
     }
 
     /// Whether the newest published tick has pixels.
@@ -143,7 +152,10 @@ impl Scanner {
         }
         match self.source.view(now) {
             View::Dark { state, text } => self.darken(now, state, text),
-            View::Live(_) => None,
+            View::Live(surface) => {
+                self.seen = Some(View::Live(surface));
+                None
+            }
         }
     }
 
@@ -156,6 +168,10 @@ impl Scanner {
     /// Says, in a new epoch, that the source has nothing to show, unless that was said already.
     pub fn darken(&mut self, now: Instant, state: SurfaceState, text: String) -> Option<Arc<Tick>> {
         self.live = None;
+        let is_seen = |view: &View| matches!(view, View::Dark { state: seen, text: said } if (*seen, said) == (state, &text));
+        if !self.seen.as_ref().is_some_and(is_seen) {
+            self.seen = Some(View::Dark { state, text: text.clone() });
+        }
         let dark = Some((state, text));
         if self.dark == dark {
             return None;
@@ -172,6 +188,7 @@ impl Scanner {
             let text = format!("a surface cannot have {}x{} pixels", surface.size.width, surface.size.height);
             return self.darken(now, SurfaceState::Faulty, text);
         }
+        self.seen = Some(View::Live(*surface));
         let live = match &mut self.live {
             Some(live) if live.surface == *surface => live,
             live => {

@@ -6,6 +6,7 @@ mod figures;
 mod greeting;
 mod handshake;
 mod roster;
+mod services;
 mod sources;
 mod stats;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use lfp_proto::seal::Unclosed;
 use self::echo::Awaited;
 use self::handshake::Asked;
 use self::roster::Roster;
+pub use self::services::Settings;
 use self::sources::{Grant, Sources};
 pub use self::stats::{ServerStats, SessionStatus, SessionTotals};
 
@@ -88,6 +90,8 @@ pub enum Output {
     Action(Action),
     /// Which sources are watched, and how fast; newest wins.
     Demand(Demand),
+    /// Let go of this source: no service shows it any more. What has to be done to its guest was said before.
+    Retire(SourceId),
     /// Nothing more to do until something happens, or this time has come; `None`: no deadline.
     Timeout(Option<Instant>),
 }
@@ -148,6 +152,8 @@ pub struct Server {
     /// Answers to those who have no session.
     replies: VecDeque<(SocketAddr, Vec<u8>)>,
     actions: VecDeque<Action>,
+    /// Sources that no service shows any more.
+    retired: VecDeque<SourceId>,
     awaited: Awaited,
     /// Buffers of datagrams that were sent.
     spare: Vec<Vec<u8>>,
@@ -164,15 +170,20 @@ impl Server {
     /// A server without sessions.
     #[must_use]
     pub fn new(config: Config, secrets: &Secrets) -> Self {
+        let mut sources = Sources::default();
+        for shown in config.directory.iter().flat_map(|(_, service)| &service.sources) {
+            sources.add(shown.source);
+        }
         Self {
             config,
             cookies: Cookies::new(*secrets.random.derive(b"LFP cookies").bytes()),
             door: Door::new(secrets),
             key: secrets.key.public(),
             roster: Roster::default(),
-            sources: Sources::default(),
+            sources,
             replies: VecDeque::new(),
             actions: VecDeque::new(),
+            retired: VecDeque::new(),
             awaited: Awaited::default(),
             spare: Vec::new(),
             opened: Vec::new(),
@@ -253,6 +264,9 @@ impl Server {
             }
             if let Some(demand) = self.sources.next_demand() {
                 return Output::Demand(demand);
+            }
+            if let Some(source) = self.retired.pop_front() {
+                return Output::Retire(source);
             }
             if let Some((to, bytes)) = self.replies.pop_front() {
                 return self.transmit(to, bytes.into());

@@ -14,7 +14,7 @@ use crate::session::{Watch, Wish};
 use crate::time::Instant;
 use lfp_proto::frame::InputKind;
 
-/// Every source that ticked, or is or was watched.
+/// Every source that a service shows.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     sources: BTreeMap<SourceId, Source>,
@@ -62,9 +62,27 @@ pub(super) enum Grant {
 }
 
 impl Sources {
-    /// A tick came. Says whether it is the newest of its source, as it is shown.
+    /// A service shows `source` from now on.
+    pub(super) fn add(&mut self, source: SourceId) {
+        self.sources.entry(source).or_default();
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// No service shows `source` any more. Says whether one did.
+    pub(super) fn remove(&mut self, source: SourceId) -> bool {
+        self.demands.retain(|demand| demand.source != source);
+        self.sources.remove(&source).is_some()
+    }
+
+    /// A tick came. Says whether it is the newest of its source, as it is shown; it is not if no service shows that.
     pub(super) fn on_tick(&mut self, tick: &Arc<Tick>) -> bool {
-        let Source { newest, fitted, bounds, .. } = self.sources.entry(tick.source).or_default();
+        let Some(Source { newest, fitted, bounds, .. }) = self.sources.get_mut(&tick.source) else {
+            return false;
+        };
         let is_watched = |tick: &Tick| bounds.iter().any(|bounds| bounds.fit(tick.full) == tick.fit);
         if tick.fit.is_native() {
             let newer = newest.as_ref().is_none_or(|newest| newest.number < tick.number);
@@ -104,7 +122,6 @@ impl Sources {
             if bounds != Bounds::default() && !all.bounds.contains(&bounds) {
                 all.bounds.push(bounds);
             }
-            self.sources.entry(source).or_default();
         }
         for (id, source) in &mut self.sources {
             let Wanted { rate_hz, strategy, bounds } = wanted.remove(id).unwrap_or_default();
@@ -154,7 +171,7 @@ impl Sources {
     pub(super) fn grant(&mut self, now: Instant, source: SourceId, session: SessionKey) -> Grant {
         // SPEC [LFP-12.8]: With several sessions on one guest, a server MUST let one of them at a time hold keys and
         // buttons.
-        let holder = &mut self.sources.entry(source).or_default().holder;
+        let Some(Source { holder, .. }) = self.sources.get_mut(&source) else { return Grant::Denied };
         let grant = match *holder {
             Some(Holder { session: other, last_input }) if other != session => {
                 if now.saturating_since(last_input) <= INPUT_HOLD {

@@ -33,6 +33,7 @@ mod streams;
 mod surface;
 mod timers;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,7 +186,7 @@ pub struct Wish {
 #[derive(Clone, Debug)]
 struct Closing {
     reason: CloseReason,
-    text: &'static str,
+    text: Cow<'static, str>,
     left: u32,
     next_at: Instant,
 }
@@ -411,17 +412,17 @@ impl Session {
     }
 
     /// Ends the session: the client is told, repeatedly, and then it is over. What is held is released.
-    pub fn close(&mut self, now: Instant, reason: CloseReason, text: &'static str) {
+    pub fn close(&mut self, now: Instant, reason: CloseReason, text: impl Into<Cow<'static, str>>) {
         if self.closing.is_none() {
             self.release_all();
-            self.closing = Some(Closing { reason, text, left: CLOSE_REPEATS, next_at: now });
+            self.closing = Some(Closing { reason, text: text.into(), left: CLOSE_REPEATS, next_at: now });
         }
     }
 
     /// Ends the session at once, without a word: the client has ended it.
     pub fn end(&mut self, now: Instant) {
         self.release_all();
-        self.closing = Some(Closing { reason: CloseReason::Done, text: "", left: 0, next_at: now });
+        self.closing = Some(Closing { reason: CloseReason::Done, text: "".into(), left: 0, next_at: now });
     }
 
     /// Whether the session is ending, and why.

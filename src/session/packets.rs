@@ -473,7 +473,7 @@ impl Session {
         let closing = self.closing.as_mut().filter(|closing| closing.left > 0 && closing.next_at <= now)?;
         closing.left -= 1;
         closing.next_at = now + interval;
-        let close = Close { reason: closing.reason, text: closing.text };
+        let close = Close { reason: closing.reason, text: &closing.text };
         // SPEC [LFP-3.3]: A sender MUST NOT use a packet number twice in a connection.
         let number = self.window.next();
         let mut builder = Builder::new(Vec::new(), self.packet_max, Kind::Data, self.connection, number);

@@ -139,7 +139,7 @@ impl Pair {
                         self.server.handle(self.now, Input::Tick(tick));
                     }
                 }
-                Output::Action(_) => {}
+                Output::Action(_) | Output::Retire(_) => {}
                 Output::Timeout(_) => return,
             }
         }

@@ -15,7 +15,7 @@ mod traffic;
 
 use harness::Oracle::{Script, Whole};
 use harness::{Extent, Target};
-use oracles::{client, files as file, proto, server, streams, texts, window};
+use oracles::{channels, client, files as file, proto, server, streams, texts, window};
 use seeds::Seeds::{Golden, Made};
 
 // A new target is one line here, an oracle in `oracles/`, and seeds if no golden vectors fit.
@@ -107,6 +107,12 @@ const SOURCES: &[Target] = &[
     text("proc-net-unix", seeds::sockets, texts::sockets),
 ];
 
+/// What a host and an appliance say to each other.
+const CHANNELS: &[Target] = &[
+    text("control-channel", seeds::control_channel, channels::control),
+    text("guest-port", seeds::guest_port, channels::guest),
+];
+
 /// What people write.
 const PEOPLE: &[Target] = &[
     text("configuration", seeds::configurations, texts::configuration),
@@ -143,6 +149,11 @@ fn a_million_datagrams_do_a_client_no_harm() {
 #[test]
 fn nothing_that_a_source_says_does_harm() {
     harness::run(SOURCES, &Extent::from_env());
+}
+
+#[test]
+fn nothing_that_a_host_or_an_appliance_says_does_harm() {
+    harness::run(CHANNELS, &Extent::from_env());
 }
 
 #[test]

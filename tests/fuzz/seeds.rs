@@ -192,6 +192,36 @@ pub(crate) fn configurations() -> Vec<Vec<u8>> {
     ])
 }
 
+/// What is said on the control channel.
+pub(crate) fn control_channel() -> Vec<Vec<u8>> {
+    texts(&[
+        "{\"id\":1,\"do\":{\"attach\":{\"service\":\"web\",\"source\":\"synthetic:idle\",\"input\":false}}}\n\
+         {\"id\":2,\"do\":{\"status\":{}}}\n{\"id\":3,\"do\":{\"detach\":{\"service\":\"web\"}}}\n",
+        "{\"id\":4,\"do\":{\"configure\":{\"config\":{\"plain\":true,\"services\":[{\"name\":\"a\",\"source\":\
+         \"synthetic:idle\"}]}}}}\r\n",
+        "{\"hello\":{\"version\":1,\"program\":\"lfp-server\",\"error\":\"x\"}}\n{\"done\":{\"id\":1}}\n\
+         {\"error\":{\"text\":\"no\"}}\n",
+        "{\"status\":{\"id\":2,\"status\":{\"program\":\"p\",\"fingerprint\":\"f\",\"listen\":\"l\",\"sessions\":1,\
+         \"memory_bytes\":5,\"services\":[{\"service\":\"web\",\"source\":\"s\",\"state\":\"live\",\"text\":\"t\",\
+         \"sessions\":1,\"is_attached\":true}]}}}\n",
+    ])
+}
+
+/// What is said on a guest port.
+pub(crate) fn guest_port() -> Vec<Vec<u8>> {
+    texts(&[
+        "{\"hello\":{\"version\":1,\"guest\":\"web\",\"input\":true,\"power\":[\"reset\",\"pause\"]}}\n\
+         {\"event\":{\"name\":\"RESET\"}}\n{\"taken\":{\"number\":3}}\n",
+        "{\"mode\":{\"pci\":\"0000:00:07.0\",\"vram_bytes\":16777216,\"width\":640,\"height\":480,\
+         \"stride_bytes\":2560,\"offset_bytes\":0,\"format\":\"xrgb8888\"}}\n\
+         {\"dark\":{\"state\":\"gone\",\"text\":\"x\"}}\n{\"refused\":{\"number\":null,\"text\":\"x\"}}\n",
+        "{\"hello\":{\"version\":1}}\n{\"watch\":{\"on\":true}}\n{\"power\":{\"action\":\"powerdown\"}}\n",
+        "{\"input\":{\"number\":7,\"width\":640,\"height\":480,\"event\":{\"key\":{\"code\":30,\"down\":true}}}}\n\
+         {\"input\":{\"number\":8,\"width\":1,\"height\":1,\"event\":{\"button\":{\"button\":2,\"down\":false}}}}\n\
+         {\"input\":{\"number\":9,\"width\":1,\"height\":1,\"event\":\"release-all\"}}\n",
+    ])
+}
+
 /// Names of sources.
 pub(crate) fn sources() -> Vec<Vec<u8>> {
     texts(&[

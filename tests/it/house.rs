@@ -151,6 +151,8 @@ fn the_table_of_limits_is_the_code_s() {
         DIGESTS_PENDING_MAX,
         STREAMS_MAX,
         STREAM_WINDOW,
+        OFFER_PLOTS_MAX,
+        OFFER_PART_PLOTS,
         SEND_WINDOW_MAX,
         LOSS_PACKETS,
         ACK_PACKETS,

@@ -22,6 +22,7 @@ mod profiles;
 mod quality;
 mod returning;
 mod sealed;
+mod services;
 mod soak;
 mod sockets;
 mod streams;

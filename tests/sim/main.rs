@@ -26,6 +26,7 @@ mod scenario;
 #[path = "../../benches/trace/src/score.rs"]
 mod score;
 mod sealed;
+mod services;
 mod streams;
 mod tables;
 mod tamper;

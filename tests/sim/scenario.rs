@@ -43,7 +43,7 @@ pub(crate) fn run(seed: u64, trace: bool) -> (Totals, u32) {
 pub(crate) fn server(sources: usize, seed: u64, sessions_max: usize, idle_timeout: Duration) -> Server {
     let mut directory = Directory::default();
     for source in 0..sources {
-        directory.insert(&source.to_string(), [SourceId(source as u16)], 30, InputPolicy::Exclusive);
+        directory.insert(&source.to_string(), [SourceId(source as u32)], 30, InputPolicy::Exclusive);
     }
     let mut random = [0; 32];
     random[..8].copy_from_slice(&seed.to_le_bytes());

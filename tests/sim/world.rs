@@ -111,7 +111,7 @@ impl World {
         trace: bool,
     ) -> Self {
         let adapter =
-            |(id, source): (u16, &Watched)| (SourceId(id), Box::new(source.guest.clone()) as Box<dyn Source>);
+            |(id, source): (u32, &Watched)| (SourceId(id), Box::new(source.guest.clone()) as Box<dyn Source>);
         let (peers, networks) = peers.into_iter().unzip();
         let pipeline = Inline::new((0..).zip(&sources).map(adapter).collect());
         let mut world = Self {
@@ -288,7 +288,7 @@ impl World {
     }
 
     fn scan(&mut self, index: usize) {
-        let id = SourceId(index as u16);
+        let id = SourceId(index as u32);
         let watched = &mut self.sources[index];
         let interval = match watched.rate_hz {
             0 => LOOK_INTERVAL,
@@ -324,7 +324,7 @@ impl World {
         for (index, source) in self.sources.iter_mut().enumerate() {
             source.rate_hz = 0;
             source.held.clear();
-            let id = SourceId(index as u16);
+            let id = SourceId(index as u32);
             // The pipeline tells whoever begins to listen what there is.
             if let Some(tick) = self.pipeline.newest(id) {
                 self.server.handle(self.now, Input::Tick(Arc::clone(tick)));
@@ -349,12 +349,13 @@ impl World {
                     self.schedule(self.now + wait, Event::Digest(request));
                 }
                 Output::Action(action) => {
-                    let source = &mut self.sources[usize::from(action.source.0)];
+                    let source = &mut self.sources[action.source.0 as usize];
                     source.on_action(self.now, &action, &mut self.peers, &mut self.totals);
                     self.take_up(action);
                 }
+                Output::Retire(source) => self.retire(source),
                 Output::Demand(demand) => {
-                    let index = usize::from(demand.source.0);
+                    let index = demand.source.0 as usize;
                     self.sources[index].bounds = demand.bounds;
                     let was = std::mem::replace(&mut self.sources[index].rate_hz, demand.rate_hz);
                     if was == 0 && demand.rate_hz > 0 {

@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn what_somebody_wanted_or_nobody_can_mend_is_the_end() {
-        for state in [State::Ended, closed(CloseReason::Done), closed(CloseReason::Protocol), State::NoAnswer]
-        {
+        let wanted = [CloseReason::Done, CloseReason::Protocol, CloseReason::Ended].map(closed);
+        for state in [State::Ended, State::NoAnswer].into_iter().chain(wanted) {
             let mut comeback = Comeback::new(Duration::from_secs(10));
             comeback.look(&State::Established, at(0));
             assert!(!comeback.look(&state, at(1)) && comeback.due().is_none(), "{state:?}");

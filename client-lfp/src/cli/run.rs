@@ -521,6 +521,7 @@ const fn close_text(reason: CloseReason) -> &'static str {
         CloseReason::Idle => "the server had not heard from this client for too long",
         CloseReason::Unknown => "the server does not know it any more, as after a restart; connect again",
         CloseReason::Protocol => "the server found that this client broke the protocol",
+        CloseReason::Ended => "the service has ended",
     }
 }
 

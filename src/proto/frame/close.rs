@@ -19,6 +19,8 @@ pub enum CloseReason {
     Unknown = 3,
     /// The peer broke the protocol.
     Protocol = 4,
+    /// The service that the client asked for is not served any more.
+    Ended = 5,
 }
 
 /// The session ends.
@@ -38,6 +40,7 @@ impl<'a> Close<'a> {
             2 => CloseReason::Idle,
             3 => CloseReason::Unknown,
             4 => CloseReason::Protocol,
+            5 => CloseReason::Ended,
             _ => return Err(Malformed::Field("close reason")),
         };
         Ok(Self { reason, text: reader.text(TEXT_MAX, "close text")? })

@@ -87,7 +87,7 @@ pub(super) fn service(index: u16) -> String {
 pub(super) fn config(sources: u16) -> Config {
     let mut directory = Directory::default();
     for index in 0..sources {
-        directory.insert(&service(index), [SourceId(index)], 60, InputPolicy::Exclusive);
+        directory.insert(&service(index), [SourceId(u32::from(index))], 60, InputPolicy::Exclusive);
     }
     Config {
         directory,
@@ -111,7 +111,7 @@ impl World {
         for index in 0..sources {
             let (screen, source) = fake::fake(width, height, PixelFormat::Xrgb8888);
             screens.push(screen);
-            opened.push((SourceId(index), source));
+            opened.push((SourceId(u32::from(index)), source));
         }
         Self {
             now: Instant::from_micros(1_000_000),
@@ -230,6 +230,10 @@ impl World {
                     self.server.handle(self.now, Input::Digested(digested));
                 }
                 Output::Action(action) => self.actions.push((self.now, action)),
+                Output::Retire(source) => {
+                    assert!(self.pipeline.remove(source), "{source:?} goes twice");
+                    self.next_scan.remove(&source);
+                }
                 Output::Demand(Demand { source, rate_hz, bounds, hints, .. }) => {
                     self.hints.extend(hints);
                     self.demands.insert(source, rate_hz);

@@ -2,6 +2,7 @@
 
 use lfp_proto::wire::Malformed;
 
+pub(crate) mod channels;
 pub(crate) mod client;
 pub(crate) mod files;
 pub(crate) mod proto;

@@ -217,6 +217,7 @@ impl World {
                     }
                 }
                 Output::Demand(demand) => assert!(demand.rate_hz <= 60),
+                Output::Retire(source) => panic!("nobody ended the service of {source:?}"),
                 Output::Timeout(due) => {
                     assert!(
                         due.is_none_or(|due| due > self.now),

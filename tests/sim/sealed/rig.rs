@@ -240,6 +240,7 @@ impl Rig {
                 }
                 Output::Action(action) => self.actions.push(action.input),
                 Output::Demand(demand) => self.bounds = demand.bounds,
+                Output::Retire(source) => panic!("nobody ended the service of {source:?}"),
                 Output::Timeout(_) => return,
             }
         }
