@@ -14,7 +14,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
 use super::accepted::{Accepted, Reports};
-use super::qemu::{self, Guest, InputCounters, QemuSource, Readiness, Slot};
+use super::qemu::{self, Followed, Guest, InputCounters, QemuSource, Readiness, Slot};
 use super::{Action, SourceId};
 use crate::clock;
 use crate::limits::{CONTROL_STOP_GRACE, QMP_READ_BYTES};
@@ -46,7 +46,8 @@ struct Shared {
 }
 
 impl Control {
-    /// Starts the thread. `wake` is called, from that thread, when there is something to [`Control::poll_accepted`].
+    /// Starts the thread. `wake` is called, from that thread, when there is something to [`Control::poll_accepted`],
+    /// or news of a guest that is followed.
     ///
     /// # Errors
     /// If the system has no thread or file descriptor left.
@@ -75,6 +76,18 @@ impl Control {
         lock(&shared.arriving).push(guest);
         shared.wake();
         source
+    }
+
+    /// As [`Control::watch`], for somebody who has no use for the pixels.
+    #[must_use]
+    pub fn follow(&self, id: SourceId, path: PathBuf) -> Followed {
+        let shared = &self.0.shared;
+        let (followed, guest, slot) =
+            qemu::follow(path, Arc::clone(&shared.waker), Arc::clone(&shared.reports));
+        lock(&shared.slots).insert(id, slot);
+        lock(&shared.arriving).push(guest);
+        shared.wake();
+        followed
     }
 
     /// Hands an action to its source's guest. Actions of one source are done in order; what is too much or too old

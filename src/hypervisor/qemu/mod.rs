@@ -4,14 +4,19 @@
 //! [`QemuSource`] is the pipeline's half: it maps and sweeps. The control thread holds a `Guest`, which talks to the
 //! monitor and publishes memory and mode; the two meet in a slot.
 
+mod followed;
 mod guest;
 mod input;
 mod slot;
+mod story;
 mod vram;
 
+pub(super) use followed::follow;
+pub use followed::{Followed, Memory, MemoryIdentity, Screen};
 pub(super) use guest::{Guest, Readiness};
 pub use slot::InputCounters;
 pub(super) use slot::Slot;
+pub use story::Happening;
 pub(super) use vram::{device_of, explain};
 
 use std::path::PathBuf;
