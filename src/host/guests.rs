@@ -11,7 +11,7 @@ use super::words::GuestStatus;
 use crate::channel::guest::{FromHost, Mode};
 use crate::channel::{VERSION, is_guest_name};
 use crate::hypervisor::discover::DiscoveredGuest;
-use crate::hypervisor::{Control, Followed, Memory, MemoryIdentity, Screen, SourceId, SourceSpec};
+use crate::hypervisor::{Control, Followed, GuestMemory, MemoryIdentity, Screen, SourceId, SourceSpec};
 use crate::limits::{DISCOVERED_MEMORY, HOST_GUESTS_MAX, INPUT_HOLD};
 use crate::time::Instant;
 
@@ -28,7 +28,7 @@ pub(super) struct Guest {
     path: PathBuf,
     is_discovered: bool,
     screen: Screen,
-    memory: Option<(MemoryIdentity, Memory)>,
+    memory: Option<(MemoryIdentity, GuestMemory)>,
     holder: Option<(PortId, Instant)>,
     /// Since when it is gone.
     gone: Option<Instant>,
@@ -60,7 +60,7 @@ impl Guest {
     }
 
     /// Its memory, or what is in the way of attaching it.
-    pub(super) fn memory(&self) -> Result<Memory, String> {
+    pub(super) fn memory(&self) -> Result<GuestMemory, String> {
         match (&self.memory, &self.screen) {
             (Some((_, memory)), _) => Ok(memory.clone()),
             (None, Screen::Dark { state, text }) => {

@@ -14,7 +14,7 @@ use super::{HostDir, HostError};
 use crate::channel::guest::{Event, FromAppliance, FromHost, Power};
 use crate::channel::{LineError, VERSION};
 use crate::geometry::Size;
-use crate::hypervisor::{Action, Control, Happening, Memory, SourceId};
+use crate::hypervisor::{Action, Control, Happening, GuestMemory, SourceId};
 use crate::limits::{HOST_PORTS_MAX, PORT_INPUT_PATIENCE, PORT_INPUTS_AWAITED_MAX, POWER_PENDING_MAX};
 use crate::time::Instant;
 
@@ -128,7 +128,7 @@ impl Switch {
     }
 
     /// Takes what guests have told the control thread; returns whose memory is another now.
-    pub(super) fn take_news(&mut self, now: Instant) -> Vec<(String, Option<Memory>)> {
+    pub(super) fn take_news(&mut self, now: Instant) -> Vec<(String, Option<GuestMemory>)> {
         let (mut moved, mut happened) = (Vec::new(), Vec::new());
         for (name, guest) in self.guests.iter_mut() {
             if guest.take_news(now) {

@@ -27,7 +27,7 @@ pub use control::Control;
 pub use fbdev::FbdevSource;
 pub use local::open_local;
 pub use open::{open, open_alone};
-pub use qemu::{Followed, Happening, InputCounters, Memory, MemoryIdentity, QemuSource, Screen};
+pub use qemu::{Followed, GuestMemory, Happening, InputCounters, MemoryIdentity, QemuSource, Screen};
 pub use qmp::{CallError, Caller};
 pub use shm::ShmSource;
 pub use spec::{FORMS, SourceSpec, SpecError, SyntheticSpec};

@@ -12,7 +12,7 @@ use super::{Report, Wanted, Worker};
 use crate::channel::control::{Command as ControlCommand, Request, ServiceStatus};
 use crate::channel::{CONTROL_PORT, line};
 use crate::clock;
-use crate::hypervisor::{CallError, Caller, Memory};
+use crate::hypervisor::{CallError, Caller, GuestMemory};
 use crate::host::words::{Answer, Attached};
 use crate::limits::{APPLIANCE_SERVES, PLACE_PATIENCE, UNPLUG_PATIENCE};
 use crate::time::Instant;
@@ -59,7 +59,7 @@ impl Worker {
             pci: None,
             is_lost: false,
             is_stale: false,
-            is_unsaid: false,
+            is_unsaid: true,
             fault: None,
             retry: Instant::ZERO,
         };
@@ -72,7 +72,12 @@ impl Worker {
             }
             Err(mut text) => {
                 // The way back is the same from wherever it failed: what is there goes, last things first.
-                let _ = self.ask(&ControlCommand::Detach { service: attachment.wanted.service.clone() });
+                if !attachment.is_unsaid {
+                    let service = attachment.wanted.service.clone();
+                    if let Err(error) = self.ask(&ControlCommand::Detach { service }) {
+                        tracing::warn!(appliance = self.name, guest, "{error}");
+                    }
+                }
                 if let Err(also) = self.unplug(&Ids::of(&guest)) {
                     text = format!("{text}; and what was done of it could not be undone: {also}");
                 }
@@ -93,6 +98,7 @@ impl Worker {
         self.plug(&attachment.wanted, &ids)?;
         self.find_place(attachment)?;
         self.serve(attachment)?;
+        attachment.is_unsaid = false;
         self.await_service(&attachment.wanted)
     }
 
@@ -330,7 +336,7 @@ fn buses(caller: &mut Caller, wanted: &Wanted) -> Result<Vec<String>, String> {
 
 /// Gives QEMU the memory: the open file itself, so that it needs no right to look into the guest's QEMU; or where it
 /// does not take that, the path at which it finds it.
-fn add_memory(caller: &mut Caller, memory: &Memory, ids: &Ids) -> Result<(), String> {
+fn add_memory(caller: &mut Caller, memory: &GuestMemory, ids: &Ids) -> Result<(), String> {
     let passed = caller.call_with("add-fd", Some(json!({})), memory.file().as_fd()).map_err(text)?;
     let (number, set) = (passed["fd"].as_i64(), passed["fdset-id"].as_i64());
     let (Some(number), Some(set)) = (number, set) else {

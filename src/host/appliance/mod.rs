@@ -20,7 +20,7 @@ use nix::sys::time::TimeSpec;
 use super::words::{Answer, ApplianceStatus, AttachmentStatus};
 use crate::channel::control::Command;
 use crate::clock;
-use crate::hypervisor::{CallError, Caller, Memory, MemoryIdentity};
+use crate::hypervisor::{CallError, Caller, GuestMemory, MemoryIdentity};
 use crate::limits::{APPLIANCE_ASK, APPLIANCE_MEMORY, APPLIANCE_RETRY};
 use crate::time::Instant;
 use attach::Attachment;
@@ -36,7 +36,7 @@ pub(super) struct Wanted {
     pub(super) service: String,
     pub(super) input: bool,
     pub(super) bus: Option<String>,
-    pub(super) memory: Memory,
+    pub(super) memory: GuestMemory,
     /// The socket of its port.
     pub(super) socket: PathBuf,
     /// The host's end of the appliance's control channel, if somebody said where.
@@ -55,7 +55,7 @@ pub(super) enum Job {
     /// Takes a guest away.
     Detach { ticket: u64, guest: String },
     /// A guest was restarted: its memory is another file.
-    Moved { guest: String, memory: Memory },
+    Moved { guest: String, memory: GuestMemory },
     /// Nothing more is wanted.
     End,
 }

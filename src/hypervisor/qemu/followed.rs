@@ -39,12 +39,12 @@ pub enum Screen {
 
 /// A guest's video memory, as a file that is open for reading.
 #[derive(Clone, Debug)]
-pub struct Memory(Arc<Vram>);
+pub struct GuestMemory(Arc<Vram>);
 
 /// Which file a guest's memory is: device and inode. No other file has the same while it is open.
 pub type MemoryIdentity = (u64, u64);
 
-impl Memory {
+impl GuestMemory {
     /// The file.
     #[must_use]
     pub fn file(&self) -> BorrowedFd<'_> {
@@ -67,12 +67,6 @@ impl Memory {
     #[must_use]
     pub fn identity(&self) -> Option<MemoryIdentity> {
         self.0.file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
-    }
-
-    /// Memory that no guest has.
-    #[cfg(test)]
-    pub(crate) fn of_file(file: std::fs::File, path: PathBuf, bytes: u64) -> Self {
-        Self(Arc::new(Vram { file, path, device: crate::hypervisor::dispi::Device::Vga, bytes }))
     }
 }
 
@@ -100,8 +94,8 @@ impl Followed {
 
     /// The guest's video memory, once it was found; it may show nothing yet. `None` again when its QEMU has ended.
     #[must_use]
-    pub fn memory(&self) -> Option<Memory> {
-        self.slot.story().memory().map(Memory)
+    pub fn memory(&self) -> Option<GuestMemory> {
+        self.slot.story().memory().map(GuestMemory)
     }
 
     /// Somebody watches at `now`: the mode is asked for often for a while.

@@ -12,7 +12,7 @@ mod story;
 mod vram;
 
 pub(super) use followed::follow;
-pub use followed::{Followed, Memory, MemoryIdentity, Screen};
+pub use followed::{Followed, GuestMemory, MemoryIdentity, Screen};
 pub(super) use guest::{Guest, Readiness};
 pub use slot::InputCounters;
 pub(super) use slot::Slot;

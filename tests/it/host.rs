@@ -1,0 +1,1 @@
+//! The private ports by which appliances have guests.
