@@ -40,6 +40,10 @@ pub mod config;
 
 pub mod identity;
 
+<<<<<<< HEAD
 pub mod host;
+=======
+pub mod confine;
+>>>>>>> main
 
 pub mod commands;

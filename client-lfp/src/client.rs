@@ -15,7 +15,7 @@ use lfp_proto::packet::{self, Header, Kind, Protection, View};
 use lfp_proto::seal::{RekeyAfter, Seal};
 use lfp_proto::time::{Instant, micros};
 use lfp_proto::units::{ConnectionId, PacketNumber};
-use lfp_proto::window::{Arrival, ParityKeeper, ReceiveWindow};
+use lfp_proto::window::{Arrival, Codepoint, ParityKeeper, ReceiveWindow};
 
 use crate::apply::Applier;
 use crate::arrivals::Arrivals;
@@ -150,6 +150,11 @@ impl Client {
 
     /// Takes a datagram (UDP payload) that came from the server. Call [`Client::poll_transmit`] afterwards.
     pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) {
+        self.handle_marked(now, Codepoint::NotEct, bytes);
+    }
+
+    /// The same, where it can be told what the ECN bits of its IP header were: the server wants to know.
+    pub fn handle_marked(&mut self, now: Instant, codepoint: Codepoint, bytes: &[u8]) {
         self.echoes.settle(None, &mut self.stats.echo);
         self.stats.on_received(bytes.len());
         // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
@@ -173,7 +178,7 @@ impl Client {
             Kind::Hello => return self.stats.foreign += 1,
         };
         match (machine::step(self.state.phase(), event), event) {
-            (Some(_), Event::Data) => self.on_data(now, bytes),
+            (Some(_), Event::Data) => self.on_data(now, codepoint, bytes),
             (Some(_), Event::Reset) => self.on_reset(bytes),
             (Some((Phase::Open, _)), Event::Challenge) => self.on_path_challenge(bytes),
             (Some(_), _) => self.on_answer(now, bytes),
@@ -414,16 +419,16 @@ impl Client {
         self.heard_at = now;
     }
 
-    fn on_data(&mut self, now: Instant, bytes: &[u8]) {
+    fn on_data(&mut self, now: Instant, codepoint: Codepoint, bytes: &[u8]) {
         let mut opened = core::mem::take(&mut self.opened);
         match self.seal.open(now, bytes, self.window.largest(), &mut opened) {
-            Ok(view) => self.on_packet(now, &view),
+            Ok(view) => self.on_packet(now, codepoint, &view),
             Err(_) => self.stats.malformed += 1,
         }
         self.opened = opened;
     }
 
-    fn on_packet(&mut self, now: Instant, view: &View<'_>) {
+    fn on_packet(&mut self, now: Instant, codepoint: Codepoint, view: &View<'_>) {
         let number = view.number(self.window.largest());
         // SPEC [LFP-5.1]: A receiver MUST NOT act on any frame of a packet in which one is malformed or has an unknown
         // type.
@@ -446,6 +451,7 @@ impl Client {
         self.heard_at = now;
         self.reach.on_heard();
         self.dialogue.on_packet(number);
+        self.dialogue.ecn_mut().on_packet(codepoint);
         if let Some(parity) = self.take(now, number, view.payload()) {
             self.recover(now, number, &parity);
         }
@@ -526,7 +532,8 @@ impl Client {
             // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
             Frame::Close(close) => self.on_close(close),
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
-            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) | Frame::Report(_) => {}
+            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) => {}
+            Frame::Report(_) | Frame::Ecn(_) => {}
             Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => self.on_stream_frame(frame),
             Frame::Ticket(ticket) => {
                 let lifetime = Duration::from_secs(u64::from(ticket.lifetime_s));

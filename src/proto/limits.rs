@@ -122,6 +122,13 @@ pub const RATE_MIN: Bitrate = Bitrate::from_bps(100_000);
 pub const RATE_MAX: Bitrate = Bitrate::from_bps(40_000_000_000);
 /// Delay before an ack of packets that came in order.
 pub const ACK_DELAY: Duration = Duration::from_millis(5);
+/// Packets that came as ECT(0) after which the client says how many they are.
+pub const ECN_TOLD_EVERY: u64 = 32;
+/// Packets sent as ECT(0) that are acked without a word of how they came, after which nobody counts them: several times as many
+/// as the client lets pass, so that lost acks are not taken for that.
+pub const ECN_UNTOLD_MAX: u64 = 8 * ECN_TOLD_EVERY;
+/// Packets in a row that came as CE while no queue shows: somebody marks them all, whatever they meet.
+pub const ECN_ALL_MARKED: u64 = 128;
 /// Packets after which an ack goes at once.
 pub const ACK_PACKETS: u32 = 8;
 /// Longest interval between probes of a silent peer.

@@ -167,6 +167,7 @@ impl Session {
         self.redundancy.on_path_change();
         self.rate.on_path_change(now, rtt_guess);
         self.losses.on_path_change();
+        self.ecn.on_path_change(self.window.next());
         self.length.on_path_change();
         self.stats.moves += 1;
         self.repace();

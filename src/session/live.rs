@@ -58,6 +58,8 @@ pub(super) struct Live {
     retry_at: Option<Instant>,
     credit: Credit,
     repeats: Repeats,
+    /// Room for what a packet holds that may be said again.
+    small: Vec<EncodedRecord>,
     /// No request before this: the client has refused too much.
     trickle_at: Option<Instant>,
     /// Bytes that a cell took lately, in sixteenths.
@@ -130,6 +132,7 @@ impl Live {
             retry_at: None,
             credit: Credit::new(size.grid().cells()),
             repeats: Repeats::default(),
+            small: Vec::new(),
             trickle_at: None,
             cell_bytes_16: CELL_BYTES_GUESS * 16,
             pass: None,
@@ -304,7 +307,8 @@ impl Live {
         // packet that first carries them; the same pixels sent again MUST keep it.
         let content = ContentNumber(number.0);
         scratch.clear();
-        let (mut sent, mut small) = (0, Vec::new());
+        let (mut sent, mut small) = (0, std::mem::take(&mut self.small));
+        small.clear();
         loop {
             let most = RECORDS_MAX.saturating_sub(before + sent);
             let chosen = choose(&self.queue, most, room - scratch.len(), pack);
@@ -359,13 +363,15 @@ impl Live {
                 scratch.len()
             );
             if small.len() == sent && self.queue.is_empty() {
-                self.repeats.keep(small, content);
+                self.repeats.keep(&mut small, content);
             }
             if let Some(pass) = &mut self.pass {
                 let first = pass.packets.map_or(number, |(first, _)| first);
                 pass.packets = Some((first, number));
             }
         }
+        small.clear();
+        self.small = small;
     }
 
     /// Drops the records that build on what has moved on or is not to be trusted any more: they are encoded anew.

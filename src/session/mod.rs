@@ -10,6 +10,7 @@ mod dialogue;
 mod digest;
 mod doubt;
 mod echo;
+mod ecn;
 mod guard;
 mod input;
 mod length;
@@ -54,9 +55,9 @@ use lfp_proto::frame::{CloseReason, InputKind};
 use lfp_proto::hello::{Display, Hello};
 use lfp_proto::seal::Unclosed;
 use lfp_proto::technique::{self, Technique};
-use lfp_proto::window::{Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
+use lfp_proto::window::{EcnPath, Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
 
-use self::carried::Item;
+use self::carried::{Cargo, Item, Load};
 pub use self::control::CONTROL;
 use self::dialogue::Dialogue;
 use self::digest::Digests;
@@ -193,7 +194,10 @@ pub struct Session {
     terms: Terms,
     guard: Guard,
     receive: ReceiveWindow,
-    window: SendWindow<Vec<Item>>,
+    window: SendWindow<Load>,
+    cargo: Cargo,
+    /// What the packet carries that is being built; room for that otherwise.
+    items: Vec<Item>,
     rate: RateController,
     pacer: Pacer,
     length: PacketLength,
@@ -201,6 +205,7 @@ pub struct Session {
     packet_max: usize,
     redundancy: Redundancy,
     losses: Losses,
+    ecn: EcnPath,
     dialogue: Dialogue,
     /// In the order of their ids.
     surfaces: Vec<Surface>,
@@ -252,12 +257,15 @@ impl Session {
             guard: Guard::default(),
             receive: ReceiveWindow::default(),
             window: SendWindow::new(rtt_guess),
+            cargo: Cargo::default(),
+            items: Vec::new(),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), packet_max as u64),
             length,
             packet_max,
             rate,
             redundancy: Redundancy::default(),
             losses: Losses::default(),
+            ecn: EcnPath::default(),
             dialogue: Dialogue::default(),
             surfaces: surfaces
                 .map(|(id, (source, shows))| Surface::new(id, *source, *shows, keeps))

@@ -60,6 +60,14 @@ pub struct SessionStats {
     pub packets_late: u64,
     /// Packets that were lost, and recovered by the client from what covers them.
     pub packets_recovered: u64,
+    /// Packets that came with a mark of congestion (CE), as the client has counted them.
+    pub packets_marked: u64,
+    /// Times that less was sent for that.
+    pub marks_answered: u64,
+    /// Packets sent that may be marked (ECT(0)).
+    pub packets_ect: u64,
+    /// Paths on which these marks were found to mean nothing.
+    pub ecn_failures: u64,
     /// Packets sent that cover others.
     pub parities_sent: u64,
     /// Cells wanted again because a record of theirs was lost or refused.

@@ -3,9 +3,9 @@
 
 use lfp_proto::check;
 use lfp_proto::frame::{
-    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed, Frame,
-    Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Quality, Refusal, Refused,
-    Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Verdict, Way,
+    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed, Ecn,
+    Frame, Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Quality, Refusal,
+    Refused, Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Verdict, Way,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
@@ -318,8 +318,13 @@ fn from_client(rng: &mut Rng, out: &mut Vec<u8>) {
     if rng.below(10) == 0 {
         return of_stream(rng, out);
     }
-    let frame = match rng.below(10) {
+    let frame = match rng.below(11) {
         0..4 => from_either(rng),
+        10 => {
+            // As many as there may be, or as can be written.
+            let count = |rng: &mut Rng| if rng.below(4) == 0 { rng.wild() } else { rng.below(40) as u64 };
+            Frame::Ecn(Ecn { ect0: count(rng), ce: count(rng) })
+        }
         9 => {
             let (came, missing, reordered, again) = (rng.wild(), rng.wild(), rng.wild(), rng.wild());
             Frame::Report(Report { came, missing, reordered, again, busy: rng.below(1_001) as u16 })

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod confined;
 mod fairness;
 mod firmware;
 mod golden;

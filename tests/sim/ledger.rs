@@ -4,7 +4,9 @@
 mod answers;
 mod bases;
 mod piped;
+mod proofs;
 mod recovered;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,12 +14,9 @@ use std::time::Duration;
 
 use client_lfp::{Config, Picture as Shown};
 use lfp::geometry::CellRect;
-use lfp::scan::Picture;
 use lfp::time::Instant;
 use lfp::units::{ContentNumber, Epoch, PacketNumber};
-use lfp_proto::frame::{
-    Ack, Digest, DigestReply, Frame, Mark, Pixels, Refusal, Surface, SurfaceState, Verdict,
-};
+use lfp_proto::frame::{Ack, Digest, Frame, Pixels, Refusal, Surface, SurfaceState};
 use lfp_proto::limits::DATAGRAM_DEFAULT;
 use lfp_proto::packet::{HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
 use lfp_proto::record::{Base, Record};
@@ -25,12 +24,14 @@ use lfp_proto::technique::Technique;
 
 use self::answers::Answers;
 use self::piped::Credits;
+use self::proofs::assert_digest;
 use self::recovered::Recoverable;
+use self::shown::is_applied;
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
 use crate::kept::{Kept, Name, name_of};
 use crate::totals::Totals;
-use crate::truth::{Truth, cell_equals, cell_is, checksum};
+use crate::truth::{Truth, cell_equals, cell_is};
 
 /// Longest that an ack may take, and a little: it goes with whatever is sent next.
 const ACK_WITHIN: Duration = Duration::from_millis(5);
@@ -316,76 +317,6 @@ impl Ledger {
         }
     }
 
-    /// LFP-13.1.
-    fn on_mark(&self, mark: &Mark, truth: &Truth, totals: &mut Totals) {
-        assert_eq!(mark.epoch, self.epoch, "marks are of the newest epoch");
-        assert!(mark.last.0 <= self.down_largest, "a mark names packets that have been sent");
-        let tick = truth.tick(mark.tick).expect("a mark names a tick");
-        assert_eq!((tick.epoch, tick.captured.as_micros()), (mark.epoch, mark.captured_us), "{mark:?}");
-        let picture = truth.picture(mark.tick).expect("marks are of live ticks");
-        let (grid, cells) = (picture.size.grid(), &self.epochs[&mark.epoch.0].cells);
-        for y in 0..grid.rows {
-            for x in 0..grid.columns {
-                let sent = cells[grid.index(x, y)].last().map_or(0, |(_, tick)| *tick);
-                let changed = picture.changed_at(x, y);
-                // What is again, in that tick or a newer one, what was sent need not be sent again.
-                let newest = truth.newest().map_or(0, |tick| tick.number);
-                let shows = |number: u64| {
-                    let pictures = truth.picture(number).zip(truth.picture(sent));
-                    pictures.is_some_and(|(now, sent)| now.tile(x, y) == sent.tile(x, y))
-                };
-                let again = || {
-                    truth.tick(sent).is_some_and(|tick| tick.epoch == mark.epoch)
-                        && (mark.tick..=newest).any(shows)
-                };
-                assert!(
-                    sent >= changed || again(),
-                    "LFP-13.1: {mark:?}, but the cell {x}, {y} of tick {changed} has been sent as of tick {sent} only"
-                );
-            }
-        }
-        totals.one("marks");
-    }
-
-    /// LFP-11.1, the half that protects the user: what was newest at some time since the question came is *exact*.
-    fn on_reply(&mut self, reply: DigestReply, truth: &Truth, totals: &mut Totals) {
-        let asked = self.digests.get_mut(&reply.id).expect("a reply answers a digest");
-        let first = !std::mem::replace(&mut asked.answered, true);
-        if !first {
-            return totals.one("digest replies repeated");
-        }
-        totals.one(match reply.verdict {
-            Verdict::Exact => "digests exact",
-            Verdict::Unsettled => "digests unsettled",
-            Verdict::Differs => "digests that differ",
-        });
-        // LFP-11.2: a server knows what its client shows, as long as nobody paints over it.
-        assert!(
-            reply.verdict != Verdict::Differs || asked.poisoned,
-            "{:?} differs, and nobody knows why",
-            asked.digest
-        );
-        if reply.verdict != Verdict::Exact {
-            return;
-        }
-        let (digest, newest) = (asked.digest, truth.newest().map_or(0, |tick| tick.number));
-        let exact = |number: u64| {
-            let of_epoch = truth.tick(number).is_some_and(|tick| tick.epoch == digest.epoch);
-            let picture = truth.picture(number).filter(|_| of_epoch);
-            let pixel = |picture: &Picture, x: u16, y: u16| {
-                picture.tile(x / 16, y / 16)[usize::from(y % 16) * 16 + usize::from(x % 16)]
-            };
-            picture.is_some_and(|picture| {
-                checksum(picture.size, digest.cells, |x, y| pixel(picture, x, y)) == digest.pixels
-            })
-        };
-        let since = asked.came_in_tick.expect("a digest is answered after it came");
-        assert!(
-            (since..=newest).rev().any(exact),
-            "LFP-11.1: {digest:?} is called exact, and is not what ticks {since} to {newest} show"
-        );
-    }
-
     /// A packet of the server's comes to the client. Call before the client has it.
     pub(crate) fn on_down_delivered(
         &mut self,
@@ -595,75 +526,12 @@ impl Ledger {
             );
         }
     }
-
-    /// LFP-7.6: within an epoch, no cell's content ever goes back.
-    pub(crate) fn assert_never_back(&mut self, shown: &Shown<'_>) {
-        let (epoch, contents) = &self.contents;
-        assert!(*epoch <= shown.epoch, "the client goes back to {:?}", shown.epoch);
-        if *epoch == shown.epoch {
-            let back = contents.iter().zip(shown.contents).position(|(before, after)| after < before);
-            assert_eq!(back, None, "LFP-7.6: the content of this cell has gone back");
-        }
-        self.contents = (shown.epoch, shown.contents.to_vec());
-    }
-
-    /// The cells that the records of a packet, as it came, name.
-    pub(crate) fn delivered_cells(&self, view: &View<'_>) -> Vec<CellRect> {
-        let number = view.number(PacketNumber(self.down_largest)).0;
-        let parts = self.delivered.get(&number).into_iter().flat_map(|delivered| &delivered.records);
-        parts.map(|part| part.cells).collect()
-    }
-
-    /// LFP-9.2, LFP-14.4: nobody owes a word.
-    pub(crate) fn assert_timely(&self, now: Instant) {
-        if !self.open {
-            return;
-        }
-        assert!(self.ack_due.is_none_or(|due| now <= due), "LFP-9.2: an ack was due at {:?}", self.ack_due);
-        for (who, at) in [("server", self.down_at), ("client", self.up_at)] {
-            let silence = now.saturating_since(at);
-            assert!(
-                at == Instant::ZERO || silence <= SILENCE_MAX,
-                "LFP-14.4: the {who} is silent since {at:?}"
-            );
-        }
-    }
 }
 
 /// Whether the packet only tells a client that its session is not known.
 fn is_farewell(view: &View<'_>) -> bool {
     let frames: Vec<_> = view.frames().collect();
     matches!(frames[..], [Ok(Frame::Close(_))])
-}
-
-/// Whether the client shows a record, or had no reason to keep it.
-fn is_applied(part: &Part, shown: Option<&Shown<'_>>) -> bool {
-    let Some(shown) = shown else { return false };
-    // The epoch is over; a surface that went dark keeps the picture of one that is.
-    if shown.epoch > part.epoch || !shown.live {
-        return true;
-    }
-    if !part.paints {
-        return true;
-    }
-    let (grid, Some(content)) = (shown.size.grid(), part.content) else { return false };
-    shown.epoch == part.epoch
-        && grid.contains(part.cells)
-        && part.cells.indices(grid).all(|index| shown.contents[index] >= content.0)
-}
-
-fn assert_digest(digest: &Digest, shown: Option<&Shown<'_>>) {
-    let shown = shown.expect("a digest of a picture");
-    assert_eq!(shown.epoch, digest.epoch, "a digest is of the epoch shown");
-    let width = usize::from(shown.size.width);
-    let pixels =
-        checksum(shown.size, digest.cells, |x, y| shown.pixels[usize::from(y) * width + usize::from(x)]);
-    assert_eq!(pixels, digest.pixels, "the digest is of the client's own pixels");
-    let mut contents = crc32fast::Hasher::new();
-    for index in digest.cells.indices(shown.size.grid()) {
-        contents.update(&shown.contents[index].to_le_bytes());
-    }
-    assert_eq!(contents.finalize(), digest.contents, "the digest is of the client's own contents");
 }
 
 fn refusal_name(reason: Refusal) -> &'static str {

@@ -5,6 +5,7 @@
 
 mod deed;
 mod dialogue;
+mod ecn;
 mod epoch;
 mod gate;
 mod gauge;
@@ -57,6 +58,10 @@ const REQUIRED: &[&str] = &[
     "datagrams overflowed",
     "datagrams blacked_out",
     "datagrams too_long",
+    "datagrams marked",
+    "server: packets marked",
+    "server: answers to marks",
+    "server: paths that keep no marks",
     "blackouts",
     "mode changes",
     "epochs after the first",

@@ -9,7 +9,9 @@ use lfp::time::Instant;
 use lfp::units::ConnectionId;
 use lfp_impair::{Params, Random, Share};
 use lfp_proto::frame::InputKind;
+use lfp_proto::window::Codepoint;
 
+use crate::ecn::Unanswered;
 use crate::gauge::Gauge;
 use crate::network::Network;
 
@@ -40,7 +42,9 @@ pub(crate) struct Peer {
     pub(crate) gauge: Option<Gauge>,
     /// Its program does nothing before this; what comes waits in its socket, of so many bytes.
     pub(crate) stalled_until: Option<Instant>,
-    pub(crate) unread: VecDeque<Vec<u8>>,
+    pub(crate) unread: VecDeque<(Codepoint, Vec<u8>)>,
+    /// Since when the server has been told of marks that it has not answered.
+    pub(crate) unanswered: Unanswered,
     /// The user wants a session.
     pub(crate) wanted: bool,
     /// When the user tries again.
@@ -86,6 +90,7 @@ impl Peer {
             gauge: None,
             stalled_until: None,
             unread: VecDeque::new(),
+            unanswered: Unanswered::default(),
             wanted: false,
             retry_at: None,
             heard_at: Instant::ZERO,

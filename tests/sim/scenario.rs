@@ -10,7 +10,7 @@ use lfp::directory::{Directory, InputPolicy};
 use lfp::geometry::Size;
 use lfp::hypervisor::SourceId;
 use lfp::server::{self, Server};
-use lfp_impair::{Bursts, Params, Random, Share};
+use lfp_impair::{Bursts, Ecn, Params, Random, Share};
 use lfp_proto::frame::SurfaceState;
 use lfp_proto::limits::UDP_OVERHEAD;
 use lfp_proto::technique::{Technique, decoders};
@@ -103,6 +103,7 @@ fn plan(world: &mut World, random: &mut Random) -> Duration {
     for peer in 0..plan.world.peers.len() {
         plan.life(peer);
         plan.narrowing(peer);
+        plan.marking(peer);
     }
     for _ in 0..plan.random.below(12) {
         let attack = pick(plan.random, &Attack::ALL);
@@ -174,6 +175,19 @@ impl Plan<'_> {
             let mtu = pick(&mut random, &[Some(1_228), Some(1_300), Some(1_450), Some(4_100), None]);
             let at = random.below(self.end);
             self.at(at, Deed::Mtu(peer, mtu));
+        }
+    }
+
+    /// For every third peer the path keeps marks of congestion from its beginning or from some time on, and sets some, with or
+    /// without a reason; or clears them again. As above, it changes nothing of the other peers.
+    fn marking(&mut self, peer: usize) {
+        let mut random = self.random.fork(0x65_636e + peer as u64);
+        if random.below(3) > 0 {
+            return;
+        }
+        for at in [0, random.below(self.end)] {
+            let ecn = [Ecn::Above(16_384), Ecn::Above(40_000), Ecn::All, Ecn::Bleached];
+            self.at(at, Deed::Ecn(peer, pick(&mut random, &ecn)));
         }
     }
 
@@ -379,6 +393,10 @@ fn collect(world: &mut World) {
         ("server: packets became longer", stats.ended.length_raises),
         ("server: long packets in doubt", stats.ended.length_doubts),
         ("server: black holes", stats.ended.black_holes),
+        ("server: packets that may be marked", stats.ended.packets_ect),
+        ("server: packets marked", stats.ended.packets_marked),
+        ("server: answers to marks", stats.ended.marks_answered),
+        ("server: paths that keep no marks", stats.ended.ecn_failures),
     ] {
         world.totals.many(name, count);
     }
@@ -410,6 +428,7 @@ fn any_params(random: &mut Random) -> Params {
         queue_bytes: pick(random, &[16_384, 65_536, 262_144]),
         mtu: None,
         policer: None,
+        ecn: Ecn::Bleached,
     }
 }
 

@@ -94,8 +94,9 @@ impl Action {
     }
 }
 
-/// Settle time if one is needed and none is given.
-const SETTLE: Duration = Duration::from_millis(500);
+/// Settle time if one is needed and none is given: carets mostly stand for 500 ms or more between two blinks, and the proof that
+/// nothing has changed takes a round trip of that.
+const SETTLE: Duration = Duration::from_millis(400);
 /// How long a picture may take to settle if no limit is given.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 /// Receive buffer that is asked for unless told otherwise.

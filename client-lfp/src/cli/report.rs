@@ -96,7 +96,12 @@ fn path(seen: &PathSeen) -> Value {
             "queued_ms": way.queued_us as f64 / 1000.0,
         })
     };
-    json!({"rate_bps": seen.rate.map(Bitrate::as_bps), "down": way(seen.down), "up": way(seen.up)})
+    json!({
+        "rate_bps": seen.rate.map(Bitrate::as_bps),
+        "down": way(seen.down),
+        "up": way(seen.up),
+        "ecn": {"unmarked": seen.ecn.ect0, "marked": seen.ecn.ce},
+    })
 }
 
 fn refused(stats: &Stats) -> Value {

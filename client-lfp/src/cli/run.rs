@@ -149,17 +149,33 @@ impl<'a> Run<'a> {
         let stats = self.client.stats();
         let undone = self.input_undone as u64;
         let (late, denied) = (stats.input_dropped, stats.input_dropped_by_server);
-        let why = if denied > 0 {
+        let why = if denied + undone > 0 && !self.is_live() {
+            format!("did not reach the guest: {}", self.why_dark())
+        } else if denied > 0 {
             "did not reach the guest: the server dropped them, since another session holds keyboard and mouse (they are \
              free once it has rested for 2 s), or the service takes no input"
+                .to_owned()
         } else if late > 0 {
             "may not have reached the guest: the server did not confirm them within 3 s, and nothing is typed later"
+                .to_owned()
         } else if undone > 0 {
-            "did not reach the guest: time was up; give it more by --seconds"
+            "did not reach the guest: time was up; give it more by --seconds".to_owned()
         } else {
             return Ok(());
         };
         Err(Failure::Input(format!("{} input events {why}", denied + late + undone)))
+    }
+
+    fn is_live(&self) -> bool {
+        self.client.surface().is_some_and(|surface| surface.state == SurfaceState::Live)
+    }
+
+    /// What there is where a screen should be.
+    fn why_dark(&self) -> String {
+        self.client.surface().map_or_else(
+            || "the server has not said what there is to show".to_owned(),
+            |surface| format!("the screen is {}{}", surface.state.name(), in_words(surface.text)),
+        )
     }
 
     /// Runs until there is reason to end, closes the session, and says whether what was asked for was reached.
@@ -216,9 +232,9 @@ impl<'a> Run<'a> {
 
     /// Waits for a datagram, for so long at most.
     fn receive(&mut self, wait: Duration) -> Result<(), Failure> {
-        if let Some(bytes) = self.socket.receive(wait.min(WAIT_MAX)) {
+        if let Some((codepoint, bytes)) = self.socket.receive(wait.min(WAIT_MAX)) {
             let came_at = self.clock.now();
-            self.client.handle_datagram(came_at, bytes);
+            self.client.handle_marked(came_at, codepoint, bytes);
             let shown_at = self.clock.now();
             self.client.handle_shown(shown_at);
             self.client.worked(shown_at.saturating_since(came_at));
@@ -393,20 +409,16 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let when = if stopped { "when interrupted" } else { "within the time given" };
-        let why = match self.client.surface() {
-            None => "the server has not said what there is to show".to_string(),
-            Some(surface) if surface.state != SurfaceState::Live => {
-                format!("the screen is {}{}", surface.state.name(), in_words(surface.text))
-            }
-            Some(_) if !self.script.is_done() || self.client.input_waiting() > 0 => {
-                "not all input has been taken".to_string()
-            }
-            Some(_) if self.client.painted_at().is_none() => "the picture is not complete".to_string(),
-            Some(_) => {
-                "it keeps changing, or is not proven exact; for a screen that never rests, name --seconds N \
-                        without --settle, which takes it as it is after N seconds"
-                    .to_string()
-            }
+        let why = if !self.is_live() {
+            self.why_dark()
+        } else if !self.script.is_done() || self.client.input_waiting() > 0 {
+            "not all input has been taken".to_owned()
+        } else if self.client.painted_at().is_none() {
+            "the picture is not complete".to_owned()
+        } else {
+            "it keeps changing, or is not proven exact; if that is a caret that blinks, name a shorter --settle; for a \
+             screen that never rests, --seconds N without --settle, which takes it as it is after N seconds"
+                .to_owned()
         };
         Err(Failure::NotSettled(format!("the picture did not settle {when}: {why}")))
     }
@@ -421,8 +433,8 @@ impl<'a> Run<'a> {
                 self.socket.send(&datagram);
             }
             let Some(due) = self.client.poll_timeout() else { return };
-            if let Some(bytes) = self.socket.receive(due.saturating_since(now)) {
-                self.client.handle_datagram(self.clock.now(), bytes);
+            if let Some((codepoint, bytes)) = self.socket.receive(due.saturating_since(now)) {
+                self.client.handle_marked(self.clock.now(), codepoint, bytes);
             }
         }
     }
@@ -434,7 +446,7 @@ fn connection_id() -> Result<ConnectionId, Failure> {
 
 const fn reason_text(reason: RefuseReason) -> &'static str {
     match reason {
-        RefuseReason::PlainNotAllowed => "the server takes sealed sessions only: leave --plain out",
+        RefuseReason::PlainNotAllowed => "the server takes sealed sessions only (leave --plain out)",
         RefuseReason::UnknownService => "no such service",
         RefuseReason::Full => "the server is full",
         RefuseReason::Unsupported => "a parameter is not supported",

@@ -83,7 +83,14 @@ impl Client {
         }
         let Some(ack) = self.window.ack(now, number) else { return false };
         let frame = Frame::Ack(ack);
-        let elicits = builder.push(&frame) && frame.elicits_ack();
+        let fits = builder.push(&frame);
+        let elicits = fits && frame.elicits_ack();
+        // They are compared with what is acked, so they go where that does.
+        if let Some(counts) = self.dialogue.ecn_mut().due().filter(|_| fits) {
+            if builder.push(&Frame::Ecn(counts)) {
+                self.dialogue.ecn_mut().on_told();
+            }
+        }
         if let Some(report) = self.dialogue.report(now) {
             builder.push(&Frame::Report(report));
         }

@@ -5,6 +5,7 @@ mod attention;
 mod close;
 mod digest;
 mod echo;
+mod ecn;
 mod hold;
 mod input;
 mod mark;
@@ -24,6 +25,7 @@ pub use attention::{Attend, Attention};
 pub use close::{Close, CloseReason};
 pub use digest::{Digest, DigestReply, Verdict};
 pub use echo::{Echo, Echoed};
+pub use ecn::Ecn;
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
@@ -65,6 +67,7 @@ mod kind {
     pub(super) const STREAM_RESET: u8 = 21;
     pub(super) const REPORT: u8 = 22;
     pub(super) const QUALITY: u8 = 23;
+    pub(super) const ECN: u8 = 24;
 }
 
 /// One frame.
@@ -118,6 +121,8 @@ pub enum Frame<'a> {
     Report(Report),
     /// What the server knows of the path.
     Quality(Quality),
+    /// How many of the server's packets came with which mark of congestion.
+    Ecn(Ecn),
 }
 
 impl<'a> Frame<'a> {
@@ -148,6 +153,7 @@ impl<'a> Frame<'a> {
             kind::STREAM_RESET => Self::StreamReset(StreamReset::parse(reader)?),
             kind::REPORT => Self::Report(Report::parse(reader)?),
             kind::QUALITY => Self::Quality(Quality::parse(reader)?),
+            kind::ECN => Self::Ecn(Ecn::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -245,6 +251,10 @@ impl<'a> Frame<'a> {
                 out.put_u8(kind::QUALITY);
                 quality.emit(out);
             }
+            Self::Ecn(counts) => {
+                out.put_u8(kind::ECN);
+                counts.emit(out);
+            }
         }
     }
 
@@ -252,8 +262,9 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn elicits_ack(&self) -> bool {
         match self {
-            // What a report says, the next one says better.
-            Self::Padding | Self::Floor(_) | Self::Close(_) | Self::Report(_) | Self::Quality(_) => false,
+            Self::Padding | Self::Floor(_) | Self::Close(_) => false,
+            // What is counted, the next one says better.
+            Self::Report(_) | Self::Quality(_) | Self::Ecn(_) => false,
             // Refusals are repeated until the packet that carried them is acked.
             Self::Ack(ack) => !ack.refused.is_empty(),
             _ => true,

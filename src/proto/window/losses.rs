@@ -34,11 +34,15 @@ const ROUND_MIN: Duration = Duration::from_millis(50);
 const SILENCE_MIN: Duration = Duration::from_millis(100);
 /// A ceiling is at least this share of the rate before it, in percent: one round does not tell more.
 const CUT_PERCENT: u64 = 70;
+/// The same where packets were marked, which says sooner what losses say late (RFC 8511 has as much for TCP).
+const MARK_CUT_PERCENT: u64 = 85;
 /// How long a ceiling stands before it is tried whether it has risen, and how long at most after failures.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(8);
-/// How long it stands where others share the bottleneck: they come and go, and whoever waits longer has less.
+/// How long it stands where others share the bottleneck, who come and go, so that whoever waits longer has less; and where
+/// nothing was lost: so many round trips at least.
 const WAIT_CROWDED: Duration = Duration::from_millis(300);
+const WAIT_ROUND_TRIPS: u32 = 8;
 
 /// The share of bytes, in thousandths, that is lost of what goes slower than the path delivers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -184,11 +188,22 @@ impl Ceiling {
             return;
         }
         let Some(Excess { delivered }) = excess else { return };
-        let least = rate.scaled_percent(CUT_PERCENT);
-        self.rate = Some(delivered.max(least).min(rate));
         let failed = self.raised && now >= self.try_at;
         self.wait = if failed { self.wait * 2 } else { self.wait }.clamp(WAIT_MIN, WAIT_MAX);
-        self.try_at = now + if crowded { WAIT_CROWDED } else { self.wait };
+        let wait = if crowded { WAIT_CROWDED } else { self.wait };
+        self.cut(delivered.max(rate.scaled_percent(CUT_PERCENT)).min(rate), now + wait);
+    }
+
+    /// Packets were marked while so much got through, of `rate`, on a path of such a round trip. A try that fails costs no more
+    /// than another mark.
+    pub(super) fn on_marks(&mut self, now: Instant, round_trip: Duration, delivered: Bitrate, rate: Bitrate) {
+        let wait = WAIT_CROWDED.max(round_trip * WAIT_ROUND_TRIPS);
+        self.cut(delivered.max(rate.scaled_percent(MARK_CUT_PERCENT)).min(rate), now + wait);
+    }
+
+    fn cut(&mut self, to: Bitrate, try_at: Instant) {
+        self.rate = Some(to);
+        self.try_at = try_at;
         self.raised = false;
         self.deaf = true;
     }

@@ -121,6 +121,9 @@ pub struct RateController {
     /// The newest round trip.
     latest_rtt: Duration,
     kept: KeptQueue,
+    /// The newest sample of the delivery rate, and until when marks tell of packets that went out before the last answer to some.
+    latest_rate: Bitrate,
+    marks_until: Instant,
     /// The rate when the step began, or the probe that is to be judged.
     step_rate: Bitrate,
     full: FullPath,
@@ -157,6 +160,8 @@ impl RateController {
             base_rtt_at: Instant::ZERO,
             latest_rtt: rtt_guess,
             kept: KeptQueue::default(),
+            latest_rate: Bitrate::default(),
+            marks_until: Instant::ZERO,
             step_rate: Bitrate::default(),
             full: FullPath::default(),
             phase_since: now,
@@ -222,6 +227,37 @@ impl RateController {
             self.on_delivery(now, newest.sent_at, newest.stamp);
         }
         self.advance(now, in_flight);
+    }
+
+    /// Packets came that a router has marked: it has a queue, or is about to. Says whether that changed anything.
+    // SPEC [LFP-9.16]: A server MUST answer packets that came as CE by sending less, as it answers losses that are too many, but no
+    // more than once a round trip.
+    pub fn on_marks(&mut self, now: Instant) -> bool {
+        match self.phase {
+            _ if now < self.marks_until => return false,
+            // Less is sent already, for a few round trips at most.
+            Phase::Drain | Phase::ProbeRtt => return false,
+            Phase::Cruise if self.probe_step == CALM_STEP => return false,
+            // The path is full.
+            Phase::Startup => self.enter(now, Phase::Drain),
+            Phase::Cruise => {
+                // Who sends less than the path takes has not filled it, and only lets it be.
+                if self.limited_until.is_none() {
+                    let (round_trip, rate) = (self.round_trip(), self.delivery_rate());
+                    self.ceiling.on_marks(now, round_trip, self.latest_rate, rate);
+                }
+                (self.probe_step, self.has_probed, self.phase_since) = (CALM_STEP, false, now);
+            }
+        }
+        // What is under way went out before.
+        self.marks_until = now + self.latest_rtt.max(self.min_rtt);
+        true
+    }
+
+    /// Whether the newest round trip may have waited for something: it need not be long for a router to mark what waits.
+    #[must_use]
+    pub fn may_have_waited(&self) -> bool {
+        self.latest_rtt > self.base_rtt + self.base_rtt / 16 + ACK_DELAY
     }
 
     /// The rate to pace at.
@@ -371,6 +407,7 @@ impl RateController {
         let bytes = self.delivered - stamp.delivered;
         let fence = if bytes > SAMPLE_DATAGRAMS * self.datagram { self.datagram } else { 0 };
         let sample = Bitrate::of(bytes - fence, interval);
+        self.latest_rate = sample;
         if !stamp.limited || self.rates.max().is_none_or(|max| sample >= max) {
             self.rates.add(now, self.round_trip(), sample);
         }

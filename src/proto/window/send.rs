@@ -173,6 +173,15 @@ impl<T> SendWindow<T> {
         self.base
     }
 
+    /// The oldest packet of whose fate the caller may still be told.
+    #[must_use]
+    pub fn oldest(&self) -> Option<&Sent<T>> {
+        self.slots.iter().find_map(|slot| match slot {
+            Slot::Flying(sent) | Slot::Lost(sent, _) => Some(sent),
+            Slot::Settled => None,
+        })
+    }
+
     /// The packets whose fate is open, in ascending order.
     pub fn flying(&self) -> impl Iterator<Item = &Sent<T>> {
         self.slots.iter().filter_map(|slot| match slot {
@@ -193,13 +202,10 @@ impl<T> SendWindow<T> {
         self.backoff
     }
 
-    /// Bytes that the window takes beside itself; `info` says how many of them an info does.
-    pub fn memory_bytes(&self, info: impl Fn(&T) -> usize) -> usize {
-        let infos = self.slots.iter().map(|slot| match slot {
-            Slot::Flying(sent) | Slot::Lost(sent, _) => info(&sent.info),
-            Slot::Settled => 0,
-        });
-        self.slots.capacity() * size_of::<Slot<T>>() + infos.sum::<usize>()
+    /// Bytes that the window takes beside itself, and beside what infos point to.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<T>>()
     }
 
     /// The path is another one: what was learnt about the old one is forgotten, packets in flight stay.

@@ -229,6 +229,7 @@ impl TestClient {
                 Frame::Hold(_) => panic!("this client keeps no references"),
                 Frame::Ack(_) | Frame::Ping | Frame::Padding => {}
                 Frame::Digest(_)
+                | Frame::Ecn(_)
                 | Frame::Input(_)
                 | Frame::Attention(_)
                 | Frame::Path(_)

@@ -179,6 +179,7 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             "frame": "report", "came": report.came, "missing": report.missing, "reordered": report.reordered, "again": report.again,
             "busy": report.busy,
         }),
+        Frame::Ecn(counts) => json!({"frame": "ecn", "ect0": counts.ect0, "ce": counts.ce}),
         Frame::Quality(quality) => json!({
             "frame": "quality", "rtt_us": quality.rtt_us, "rate_bps": quality.rate.as_bps(),
             "jitter_us": quality.jitter_us, "queued_us": quality.queued_us,
