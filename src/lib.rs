@@ -40,10 +40,8 @@ pub mod config;
 
 pub mod identity;
 
-<<<<<<< HEAD
 pub mod host;
-=======
+
 pub mod confine;
->>>>>>> main
 
 pub mod commands;

@@ -2,6 +2,10 @@
 //! runs; its control channel is the test's.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -87,7 +91,11 @@ fn a_guest_is_given_to_a_running_appliance_and_taken_away() {
     assert!(is_mapped(svm.pid(), &first), "the memory is the guest's, and read-only");
     let given = host.given("svm", "web");
     assert_eq!(given["pci"], format!("0000:00:{slot:02x}.0"), "{given}");
-    assert_eq!((&given["is_attached"], &given["port"]["is_connected"]), (&json!(true), &json!(true)), "{given}");
+    assert_eq!(
+        (&given["is_attached"], &given["port"]["is_connected"]),
+        (&json!(true), &json!(true)),
+        "{given}"
+    );
     let again = host.refused(&words);
     assert!(again.contains("attached"), "{again}");
 
@@ -171,5 +179,147 @@ fn a_q35_takes_guests_on_root_ports_with_room() {
     let full = host.refused(&words);
     assert!(full.contains("pref64-reserve=32M"), "{full}");
     assert!(guest.execute("query-status", &json!({}))["running"] == true);
+    host.stop();
+}
+
+/// An appliance's monitor that fails at the `fails`th command that changes something; it remembers what there is.
+fn fake_monitor(path: &Path, fails: usize) -> Arc<Mutex<Vec<String>>> {
+    let listener = UnixListener::bind(path).expect("a socket");
+    let log: Arc<Mutex<Vec<String>>> = Arc::default();
+    let noted = Arc::clone(&log);
+    std::thread::spawn(move || {
+        let (mut devices, mut objects, mut channels) = (Vec::new(), Vec::new(), Vec::new());
+        let mut changes = 0;
+        for client in listener.incoming().flatten() {
+            let mut out = client.try_clone().expect("a copy");
+            let greeting = json!({ "QMP": { "version": { "qemu": { "major": 10, "minor": 0, "micro": 2 } }, "capabilities": [] } });
+            let _ = writeln!(out, "{greeting}");
+            for line in BufReader::new(client).lines().map_while(Result::ok) {
+                let command: Value = serde_json::from_str(&line).expect("JSON");
+                let (name, arguments) = (command["execute"].as_str().expect("a name"), &command["arguments"]);
+                let id = arguments["id"].as_str().unwrap_or_default().to_owned();
+                let is_change =
+                    ["add-fd", "object-add", "remove-fd", "device_add", "chardev-add"].contains(&name);
+                changes += usize::from(is_change);
+                let list = |names: &[String]| -> Value {
+                    names.iter().map(|name| json!({ "name": name })).collect()
+                };
+                let answer = match name {
+                    _ if is_change && changes == fails => Err("not today"),
+                    // The second way to the same end fails as well.
+                    "object-add" if changes == fails + 2 && fails == 2 => Err("not today either"),
+                    "add-fd" => Ok(json!({ "fd": 7, "fdset-id": 0 })),
+                    "query-pci" => {
+                        let of = |(slot, id): (usize, &String)| json!({ "qdev_id": id, "bus": 0, "slot": slot + 3, "function": 0 });
+                        let mut all: Vec<Value> = devices.iter().enumerate().map(of).collect();
+                        all.push(json!({ "qdev_id": "", "id": { "vendor": 32902, "device": 4663 } }));
+                        Ok(json!([{ "bus": 0, "devices": all }]))
+                    }
+                    "qom-list" if arguments["path"] == "/objects" => Ok(list(&objects)),
+                    "qom-list" => Ok(list(&devices)),
+                    "query-chardev" => {
+                        Ok(channels.iter().map(|label: &String| json!({ "label": label })).collect())
+                    }
+                    "object-add" => {
+                        objects.push(id.clone());
+                        Ok(json!({}))
+                    }
+                    "device_add" => {
+                        devices.push(id.clone());
+                        Ok(json!({}))
+                    }
+                    "chardev-add" => {
+                        channels.push(id.clone());
+                        Ok(json!({}))
+                    }
+                    "object-del" => {
+                        objects.retain(|one| *one != id);
+                        Ok(json!({}))
+                    }
+                    "device_del" => {
+                        devices.retain(|one| *one != id);
+                        Ok(json!({}))
+                    }
+                    "chardev-remove" => {
+                        channels.retain(|one| *one != id);
+                        Ok(json!({}))
+                    }
+                    _ => Ok(json!({})),
+                };
+                if is_change || name.ends_with("del") || name.ends_with("remove") {
+                    let mark = if answer.is_ok() { "" } else { "!" };
+                    noted.lock().expect("unharmed").push(format!("{mark}{name} {id}").trim().to_owned());
+                }
+                let answer = match answer {
+                    Ok(value) => json!({ "return": value, "id": command["id"] }),
+                    Err(text) => {
+                        json!({ "error": { "class": "GenericError", "desc": text }, "id": command["id"] })
+                    }
+                };
+                if writeln!(out, "{answer}").is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    log
+}
+
+/// Whatever step fails, those before it are undone, last first, and nothing more is touched.
+#[test]
+fn half_done_attachments_are_undone() {
+    const STEPS: [&str; 6] = [
+        "add-fd",
+        "object-add lfp-mem-web",
+        "remove-fd",
+        "device_add lfp-vram-web",
+        "chardev-add lfp-port-web",
+        "device_add lfp-port-web",
+    ];
+    let bench = Bench::new();
+    let guest = Guest::boot(&bench, "web", Display::Vga32, "lfp.quiet=1");
+    let host = Host::start(&bench, &config(&guest));
+    let control = Control::listen(&bench.file("control"), "refused");
+    wait_for("its memory", PATIENCE, || {
+        (host.json(&["list"])["guests"][0]["vram_bytes"] == 16 << 20).then_some(())
+    });
+    // One more: the appliance itself refuses.
+    for fails in 1..=STEPS.len() + 1 {
+        let path = bench.file(&format!("fake{fails}"));
+        let log = fake_monitor(&path, fails);
+        let service = if fails > STEPS.len() { "refused" } else { "web" };
+        let path = path.to_str().expect("UTF-8").to_owned();
+        let words = [
+            "attach",
+            "--appliance",
+            &path,
+            "--guest",
+            "web",
+            "--control",
+            control.path(),
+            "--service",
+            service,
+        ];
+        let text = host.refused(&words);
+        assert!(text.contains(if fails > STEPS.len() { "not this one" } else { "not today" }), "{text}");
+        let log = log.lock().expect("unharmed").clone();
+        let added = |log: &[String]| -> Vec<String> {
+            let adds = log.iter().filter_map(|line| line.split_once("add "));
+            adds.filter(|(verb, _)| !verb.starts_with('!')).map(|(_, id)| id.to_owned()).collect()
+        };
+        let removed: Vec<String> = log
+            .iter()
+            .filter_map(|line| line.split_once("del ").or_else(|| line.split_once("chardev-remove ")))
+            .map(|(_, id)| id.to_owned())
+            .collect();
+        let mut expected = added(&log);
+        expected.reverse();
+        // The port's device goes before its channel, which has the same name.
+        assert_eq!(removed, expected, "step {fails}: {log:?}");
+        assert!(!host.port(&format!("fake{fails}"), "web").exists(), "step {fails}");
+        let status = host.json(&["status"]);
+        assert_eq!(status["appliances"], json!([]), "step {fails}");
+    }
+    assert!(host.log().contains("detached"));
     host.stop();
 }

@@ -61,7 +61,9 @@ impl Host {
     pub(crate) fn given(&self, appliance: &str, guest: &str) -> Value {
         let status = self.json(&["status"]);
         let find = |list: &Value, key: &str, name: &str| {
-            list.as_array().and_then(|list| list.iter().find(|one| one[key] == name).cloned()).unwrap_or_default()
+            list.as_array()
+                .and_then(|list| list.iter().find(|one| one[key] == name).cloned())
+                .unwrap_or_default()
         };
         find(&find(&status["appliances"], "appliance", appliance)["guests"], "guest", guest)
     }
@@ -154,9 +156,7 @@ impl Port {
     pub(crate) fn input(&mut self, event: &Value) -> u64 {
         self.number += 1;
         let (number, width, height) = (self.number, 1280, 800);
-        self.say(
-            &json!({ "input": { "number": number, "width": width, "height": height, "event": event } }),
-        );
+        self.say(&json!({ "input": { "number": number, "width": width, "height": height, "event": event } }));
         number
     }
 
@@ -178,8 +178,7 @@ impl Control {
     pub(crate) fn listen(path: &Path, refused: &'static str) -> Self {
         let listener = UnixListener::bind(path).expect("a socket");
         let (heard, stream) = (Arc::default(), Arc::default());
-        let control =
-            Self { path: path.to_owned(), heard: Arc::clone(&heard), stream: Arc::clone(&stream) };
+        let control = Self { path: path.to_owned(), heard: Arc::clone(&heard), stream: Arc::clone(&stream) };
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let copy = connection.try_clone().expect("a copy");
@@ -198,10 +197,7 @@ impl Control {
     /// Begins anew, as an appliance that was booted again.
     pub(crate) fn begin(&self) {
         let stream = self.stream.lock().expect("unharmed");
-        say(
-            stream.as_ref().expect("connected"),
-            &json!({ "hello": { "version": 1, "program": "a test" } }),
-        );
+        say(stream.as_ref().expect("connected"), &json!({ "hello": { "version": 1, "program": "a test" } }));
     }
 
     /// What was asked for so far.
