@@ -343,18 +343,16 @@ impl Config {
 
 /// What `file` holds, up to [`CONFIG_BYTES_MAX`].
 pub(crate) fn read(file: &Path) -> Result<String, ConfigError> {
-        let wrong = |fault| ConfigError { file: file.to_owned(), fault };
-        let unread = |text: String| wrong(Fault { text, ..Fault::default() });
-        let mut text = String::new();
-        // What it says of its length is not to be relied on: a device has none.
-        std::fs::File::open(file)
-            .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text))
-            .map_err(|error| unread(format!("cannot be read: {error}")))?;
-        if text.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(unread(format!(
-                "is longer than {CONFIG_BYTES_MAX} bytes, which are all that is read"
-            )));
-        }
+    let wrong = |fault| ConfigError { file: file.to_owned(), fault };
+    let unread = |text: String| wrong(Fault { text, ..Fault::default() });
+    let mut text = String::new();
+    // What it says of its length is not to be relied on: a device has none.
+    std::fs::File::open(file)
+        .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| unread(format!("cannot be read: {error}")))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(unread(format!("is longer than {CONFIG_BYTES_MAX} bytes, which are all that is read")));
+    }
     Ok(text)
 }
 

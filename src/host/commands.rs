@@ -25,7 +25,8 @@ pub fn ask(dir: &Path, order: &Order) -> Result<Answer, HostError> {
     stream.write_all(&line(order))?;
     let mut text = String::new();
     let unanswered = |error: &dyn std::fmt::Display| HostError::Unanswered(error.to_string());
-    let count = BufReader::new(stream.take(ANSWER_MAX)).read_line(&mut text).map_err(|error| unanswered(&error))?;
+    let count =
+        BufReader::new(stream.take(ANSWER_MAX)).read_line(&mut text).map_err(|error| unanswered(&error))?;
     if count == 0 {
         return Err(HostError::Unanswered("it has ended".to_owned()));
     }

@@ -63,9 +63,11 @@ impl Guest {
     pub(super) fn memory(&self) -> Result<GuestMemory, String> {
         match (&self.memory, &self.screen) {
             (Some((_, memory)), _) => Ok(memory.clone()),
-            (None, Screen::Dark { state, text }) => {
-                Err(format!("{:?} has no video memory to attach: it is {}; {text}", self.policy.name, state.name()))
-            }
+            (None, Screen::Dark { state, text }) => Err(format!(
+                "{:?} has no video memory to attach: it is {}; {text}",
+                self.policy.name,
+                state.name()
+            )),
             (None, Screen::Live(..)) => Err(format!("{:?} has ended just now", self.policy.name)),
         }
     }

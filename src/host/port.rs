@@ -89,9 +89,19 @@ impl Port {
     ) -> Result<Self, HostError> {
         let listener = dir.listen_at_port(appliance, guest)?;
         let place = if is_fixed { Place::Unknown } else { Place::Coming };
-        let (appliance, guest, path) =
-            (appliance.to_owned(), guest.to_owned(), dir.port(appliance, guest));
-        Ok(Self { appliance, guest, is_fixed, place, path, listener, connection: None, hello: None, inputs: 0, refused: 0 })
+        let (appliance, guest, path) = (appliance.to_owned(), guest.to_owned(), dir.port(appliance, guest));
+        Ok(Self {
+            appliance,
+            guest,
+            is_fixed,
+            place,
+            path,
+            listener,
+            connection: None,
+            hello: None,
+            inputs: 0,
+            refused: 0,
+        })
     }
 
     pub(super) fn listener(&self) -> BorrowedFd<'_> {
@@ -177,8 +187,7 @@ impl Port {
     /// The appliance has said hello. Ours is said again if its was no answer: it has begun anew.
     pub(super) fn on_hello(&mut self, version: u32, hello: &FromHost) {
         let Some(connection) = &mut self.connection else { return };
-        connection.greeted =
-            if version == crate::channel::VERSION { Greeted::Yes } else { Greeted::Foreign };
+        connection.greeted = if version == crate::channel::VERSION { Greeted::Yes } else { Greeted::Foreign };
         connection.conversation += 1;
         connection.last_input = 0;
         connection.shown = None;

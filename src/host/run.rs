@@ -354,7 +354,11 @@ impl Host {
             }
         }
         let program = format!("lfp-server {}", env!("CARGO_PKG_VERSION"));
-        HostStatus { program, guests: self.switch.guest_status(), appliances: appliances.into_values().collect() }
+        HostStatus {
+            program,
+            guests: self.switch.guest_status(),
+            appliances: appliances.into_values().collect(),
+        }
     }
 
     /// Where commands are taken.

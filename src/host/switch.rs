@@ -14,7 +14,7 @@ use super::{HostDir, HostError};
 use crate::channel::guest::{Event, FromAppliance, FromHost, Power};
 use crate::channel::{LineError, VERSION};
 use crate::geometry::Size;
-use crate::hypervisor::{Action, Control, Happening, GuestMemory, SourceId};
+use crate::hypervisor::{Action, Control, GuestMemory, Happening, SourceId};
 use crate::limits::{HOST_PORTS_MAX, PORT_INPUT_PATIENCE, PORT_INPUTS_AWAITED_MAX, POWER_PENDING_MAX};
 use crate::time::Instant;
 
@@ -214,7 +214,11 @@ impl Switch {
         let Some(port) = self.ports.get_mut(&id) else { return };
         let hello = hello(&self.guests, &port.guest);
         if port.accept(now, &hello) {
-            tracing::info!(appliance = port.appliance, guest = port.guest, "an appliance's QEMU has connected");
+            tracing::info!(
+                appliance = port.appliance,
+                guest = port.guest,
+                "an appliance's QEMU has connected"
+            );
         }
     }
 
@@ -232,7 +236,11 @@ impl Switch {
         if !is_open {
             self.release(now, id);
             if let Some(port) = self.ports.get(&id) {
-                tracing::info!(appliance = port.appliance, guest = port.guest, "an appliance's QEMU has gone");
+                tracing::info!(
+                    appliance = port.appliance,
+                    guest = port.guest,
+                    "an appliance's QEMU has gone"
+                );
             }
         }
     }

@@ -12,8 +12,8 @@ use super::{Report, Wanted, Worker};
 use crate::channel::control::{Command as ControlCommand, Request, ServiceStatus};
 use crate::channel::{CONTROL_PORT, line};
 use crate::clock;
-use crate::hypervisor::{CallError, Caller, GuestMemory};
 use crate::host::words::{Answer, Attached};
+use crate::hypervisor::{CallError, Caller, GuestMemory};
 use crate::limits::{APPLIANCE_SERVES, PLACE_PATIENCE, UNPLUG_PATIENCE};
 use crate::time::Instant;
 
@@ -97,6 +97,10 @@ impl Worker {
         self.unplug(&ids)?;
         self.plug(&attachment.wanted, &ids)?;
         self.find_place(attachment)?;
+        if self.link.as_mut().is_some_and(Link::take_beginning) {
+            // Said before this was asked for: it is the others that have to be said again.
+            self.attached.values_mut().for_each(|other| other.is_unsaid = true);
+        }
         self.serve(attachment)?;
         attachment.is_unsaid = false;
         self.await_service(&attachment.wanted)
@@ -139,7 +143,9 @@ impl Worker {
             let now = clock::now();
             if now >= until {
                 let limit = PLACE_PATIENCE.as_secs();
-                return Err(format!("the appliance has not numbered the bus of the new device for {limit} s: is it up?"));
+                return Err(format!(
+                    "the appliance has not numbered the bus of the new device for {limit} s: is it up?"
+                ));
             }
             caller.listen((now + LOOK_AGAIN).min(until)).map_err(text)?;
         };
@@ -262,8 +268,7 @@ impl Worker {
         ];
         let mut lines: Vec<Value> = commands.iter().map(Command::line).collect();
         let source = format!("ivshmem:PCI-ADDRESS?guest={}", wanted.guest);
-        let command =
-            ControlCommand::Attach { service: wanted.service.clone(), source, input: wanted.input };
+        let command = ControlCommand::Attach { service: wanted.service.clone(), source, input: wanted.input };
         lines.push(serde_json::from_slice(&line(&Request { id: 1, command })).unwrap_or_default());
         Ok(Answer::Commands(lines))
     }
@@ -305,7 +310,9 @@ fn give(caller: &mut Caller, command: &Command) -> Result<(), String> {
 fn buses(caller: &mut Caller, wanted: &Wanted) -> Result<Vec<String>, String> {
     let bytes = wanted.memory.bytes();
     if !bytes.is_power_of_two() {
-        return Err(format!("{bytes} bytes of video memory cannot be given to an appliance: they are no power of two"));
+        return Err(format!(
+            "{bytes} bytes of video memory cannot be given to an appliance: they are no power of two"
+        ));
     }
     if let Some(bus) = &wanted.bus {
         return Ok(vec![bus.clone()]);
@@ -370,7 +377,9 @@ fn remove_device(caller: &mut Caller, id: &str) -> Result<(), String> {
         let now = clock::now();
         if now >= until {
             let limit = UNPLUG_PATIENCE.as_secs();
-            return Err(format!("the appliance's system has not let go of {id} within {limit} s; detach again when it is up"));
+            return Err(format!(
+                "the appliance's system has not let go of {id} within {limit} s; detach again when it is up"
+            ));
         }
         // A system that was booting has not heard it.
         if asked.is_none_or(|asked| now.saturating_since(asked) >= ASK_AGAIN) {

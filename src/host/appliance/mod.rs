@@ -26,9 +26,6 @@ use crate::time::Instant;
 use attach::Attachment;
 use link::Link;
 
-#[cfg(test)]
-mod tests;
-
 /// A guest that an appliance is to have.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
@@ -84,11 +81,7 @@ pub(super) struct Appliance {
 
 impl Appliance {
     /// Starts the thread; nothing is connected before the first job. `tell` is called with each report.
-    pub(super) fn start(
-        name: &str,
-        path: &Path,
-        tell: impl Fn(Report) + Send + 'static,
-    ) -> io::Result<Self> {
+    pub(super) fn start(name: &str, path: &Path, tell: impl Fn(Report) + Send + 'static) -> io::Result<Self> {
         let (jobs, received) = channel();
         let waker =
             Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
@@ -250,10 +243,13 @@ impl Worker {
                     self.attached.values_mut().for_each(Attachment::forget);
                 }
                 if self.link.is_none() {
-                    self.link = self.connect_link().inspect_err(|error| {
-                        tracing::debug!(appliance = self.name, "{error}");
-                        self.next = now + APPLIANCE_RETRY;
-                    }).ok();
+                    self.link = self
+                        .connect_link()
+                        .inspect_err(|error| {
+                            tracing::debug!(appliance = self.name, "{error}");
+                            self.next = now + APPLIANCE_RETRY;
+                        })
+                        .ok();
                 }
             }
             Err(error) => {

@@ -154,15 +154,17 @@ mod tests {
                            "class_info": { "class": 0x500 }, "id": { "vendor": 6900, "device": 4368 } });
         let mut unset = port("rp3", json!([]));
         unset["pci_bridge"] = json!({ "bus": {} });
-        let q35 =
-            json!([{ "bus": 0, "devices": [port("rp2", json!([])), port("rp1", json!([vram])), unset, port("", json!([]))] }]);
+        let q35 = json!([{ "bus": 0, "devices": [port("rp2", json!([])), port("rp1", json!([vram])), unset, port("", json!([]))] }]);
         assert_eq!(find_device(&q35, "lfp-vram-web").as_deref(), Some("0000:04:00.0"));
         assert_eq!(find_device(&q35, "lfp-vram-db"), None);
         assert_eq!(empty_bridges(&q35), ["rp2", "rp3"]);
         assert!(!is_pc(&q35));
-        let pc = json!([{ "bus": 0, "devices": [{ "id": { "vendor": 32902, "device": 4663 }, "qdev_id": "" }] }]);
+        let pc =
+            json!([{ "bus": 0, "devices": [{ "id": { "vendor": 32902, "device": 4663 }, "qdev_id": "" }] }]);
         assert!(is_pc(&pc));
-        for nonsense in [json!(3), json!([{ "devices": 7 }]), json!([{ "devices": [{ "qdev_id": "x", "bus": 4096 }] }])] {
+        for nonsense in
+            [json!(3), json!([{ "devices": 7 }]), json!([{ "devices": [{ "qdev_id": "x", "bus": 4096 }] }])]
+        {
             assert_eq!(find_device(&nonsense, "x"), None);
             assert!(empty_bridges(&nonsense).is_empty() && !is_pc(&nonsense));
         }

@@ -206,7 +206,11 @@ impl Guest {
         let pause = if self.takes_input() { Duration::ZERO } else { REDISCOVER_INTERVAL };
         let input = waits.then(|| self.input_at + pause);
         let ordered = self.ordered.map(|(.., at)| at + MONITOR_ANSWER);
-        [answer, due, sent, ordered, input].into_iter().flatten().min().unwrap_or(Instant::from_micros(u64::MAX))
+        [answer, due, sent, ordered, input]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Instant::from_micros(u64::MAX))
     }
 
     fn handle(&mut self, now: Instant, event: Event) {
@@ -521,7 +525,12 @@ impl Guest {
         let is_ready = matches!(self.state, State::Finding { .. } | State::Watching(_));
         while self.ordered.is_none() {
             let Some((ticket, power)) = self.slot.story().next_order() else { return };
-            match self.monitor.as_mut().filter(|_| is_ready).map(|monitor| monitor.command(command(power), None)) {
+            match self
+                .monitor
+                .as_mut()
+                .filter(|_| is_ready)
+                .map(|monitor| monitor.command(command(power), None))
+            {
                 Some(Ok(id)) => self.ordered = Some((id, ticket, now)),
                 Some(Err(ended)) => {
                     self.tell(Happening::Ordered(ticket, Err(NOT_CONNECTED.to_owned())));
