@@ -26,8 +26,18 @@ enum HostCommand {
     Run(RunArgs),
     Attach(AttachArgs),
     Detach(DetachArgs),
-    List(ShowArgs),
-    Status(ShowArgs),
+    /// Shows the guests, what they show, and which appliances have them
+    List {
+        /// Print everything that is known as one JSON object instead
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows the guests and the appliances: what each has, and how that fares
+    Status {
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Holds the guests' monitors and serves appliances' ports until Ctrl-C
@@ -87,14 +97,6 @@ struct DetachArgs {
     json: bool,
 }
 
-/// Shows the guests (list), or appliances, what they have and how that fares (status)
-#[derive(Debug, Args)]
-struct ShowArgs {
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    json: bool,
-}
-
 fn parse_guest(text: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = text.split_once('=').ok_or("a guest is NAME=QMP, such as web=/run/web.qmp")?;
     if !is_guest_name(name) {
@@ -130,11 +132,11 @@ pub fn run(args: &HostArgs) -> Result<(), CommandError> {
             let appliance = if is_file { absolute(&detach.appliance) } else { detach.appliance.clone() };
             answer(&dir, &Order::Detach { appliance, guest: detach.guest.clone() }, detach.json, said)
         }
-        HostCommand::List(show) => answer(&dir, &Order::Status {}, show.json, |answer| match answer {
+        HostCommand::List { json } => answer(&dir, &Order::Status {}, *json, |answer| match answer {
             Answer::Status(status) => list(status),
             other => said(other),
         }),
-        HostCommand::Status(show) => answer(&dir, &Order::Status {}, show.json, said),
+        HostCommand::Status { json } => answer(&dir, &Order::Status {}, *json, said),
     }
 }
 

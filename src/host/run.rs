@@ -37,14 +37,22 @@ pub struct Host {
     commands: Commands,
     /// By name; those that something is attached to, or being so.
     appliances: BTreeMap<String, Appliance>,
-    /// Orders under way: who waits, and for which appliance.
-    waiting: BTreeMap<u64, (u64, String)>,
+    /// Orders under way, by ticket.
+    waiting: BTreeMap<u64, Waiting>,
     reports: Receiver<Report>,
     tell: Sender<Report>,
     waker: Arc<EventFd>,
     tickets: u64,
     discovers: bool,
     discover_at: Instant,
+}
+
+/// An order that an appliance's thread has.
+#[derive(Debug)]
+struct Waiting {
+    client: u64,
+    appliance: String,
+    guest: String,
 }
 
 /// What something that can be waited for belongs to.
@@ -156,17 +164,19 @@ impl Host {
         }
         let mut limit = if self.switch.is_busy() { TICK } else { DISCOVER_INTERVAL };
         for (id, port) in self.switch.ports() {
+            // An end is to be seen before the connection that comes in its place.
+            match port.socket(now) {
+                // Its end would show at once and for ever.
+                Some((_, false, _)) => limit = limit.min(THROTTLED),
+                Some((socket, true, wants_room)) => {
+                    let room = if wants_room { PollFlags::POLLOUT } else { PollFlags::empty() };
+                    tokens.push(Token::Port(id));
+                    fds.push(PollFd::new(socket, input | room));
+                }
+                None => {}
+            }
             tokens.push(Token::Listener(id));
             fds.push(PollFd::new(port.listener(), input));
-            let Some((socket, is_read, wants_room)) = port.socket(now) else { continue };
-            if !is_read {
-                // Its end would show at once and for ever.
-                limit = limit.min(THROTTLED);
-                continue;
-            }
-            let room = if wants_room { PollFlags::POLLOUT } else { PollFlags::empty() };
-            tokens.push(Token::Port(id));
-            fds.push(PollFd::new(socket, input | room));
         }
         if self.discovers {
             limit = limit.min(self.discover_at.saturating_since(now));
@@ -218,7 +228,7 @@ impl Host {
                 let name = self
                     .name_of(&appliance)
                     .ok_or_else(|| format!("nothing is attached to {}", appliance.display()))?;
-                let ticket = self.ticket(client, &name);
+                let ticket = self.ticket(client, &name, &guest)?;
                 if let Some(appliance) = self.appliances.get(&name) {
                     appliance.send(Job::Detach { ticket, guest });
                 }
@@ -234,10 +244,17 @@ impl Host {
         by_path.or_else(by_name).map(|(name, _)| name.clone())
     }
 
-    fn ticket(&mut self, client: u64, appliance: &str) -> u64 {
+    /// A ticket for an order. One for each guest of an appliance is under way: the end of another would close the
+    /// port that this one needs.
+    fn ticket(&mut self, client: u64, appliance: &str, guest: &str) -> Result<u64, String> {
+        let is_same = |other: &Waiting| other.appliance == appliance && other.guest == guest;
+        if self.waiting.values().any(is_same) {
+            return Err(format!("{guest:?} is being attached to {appliance:?}, or detached; wait for that"));
+        }
         self.tickets += 1;
-        self.waiting.insert(self.tickets, (client, appliance.to_owned()));
-        self.tickets
+        let (appliance, guest) = (appliance.to_owned(), guest.to_owned());
+        self.waiting.insert(self.tickets, Waiting { client, appliance, guest });
+        Ok(self.tickets)
     }
 
     fn attach(&mut self, client: u64, attach: &Attach) -> Result<(), String> {
@@ -268,14 +285,14 @@ impl Host {
             control: attach.control.clone(),
             is_live,
         });
+        let ticket = self.ticket(client, &name, &attach.guest)?;
         if !attach.dry_run {
-            let opened = self.switch.open(&self.dir, &name, &attach.guest, false);
-            if let Err(error) = opened {
+            if let Err(error) = self.switch.open(&self.dir, &name, &attach.guest, false) {
+                self.waiting.remove(&ticket);
                 self.end_appliance_if_idle(&name);
                 return Err(error.to_string());
             }
         }
-        let ticket = self.ticket(client, &name);
         let job = if attach.dry_run { Job::Plan { ticket, wanted } } else { Job::Attach { ticket, wanted } };
         if let Some(appliance) = self.appliances.get(&name) {
             appliance.send(job);
@@ -309,7 +326,7 @@ impl Host {
     fn on_report(&mut self, now: Instant, report: Report) {
         match report {
             Report::Answer { ticket, answer } => {
-                let Some((client, appliance)) = self.waiting.remove(&ticket) else { return };
+                let Some(Waiting { client, appliance, .. }) = self.waiting.remove(&ticket) else { return };
                 if let Answer::Attached(attached) = &answer {
                     let (guest, source) = (&attached.guest, &attached.source);
                     tracing::info!(appliance, guest, source, "attached");
@@ -333,7 +350,7 @@ impl Host {
 
     /// Lets go of an appliance that nothing is attached to, nor being so.
     fn end_appliance_if_idle(&mut self, name: &str) {
-        let is_awaited = self.waiting.values().any(|(_, appliance)| appliance == name);
+        let is_awaited = self.waiting.values().any(|order| order.appliance == name);
         let is_idle = self.appliances.get(name).is_some_and(|known| known.status().guests.is_empty());
         if is_idle && !is_awaited {
             self.appliances.remove(name);

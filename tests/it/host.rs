@@ -28,12 +28,13 @@ fn a_port_carries_mode_events_input_and_permitted_power_alone() {
     let bench = Bench::new();
     let guest = Guest::boot(&bench, "web", Display::Vga32, "lfp.quiet=1");
     let config = json!({
-        "guests": [{ "name": "web", "qmp": guest.qmp(), "power": ["pause", "resume"] }],
+        "guests": [{ "name": "web", "qmp": guest.qmp(), "power": ["reset", "pause", "resume"] }],
         "appliances": [{ "name": "one", "guests": ["web", "ghost"] }, { "name": "two", "guests": ["web"] }],
     });
     let host = Host::start(&bench, &config);
     let (mut one, hello) = Port::connect(&host.port("one", "web"));
-    let expected = json!({ "version": 1, "guest": "web", "input": true, "power": ["pause", "resume"] });
+    let expected =
+        json!({ "version": 1, "guest": "web", "input": true, "power": ["reset", "pause", "resume"] });
     assert_eq!(hello, expected);
     let mode = wait_for("a mode", PATIENCE, || one.next().get("mode").cloned());
     assert_eq!(
@@ -74,7 +75,7 @@ fn a_port_carries_mode_events_input_and_permitted_power_alone() {
     assert_eq!(two.hear("event")["name"], "STOP");
     two.say(&json!({ "power": { "action": "resume" } }));
     assert_eq!(two.hear("event")["name"], "RESUME");
-    two.say(&json!({ "power": { "action": "reset" } }));
+    two.say(&json!({ "power": { "action": "powerdown" } }));
     assert!(two.hear("refused")["text"].as_str().is_some_and(|text| text.contains("policy")));
     // What begins anew has its numbers from the start, and is told the mode.
     two.say(&json!({ "hello": { "version": 1 } }));
@@ -90,6 +91,16 @@ fn a_port_carries_mode_events_input_and_permitted_power_alone() {
     assert_eq!(hello["input"], false);
     assert_eq!(ghost.hear("dark")["state"], "gone");
     assert_eq!(guest.count("ready "), 1, "nobody has reset it");
+
+    // A guest that boots again: the event, nothing to see for a while, and the mode.
+    let (mut one, _) = Port::connect(&host.port("one", "web"));
+    assert_eq!(one.hear("mode"), mode);
+    one.say(&json!({ "power": { "action": "reset" } }));
+    one.say(&json!({ "watch": { "on": true } }));
+    assert_eq!(one.hear("event")["name"], "RESET");
+    assert_eq!(one.hear("dark")["state"], "no-framebuffer");
+    assert_eq!(one.hear("mode"), mode);
+    guest.wait_line("ready ", 2);
     host.stop();
 }
 

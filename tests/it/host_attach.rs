@@ -116,6 +116,16 @@ fn a_guest_is_given_to_a_running_appliance_and_taken_away() {
     wait_for("its address", PATIENCE, || host.given("svm", "web")["pci"].as_str().map(drop));
     assert!(!is_mapped(svm.pid(), &first), "the old memory is let go of");
 
+    // The appliance's QEMU ends, and comes back at the same monitor.
+    svm.kill();
+    drop(svm);
+    let mut svm = Guest::appliance(&bench, "svm", "pc", &[]);
+    wait_for("the memory in the new appliance", PATIENCE, || is_mapped(svm.pid(), &second).then_some(()));
+    wait_for("everything to be there", PATIENCE, || {
+        let given = host.given("svm", "web");
+        (given["port"]["is_connected"] == true && given["fault"].is_null()).then_some(())
+    });
+
     let detached = host.json(&["detach", "--appliance", "svm", "--guest", "web"]);
     assert_eq!(detached["detached"]["guest"], "web");
     assert!(remains(&mut svm).is_empty(), "{:?}", remains(&mut svm));
