@@ -1,6 +1,7 @@
 //! The client's core: datagrams and time in, datagrams out.
 
 mod reaching;
+mod returning;
 mod say;
 mod sealed;
 mod show;
@@ -23,7 +24,7 @@ use crate::attention::Attending;
 use crate::config::Config;
 use crate::digests::Digests;
 use crate::echo::Echoes;
-use crate::framebuffer::Picture;
+use crate::framebuffer::{Framebuffer, Picture};
 use crate::handshake::{Answer, Established, Handshake, Sealed};
 use crate::input::InputQueue;
 use crate::limits::{
@@ -33,6 +34,7 @@ use crate::limits::{
 use crate::machine::{self, Event, Phase};
 use crate::marks::{ClockOffset, Marks};
 use crate::notes::{CellNote, Notes};
+use crate::offer::Offering;
 use crate::path::{Dialogue, PathSeen};
 use crate::reach::{Look, Reach};
 use crate::security::Security;
@@ -78,6 +80,11 @@ pub struct Client {
     close_due: Instant,
 
     surface: Option<Surface>,
+    /// The picture of a session before, until there is a surface.
+    kept: Option<Framebuffer>,
+    offering: Offering,
+    /// Packets that were lost in sessions before.
+    lost_before: u64,
     /// References that it keeps.
     references: u8,
     depth: Depth,
@@ -111,7 +118,7 @@ impl Client {
         Self {
             connection,
             state: State::Connecting,
-            handshake: Handshake::new(config, security, connection, now),
+            handshake: Handshake::new(config, security, connection, false, now),
             send_limit: DATAGRAM_DEFAULT,
             idle_timeout: IDLE_TIMEOUT,
             offset: ClockOffset::default(),
@@ -133,6 +140,9 @@ impl Client {
             closes_left: 0,
             close_due: now,
             surface: None,
+            kept: None,
+            offering: Offering::default(),
+            lost_before: 0,
             references: config.references.min(REFERENCES_MAX),
             depth: config.depth,
             applier: Applier::new(config.depth),
@@ -242,8 +252,8 @@ impl Client {
                 let due =
                     [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()];
                 let streams = self.streams.due(self.answer_time());
-                let due =
-                    due.into_iter().chain([self.attending.due(), self.reach.look_at(), streams]).flatten();
+                let others = [self.attending.due(), self.reach.look_at(), streams, self.offering.due()];
+                let due = due.into_iter().chain(others).flatten();
                 due.chain([self.keep_alive_at(), self.idle_at()]).min()
             }
             State::Closing => Some(self.close_due),
@@ -316,7 +326,8 @@ impl Client {
     /// The picture; while the surface is dark, the last one before. `None` before the first.
     #[must_use]
     pub fn picture(&self) -> Option<Picture<'_>> {
-        self.surface.as_ref().and_then(|surface| surface.picture(self.depth))
+        let kept = || self.kept.as_ref().map(|kept| kept.picture(self.depth, false));
+        self.surface.as_ref().map_or_else(kept, |surface| surface.picture(self.depth))
     }
 
     /// What is known of cell `index` of the picture beside its pixels, if it has been painted and
@@ -463,7 +474,7 @@ impl Client {
         if let Some(lost) = self.arrivals.on_packet(number) {
             self.marks.on_lost(lost);
         }
-        self.stats.packets_lost = self.arrivals.absent();
+        self.stats.packets_lost = self.lost_before + self.arrivals.absent();
         if self.arrivals.notice_loss() {
             self.digests.on_loss();
         }
@@ -532,8 +543,14 @@ impl Client {
             // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
             Frame::Close(close) => self.on_close(close),
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
-            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) => {}
-            Frame::Report(_) | Frame::Ecn(_) => {}
+            Frame::Digest(_)
+            | Frame::Input(_)
+            | Frame::Attention(_)
+            | Frame::Path(_)
+            | Frame::Offer(_)
+            | Frame::Ecn(_)
+            | Frame::Report(_) => {}
+            Frame::Keep(keep) => self.on_keep(now, keep),
             Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => self.on_stream_frame(frame),
             Frame::Ticket(ticket) => {
                 let lifetime = Duration::from_secs(u64::from(ticket.lifetime_s));

@@ -153,6 +153,14 @@ pub const LONG_LOST_MIN: u32 = 3;
 pub const LONG_LOST_MAX: u32 = 8;
 /// Rates down to which packets may be longer than Ethernet's, and from which on: one takes a millisecond at most.
 pub const WIDE_RATE: (Bitrate, Bitrate) = (Bitrate::from_bps(71_200_000), Bitrate::from_bps(100_000_000));
+/// Pieces of a picture that a client which comes back offers digests of, at most, ...
+pub const OFFER_PLOTS_MAX: usize = 1_024;
+/// ... and of how many in one frame.
+pub const OFFER_PART_PLOTS: usize = 128;
+/// Such frames at most.
+pub const OFFER_PARTS_MAX: usize = OFFER_PLOTS_MAX / OFFER_PART_PLOTS;
+/// How long a server holds a picture back for what is announced to be offered of it.
+pub const OFFER_WAIT: Duration = Duration::from_secs(1);
 /// How long a cookie is good for.
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -169,6 +177,8 @@ const _: () = {
     // The distance from a PARITY to the first packet that it covers takes one byte.
     assert!(PARITY_KEPT < 128);
     assert!(ACK_LEN_MAX + 128 <= DATAGRAM_MIN && RECORDS_MAX <= ACK_REFUSALS_MAX);
+    // An OFFER fits every datagram: type, surface, epoch, part, count, digests.
+    assert!(OFFER_PLOTS_MAX % OFFER_PART_PLOTS == 0 && 12 + OFFER_PART_PLOTS * 8 + 32 <= DATAGRAM_MIN);
     // A HELLO in a Noise message, with keys and tags: texts, displays, numbers.
     assert!(2 * (NAME_MAX + 1) + DISPLAYS_MAX * 6 + 64 + 96 <= NOISE_MESSAGE_MAX);
     // A number sent in 32 bits is never further off than half of them within the packets of one key.

@@ -98,6 +98,8 @@ pub struct SessionTotals {
     pub records_unbased: u64,
     /// Cells that changed and were again what the client had, so that nothing was sent.
     pub cells_kept: u64,
+    /// Cells that clients had from sessions before, and kept.
+    pub cells_returned: u64,
     /// Cells that were not exact, came to rest, and were wanted again for that.
     pub cells_refined: u64,
     /// References made, or made anew.
@@ -136,6 +138,7 @@ impl SessionTotals {
         self.records_based += stats.records_based;
         self.records_unbased += stats.records_unbased;
         self.cells_kept += stats.cells_kept;
+        self.cells_returned += stats.cells_returned;
         self.cells_refined += stats.cells_refined;
         self.holds += stats.holds;
         self.base_turns += stats.base_turns;

@@ -116,6 +116,15 @@ pub(super) enum Item {
     },
     /// PROVE.
     Prove,
+    /// KEEP.
+    Keep {
+        /// Of which surface.
+        surface: SurfaceId,
+        /// In which epoch.
+        epoch: Epoch,
+        /// Of which part.
+        part: u8,
+    },
     /// DIGEST_REPLY.
     Verdict(DigestReply),
     /// PARITY.

@@ -102,6 +102,12 @@ impl Session {
             Frame::Ecn(counts) if brought.is_newest => self.on_ecn(now, counts),
             // A newer packet's acks have been taken: these counts would be too low for them.
             Frame::Ecn(_) => {}
+            Frame::Offer(offer) => {
+                let surface = self.surfaces.get_mut(usize::from(offer.surface.0));
+                if let Some(live) = surface.and_then(|surface| surface.live_in(offer.epoch)) {
+                    live.on_offer(offer.part, offer.digests);
+                }
+            }
             Frame::Path(path) => brought.path = Some(path.cookie.to_vec()),
             Frame::Stream(frame) => self.streams.streams.on_stream(&frame),
             Frame::StreamCredit(frame) => self.streams.streams.on_credit(&frame),
@@ -118,6 +124,7 @@ impl Session {
             | Frame::Parity(_)
             | Frame::Echo(_)
             | Frame::Quality(_)
+            | Frame::Keep(_)
             | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
         }
@@ -159,7 +166,9 @@ impl Session {
                 let recovered = self.losses.on_recovered(ack.recovered, came);
                 self.stats.packets_recovered += recovered;
                 self.ecn.on_recovered(recovered);
-                summary.on_recovered(recovered * self.packet_max as u64);
+                if recovered > 0 {
+                    summary.on_recovered(recovered);
+                }
                 self.on_summary(now, &summary, recovered);
             }
             Err(_) => self.stats.datagrams_malformed += 1,
@@ -339,6 +348,9 @@ impl Session {
         }
         for surface in &mut self.surfaces {
             surface.announce(builder, items);
+            if let Some(live) = surface.live_mut() {
+                live.put_keeps(builder, items);
+            }
         }
         self.guard.put_ticket(builder, items);
         self.streams.put_control(builder, items);
@@ -510,6 +522,10 @@ impl Knowledge<'_> {
                         live.repeats_mut().on_settled(cells, content);
                         let (grid, explained) = (live.cells().grid(), live.cells().are_lost(cells, content));
                         let wanted = live.on_refused(cells, content, unbased.is_some());
+                        if on.is_some() && *reason == Refusal::Payload {
+                            // It was sound: so what the client has of its base is not what it should have.
+                            live.go_plain(cells, content);
+                        }
                         self.stats.cells_repaired += wanted;
                         self.doubts.add(surface, grid, cells, content);
                         if let Some(on) = unbased {
@@ -548,6 +564,12 @@ impl Knowledge<'_> {
                 Item::Echo { surface, epoch, first } => {
                     if let Some(live) = self.live(surface, epoch) {
                         live.echoes_mut().on_told(first);
+                    }
+                }
+                Item::Keep { surface, epoch, part } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.on_keep_known(part);
+                        self.digests.on_confirmed(by);
                     }
                 }
                 Item::Stream(carried) => self.streams.streams.on_acked(carried),
@@ -593,6 +615,11 @@ impl Knowledge<'_> {
                 Item::Echo { surface, epoch, first } => {
                     if let Some(live) = self.live(surface, epoch) {
                         live.echoes_mut().on_lost(first);
+                    }
+                }
+                Item::Keep { surface, epoch, part } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.on_keep_lost(part);
                     }
                 }
                 Item::Verdict(reply) => self.digests.on_reply_lost(reply),

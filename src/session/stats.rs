@@ -41,6 +41,8 @@ pub struct SessionStats {
     pub records_based: u64,
     /// Cells that changed and were again what the client had, so that nothing was sent.
     pub cells_kept: u64,
+    /// Cells that the client had from a session before this one, and kept.
+    pub cells_returned: u64,
     /// Cells that were not exact, came to rest, and were wanted again for that.
     pub cells_refined: u64,
     /// Pictures sent to the client's cache, by name.

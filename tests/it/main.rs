@@ -21,6 +21,7 @@ mod monitors;
 mod paths;
 mod profiles;
 mod quality;
+mod returning;
 mod sealed;
 mod soak;
 mod sockets;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bases;
+pub(crate) mod offered;
 mod piped;
 mod proofs;
 mod recovered;
@@ -23,6 +24,7 @@ use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
 
 use self::answers::Answers;
+use self::offered::Offered;
 use self::piped::Credits;
 use self::proofs::assert_digest;
 use self::recovered::Recoverable;
@@ -113,6 +115,8 @@ struct Sent {
     /// How many records it carries, and the indices and names of stores.
     records: u16,
     stores: Vec<(u16, Name)>,
+    /// The parts of offers that it says to be kept, with their plots.
+    keeps: Vec<(u8, u128)>,
     epoch: Epoch,
     /// What the references of that epoch were when it was sent.
     throughs: Throughs,
@@ -246,6 +250,10 @@ impl Ledger {
                     totals.one("proofs asked for");
                 }
                 Frame::Parity(_) => totals.one("parities"),
+                Frame::Keep(keep) => {
+                    self.on_keep(keep, truth, totals);
+                    sent.keeps.push((keep.part, keep.plots));
+                }
                 Frame::Echo(echo) => self.on_echo(number, echo, truth, totals),
                 Frame::Quality(_) => totals.one("qualities"),
                 Frame::Ping => totals.one("pings of the server"),
@@ -288,8 +296,9 @@ impl Ledger {
         let cells = vec![Vec::new(); size.grid().cells()];
         let (poisoned, blurred) = (BTreeSet::new(), BTreeMap::new());
         let (holds, came) = (Holds::new(self.references), Came::new(cells.len()));
-        let kept = Kept::default();
-        let ledger = EpochLedger { size, cells, confirmed: false, poisoned, blurred, holds, came, kept };
+        let (kept, offered) = (Kept::default(), Offered::default());
+        let confirmed = false;
+        let ledger = EpochLedger { size, cells, confirmed, poisoned, blurred, holds, came, kept, offered };
         self.epochs.insert(surface.epoch.0, ledger);
     }
 
@@ -408,6 +417,7 @@ impl Ledger {
                     self.answers.on_input(&input);
                 }
                 Frame::Report(_) => totals.one("reports"),
+                Frame::Offer(offer) => self.on_offer(&offer, shown, totals),
                 Frame::Close(_) => {
                     self.open = false;
                     totals.one("closes of the client");
@@ -482,6 +492,9 @@ impl Ledger {
             }
             let Frame::Ack(ack) = frame else { continue };
             self.on_refusals_delivered(ack);
+            for number in ack.ranges.iter().flat_map(|range| range.first.0..=range.last.0) {
+                self.on_keeps_told(number);
+            }
             for range in &ack.ranges {
                 for (number, sent) in self.sent.range_mut(range.first.0..=range.last.0) {
                     if let Some(epoch) = self.epochs.get_mut(&sent.epoch.0) {
@@ -500,6 +513,10 @@ impl Ledger {
 
     /// The cells of `cells` (all: `None`) show what the server gave their content numbers.
     pub(crate) fn assert_shown(&self, shown: &Shown<'_>, cells: Option<CellRect>, truth: &Truth) {
+        // The picture of a session before is nobody's any more.
+        if shown.epoch == Epoch(0) && !shown.live {
+            return;
+        }
         let epoch = self.epochs.get(&shown.epoch.0).expect("the client shows an epoch that was announced");
         assert_eq!(epoch.size, shown.size, "the client's size is the epoch's");
         let grid = shown.size.grid();

@@ -20,6 +20,7 @@ mod peer;
 mod piped;
 mod play;
 mod profiles;
+mod returning;
 mod rival;
 mod scenario;
 #[path = "../../benches/trace/src/score.rs"]
@@ -120,6 +121,14 @@ const REQUIRED: &[&str] = &[
     "pings of the server",
     "floors of the server",
     "marks",
+    "clients that come back",
+    "offers",
+    "offers of nothing",
+    "keeps",
+    "keeps repeated",
+    "cells kept by digest",
+    "client: cells kept",
+    "server: cells returned",
     "digests asked",
     "digests exact",
     "digests unsettled",

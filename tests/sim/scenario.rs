@@ -85,6 +85,8 @@ fn build(random: &mut Random, trace: bool) -> World {
             };
             let params = (any_params(random), any_params(random));
             let (mut peer, network) = Peer::new(index, source, config, params, random.fork(2 + index as u64));
+            // Random numbers of their own: they change nothing else of a seed.
+            peer.returns = random.fork(0x7265_7475 + index as u64).below(2) == 0;
             peer.tamper = if random.below(4) == 0 { Share::percent(3) } else { Share::ZERO };
             (peer, network)
         })
@@ -191,6 +193,15 @@ impl Plan<'_> {
         }
     }
 
+    /// A client that comes back whenever its session ends may lose it at any time. Random numbers are its own here, too.
+    fn returning(&mut self, peer: usize) {
+        let mut random = self.random.fork(0x6261_636b + peer as u64);
+        if self.world.peers[peer].returns && random.below(2) == 0 {
+            let at = random.below(self.end);
+            self.at(at, Deed::Start(peer));
+        }
+    }
+
     /// Often to the same grid and with pixels of the old epoch under way, some of which arrive late.
     fn mode_change(&mut self, source: usize) {
         let same = self.world.sources[source].guest.screen().size();
@@ -248,6 +259,7 @@ impl Plan<'_> {
             self.at(self.end - 100, Deed::Paint(source, Stroke::Noise));
         }
         self.streams(peer, start);
+        self.returning(peer);
         let pace = pick(self.random, &[60, 200, 2_000]);
         let mut at = start;
         while at < self.end {
@@ -387,6 +399,7 @@ fn collect(world: &mut World) {
         ("server: records refused", stats.ended.records_refused),
         ("server: records unbased", stats.ended.records_unbased),
         ("server: cells kept", stats.ended.cells_kept),
+        ("server: cells returned", stats.ended.cells_returned),
         ("server: cells refined", stats.ended.cells_refined),
         ("server: turns of bases", stats.ended.base_turns),
         ("server: longer packets tried", stats.ended.length_probes),

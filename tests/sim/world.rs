@@ -482,6 +482,7 @@ impl World {
             ("client: answers uncounted", stats.echo.uncounted),
             ("client: input dropped", stats.input_dropped),
             ("client: input dropped by the server", stats.input_dropped_by_server),
+            ("client: cells kept", stats.cells_kept),
         ] {
             self.totals.many(name, count);
         }
@@ -530,11 +531,18 @@ impl World {
 
     /// Starts a client with a connection of its own.
     pub(crate) fn start(&mut self, index: usize) {
-        self.count_client(index);
+        let comes_back = self.peers[index].returns && self.peers[index].client.is_some();
+        if comes_back {
+            // It goes on counting.
+            self.totals.one("clients that come back");
+        } else {
+            self.count_client(index);
+        }
         let peer = &mut self.peers[index];
         self.pipes.forget(peer.connection, &mut self.totals);
         peer.start(self.now);
-        let ledger = Ledger::new(peer.source, &peer.config);
+        let mut ledger = Ledger::new(peer.source, &peer.config);
+        peer.client.iter().for_each(|client| ledger.on_begun(client));
         self.ledgers.insert(peer.connection.0, ledger);
         self.drain_peer(index);
     }

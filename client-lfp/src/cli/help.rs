@@ -18,6 +18,8 @@ Session
   --plain                talk without encryption; must be named on the server too: anybody on the path can read the
                          screen and type into it. It knows no keys, so it goes with neither --server-key nor --state
   --connect-timeout S    give up asking after S seconds [10]
+  --reconnect S          when the session is lost (the server restarts or is silent for too long), ask for another for S
+                         seconds; the picture stays, and of it comes only what differs; 0: end at once [30]
   --datagram-size N      largest datagram wanted, UDP payload in bytes, 1100 to 8900: the server finds out how much
                          of that the path carries; 8900 where it takes long ones (loopback, jumbo frames) [1472]
   --receive-buffer N     receive buffer to ask the system for, in bytes [4194304]. The server is told half of what
@@ -74,7 +76,8 @@ Exit codes
   0  done
   1  no session: no answer, refused, no such host
   2  wrong usage
-  3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more
+  3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more; and no
+     other was to be had within --reconnect
   4  the picture did not settle in time, or there was none to write; an answer did not come in time
   5  a file could not be read or written, or standard output not be written
   6  not all input reached the guest: another session holds its keyboard, the service takes none, or time ran out
@@ -95,6 +98,8 @@ JSON: times in milliseconds are since the program started; null is what did not 
   bytes_down, bytes_up   UDP payload and 28 bytes of headers a datagram; also datagrams_down, datagrams_up
   datagram_longest       bytes of the longest that came, UDP payload: the server finds out how long they may be
   sockets_renewed        times that the session went on from another address, or with another socket
+  reconnects             times that a session was had after another was lost; counts go on
+  cells_kept             cells that were not sent then: what was there still held
   cells_applied          cells painted
   cells_repaired         of these, repairs: in a refused record or a digest that differed, or in a band of rows that
                          had not been proven since packets were lost; in motion an upper bound

@@ -71,6 +71,8 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "peak_memory_bytes": peak_memory_bytes(),
         "server": run.server(),
     });
+    report["reconnects"] = run.reconnects().into();
+    report["cells_kept"] = stats.cells_kept.into();
     protected(run, &mut report);
     report
 }

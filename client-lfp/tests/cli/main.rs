@@ -162,8 +162,12 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
     };
     exits(Manner::Serve, "--plain --server-key x", 2, "six groups of four");
     exits(Manner::Refuse, "--plain", 1, "no such service: there is `a`");
-    let output =
-        exits(Manner::Close, "--plain --json", 3, "was closed: the server is shutting down for tonight\n");
+    let output = exits(
+        Manner::Close,
+        "--plain --json --reconnect 0",
+        3,
+        "was closed: the server is shutting down for tonight\n",
+    );
     assert_eq!(json(&output)["state"], "closed");
     exits(Manner::Dark, "--plain --settle 100 --seconds 0.5", 4, "no-framebuffer: the guest is in text mode");
     exits(Manner::Dark, "--plain --seconds 0.3 --png /nowhere/x.png", 4, "no picture");

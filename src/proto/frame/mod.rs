@@ -9,6 +9,7 @@ mod ecn;
 mod hold;
 mod input;
 mod mark;
+mod offer;
 mod parity;
 mod path;
 mod pixels;
@@ -29,6 +30,7 @@ pub use ecn::Ecn;
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
+pub use offer::{Keep, Offer};
 pub use parity::Parity;
 pub use path::Path;
 pub use pixels::Pixels;
@@ -68,6 +70,8 @@ mod kind {
     pub(super) const REPORT: u8 = 22;
     pub(super) const QUALITY: u8 = 23;
     pub(super) const ECN: u8 = 24;
+    pub(super) const OFFER: u8 = 25;
+    pub(super) const KEEP: u8 = 26;
 }
 
 /// One frame.
@@ -123,6 +127,10 @@ pub enum Frame<'a> {
     Quality(Quality),
     /// How many of the server's packets came with which mark of congestion.
     Ecn(Ecn),
+    /// What a client that comes back still has.
+    Offer(Offer),
+    /// What of it holds.
+    Keep(Keep),
 }
 
 impl<'a> Frame<'a> {
@@ -154,6 +162,8 @@ impl<'a> Frame<'a> {
             kind::REPORT => Self::Report(Report::parse(reader)?),
             kind::QUALITY => Self::Quality(Quality::parse(reader)?),
             kind::ECN => Self::Ecn(Ecn::parse(reader)?),
+            kind::OFFER => Self::Offer(Offer::parse(reader)?),
+            kind::KEEP => Self::Keep(Keep::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -254,6 +264,14 @@ impl<'a> Frame<'a> {
             Self::Ecn(counts) => {
                 out.put_u8(kind::ECN);
                 counts.emit(out);
+            }
+            Self::Offer(offer) => {
+                out.put_u8(kind::OFFER);
+                offer.emit(out);
+            }
+            Self::Keep(keep) => {
+                out.put_u8(kind::KEEP);
+                keep.emit(out);
             }
         }
     }

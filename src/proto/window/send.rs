@@ -70,9 +70,11 @@ pub struct AckSummary {
 }
 
 impl AckSummary {
-    /// Of what is acked now, `bytes` did not come: a PARITY gave them. To what the path delivers they are lost.
-    pub fn on_recovered(&mut self, bytes: u64) {
-        let (all, calm) = (bytes.min(self.acked_bytes), bytes.min(self.calm_acked_bytes));
+    /// Of what is acked now, `packets` did not come: a PARITY gave them. To what the path delivers they are lost. Nobody says
+    /// which they were: they are taken to be as long, and as calm, as all that are acked are on average.
+    pub const fn on_recovered(&mut self, packets: u64) {
+        let (of, packets) = if packets < self.acked_packets { (self.acked_packets, packets) } else { (1, 1) };
+        let (all, calm) = (self.acked_bytes * packets / of, self.calm_acked_bytes * packets / of);
         self.acked_bytes -= all;
         self.lost_bytes += all;
         self.calm_acked_bytes -= calm;

@@ -222,7 +222,7 @@ impl TestClient {
                     self.closes = 1;
                 }
                 Frame::Floor(floor) => self.receive.on_floor(floor),
-                Frame::Prove(_) | Frame::Parity(_) | Frame::Echo(_) | Frame::Quality(_) => {}
+                Frame::Prove(_) | Frame::Parity(_) | Frame::Echo(_) | Frame::Quality(_) | Frame::Keep(_) => {}
                 Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => {
                     panic!("this client opens no streams")
                 }
@@ -233,6 +233,7 @@ impl TestClient {
                 | Frame::Input(_)
                 | Frame::Attention(_)
                 | Frame::Path(_)
+                | Frame::Offer(_)
                 | Frame::Report(_) => {
                     panic!("a server sent {frame:?}")
                 }
