@@ -186,7 +186,7 @@ impl CommandLine {
                 "mon" => {}
                 // libvirt writes devices as JSON.
                 "device" => {
-                    line.is_appliance |= value.contains("virtserialport") && value.contains(CONTROL_PORT)
+                    line.is_appliance |= value.contains("virtserialport") && value.contains(CONTROL_PORT);
                 }
                 _ => line.monitors.extend(read_monitor(&values)),
             }
