@@ -380,19 +380,8 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_for(file: &Path, purpose: Use) -> Result<Self, ConfigError> {
-        let wrong = |fault| ConfigError { file: file.to_owned(), fault };
-        let unread = |text: String| wrong(Fault { text, ..Fault::default() });
-        let mut text = String::new();
-        // What it says of its length is not to be relied on: a device has none.
-        std::fs::File::open(file)
-            .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text))
-            .map_err(|error| unread(format!("cannot be read: {error}")))?;
-        if text.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(unread(format!(
-                "is longer than {CONFIG_BYTES_MAX} bytes, which are all that is read"
-            )));
-        }
-        Self::parse_for(&text, purpose).map_err(wrong)
+        let text = read(file)?;
+        Self::parse_for(&text, purpose).map_err(|fault| ConfigError { file: file.to_owned(), fault })
     }
 
     /// Parses and checks `text`.
@@ -421,10 +410,7 @@ impl Config {
     }
 
     fn parse_for(text: &str, purpose: Use) -> Result<Self, Fault> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let Object(config): Object<Self> = serde_path_to_error::deserialize(&mut json)
-            .map_err(|error| Fault::of(&error.path().to_string(), error.inner()))?;
-        json.end().map_err(|error| Fault::of("", &error))?;
+        let config: Self = from_text(text)?;
         config.check(purpose)?;
         Ok(config)
     }
@@ -455,6 +441,30 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What `file` holds, up to [`CONFIG_BYTES_MAX`].
+pub(crate) fn read(file: &Path) -> Result<String, ConfigError> {
+    let wrong = |fault| ConfigError { file: file.to_owned(), fault };
+    let unread = |text: String| wrong(Fault { text, ..Fault::default() });
+    let mut text = String::new();
+    // What it says of its length is not to be relied on: a device has none.
+    std::fs::File::open(file)
+        .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| unread(format!("cannot be read: {error}")))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(unread(format!("is longer than {CONFIG_BYTES_MAX} bytes, which are all that is read")));
+    }
+    Ok(text)
+}
+
+/// Parses JSON whose top is an object.
+pub(crate) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let Object(config): Object<T> = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| Fault::of(&error.path().to_string(), error.inner()))?;
+    json.end().map_err(|error| Fault::of("", &error))?;
+    Ok(config)
 }
 
 impl Fault {

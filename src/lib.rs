@@ -42,6 +42,8 @@ pub mod services;
 
 pub mod identity;
 
+pub mod host;
+
 pub mod confine;
 
 pub mod commands;

@@ -178,6 +178,50 @@ pub const CONTROL_RECHECK: Duration = Duration::from_millis(250);
 pub const CONTROL_NEWS_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest name of a source on the control channel, in bytes.
 pub const CONTROL_SOURCE_MAX: usize = 1_024;
+/// Guests that the host's side follows, and ports that it serves.
+pub const HOST_GUESTS_MAX: usize = SOURCES_MAX;
+/// See [`HOST_GUESTS_MAX`].
+pub const HOST_PORTS_MAX: usize = 256;
+/// Appliances that the host's side has something attached to.
+pub const HOST_APPLIANCES_MAX: usize = 32;
+/// Commands to the host's side that are under way.
+pub const HOST_COMMANDS_MAX: usize = 16;
+/// Bytes that wait for an appliance that does not read its port. What comes beyond is not said.
+pub const PORT_OUT_BYTES_MAX: usize = 32 * 1024;
+/// Bytes that a guest port may say at once, and in a second: a mouse of 1,000 Hz takes 120 KB/s.
+pub const PORT_IN_BURST_BYTES: u64 = 64 * 1024;
+/// See [`PORT_IN_BURST_BYTES`].
+pub const PORT_IN_BYTES_PER_SECOND: u64 = 512 * 1024;
+/// Refusals that a port is told of at once.
+pub const PORT_REFUSALS_BURST: u32 = 32;
+/// Time between two refusals after that.
+pub const PORT_REFUSAL_INTERVAL: Duration = Duration::from_millis(100);
+/// Inputs of all ports whose acceptance is waited for. Beyond, the oldest is not told of.
+pub const PORT_INPUTS_AWAITED_MAX: usize = 1_024;
+/// How long an input may stay without acceptance before its port is told that the guest has not taken it.
+pub const PORT_INPUT_PATIENCE: Duration = Duration::from_secs(8);
+/// Power commands of one guest that wait to be given.
+pub const POWER_PENDING_MAX: usize = 8;
+/// Events of one guest that its follower has not fetched: beyond, the oldest is forgotten.
+pub const HAPPENINGS_MAX: usize = 64;
+/// How often the host's side looks for guests.
+pub const DISCOVER_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a guest that was discovered, is gone, and has no port is remembered.
+pub const DISCOVERED_MEMORY: Duration = Duration::from_secs(60);
+/// Longest time that an appliance may take to answer a line on its control channel: it may be booting.
+pub const CONTROL_ANSWER: Duration = Duration::from_secs(20);
+/// Longest time between an attachment and the first picture, if the guest shows one.
+pub const APPLIANCE_SERVES: Duration = Duration::from_secs(20);
+/// Longest time that an appliance's system may take to let go of a device: a root port's attention button takes 5 s.
+pub const UNPLUG_PATIENCE: Duration = Duration::from_secs(15);
+/// Longest time that an appliance's firmware or system may take to say where a device sits.
+pub const PLACE_PATIENCE: Duration = Duration::from_secs(15);
+/// How long an appliance that is gone is waited for before it is forgotten.
+pub const APPLIANCE_MEMORY: Duration = Duration::from_secs(60);
+/// How often an appliance's monitor is asked whether it is still there, and one that is gone is tried again.
+pub const APPLIANCE_ASK: Duration = Duration::from_secs(10);
+/// See [`APPLIANCE_ASK`].
+pub const APPLIANCE_RETRY: Duration = Duration::from_secs(1);
 /// Events that a monitor may send between two answers.
 pub const QMP_EVENTS_MAX: usize = 4_096;
 /// Bytes that are read from one monitor before the others get their turn.

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lfp::commands::{CommandError, check_config, explain, fingerprint, inspect, play, record, serve};
+use lfp::commands::{CommandError, check_config, explain, fingerprint, host, inspect, play, record, serve};
 use tracing_subscriber::EnvFilter;
 
 /// Serves virtual machines' screens over UDP, straight from their framebuffers: no agent in the guest
@@ -37,6 +37,7 @@ enum Command {
     Play(play::PlayArgs),
     CheckConfig(check_config::CheckConfigArgs),
     Fingerprint(fingerprint::FingerprintArgs),
+    Host(host::HostArgs),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Record(args) => record::run(args).map_err(told),
         Command::Play(args) => play::run(args).map_err(told),
         Command::Fingerprint(args) => fingerprint::run(args).map(|()| ExitCode::SUCCESS).map_err(told),
+        Command::Host(args) => host::run(args).map(|()| ExitCode::SUCCESS).map_err(told),
         Command::CheckConfig(args) => check_config::run(args).map(|()| ExitCode::SUCCESS).map_err(told),
     };
     outcome.unwrap_or_else(|(text, code)| {

@@ -3,6 +3,7 @@
 pub mod check_config;
 pub mod explain;
 pub mod fingerprint;
+pub mod host;
 pub mod inspect;
 pub mod play;
 pub mod record;

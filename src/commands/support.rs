@@ -12,6 +12,7 @@ use lfp_proto::frame::SurfaceState;
 use crate::clock;
 use crate::config::ConfigError;
 use crate::geometry::Size;
+use crate::host::HostError;
 use crate::hypervisor::discover::DiscoverError;
 use crate::hypervisor::trace::TraceError;
 use crate::hypervisor::{Source, SourceError, SourceSpec, open_alone};
@@ -89,6 +90,12 @@ pub enum CommandError {
     /// The server's key can be neither read nor made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The host's side of appliances could not start, or did not do what it was asked.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// It says why it did not.
+    #[error("{0}")]
+    Refused(String),
     /// Standard output takes nothing.
     #[error("the result could not be printed: {0}")]
     Print(io::Error),

@@ -41,6 +41,11 @@ impl Reports {
         (self.wake)();
     }
 
+    /// Control: there is other news.
+    pub(super) fn wake(&self) {
+        (self.wake)();
+    }
+
     /// Any thread: the oldest that nobody was told of.
     pub(super) fn next(&self) -> Option<Accepted> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner).pop_front()

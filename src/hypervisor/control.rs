@@ -15,7 +15,7 @@ use nix::sys::time::TimeSpec;
 
 use super::accepted::{Accepted, Reports};
 use super::ivshmem::{self, IvshmemSpec};
-use super::qemu::{self, InputCounters, QemuSource, Readiness, Slot};
+use super::qemu::{self, Followed, InputCounters, QemuSource, Readiness, Slot};
 use super::{Action, Root, SourceId};
 use crate::clock;
 use crate::limits::{CONTROL_STOP_GRACE, QMP_READ_BYTES};
@@ -50,7 +50,8 @@ struct Shared {
 }
 
 impl Control {
-    /// Starts the thread. `wake` is called, from that thread, when there is something to [`Control::poll_accepted`].
+    /// Starts the thread. `wake` is called, from that thread, when there is something to [`Control::poll_accepted`],
+    /// or news of a guest that is followed.
     ///
     /// # Errors
     /// If the system has no thread or file descriptor left.
@@ -93,6 +94,16 @@ impl Control {
         let (source, port, slot) = ivshmem::watch(spec, root.clone(), waker, reports);
         shared.take(id, slot, Peer::Port(Box::new(port)));
         source
+    }
+
+    /// As [`Control::watch`], for somebody who has no use for the pixels.
+    #[must_use]
+    pub fn follow(&self, id: SourceId, path: PathBuf) -> Followed {
+        let shared = &self.0.shared;
+        let (followed, guest, slot) =
+            qemu::follow(path, Arc::clone(&shared.waker), Arc::clone(&shared.reports));
+        shared.take(id, slot, Peer::Monitor(Box::new(guest)));
+        followed
     }
 
     /// Hands an action to its source's guest. Actions of one source are done in order; what is too much or too old

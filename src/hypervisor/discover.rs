@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::procfs::{self, Memfd};
 use super::{SourceSpec, qemu};
+use crate::channel::CONTROL_PORT;
 use crate::limits::SOURCES_MAX;
 
 #[cfg(test)]
@@ -27,6 +28,8 @@ pub struct DiscoveredGuest {
     pub source: Option<String>,
     /// What is in the way, and what to do. May stand beside a source, if that may have to wait.
     pub problem: Option<String>,
+    /// It has the port of an appliance's control channel: its monitor is for attaching guests to it.
+    pub is_appliance: bool,
 }
 
 /// A QMP socket.
@@ -116,7 +119,8 @@ fn look_at(pid: u32, held: &[PathBuf]) -> Option<DiscoveredGuest> {
     };
     let source = chosen.filter(|_| !framebuffers.is_empty());
     let source = source.map(|monitor| SourceSpec::Qemu(monitor.path.clone()).to_string());
-    Some(DiscoveredGuest { pid, name: line.name, monitors, framebuffers, source, problem })
+    let is_appliance = line.is_appliance;
+    Some(DiscoveredGuest { pid, name: line.name, monitors, framebuffers, source, problem, is_appliance })
 }
 
 const NO_MONITOR: &str = "it has no QMP socket: start it with -qmp unix:PATH,server=on,wait=off";
@@ -154,6 +158,8 @@ struct CommandLine {
     name: Option<String>,
     /// As they are written: a relative path means QEMU's working folder.
     monitors: Vec<PathBuf>,
+    /// It has a port of the name [`CONTROL_PORT`].
+    is_appliance: bool,
 }
 
 impl CommandLine {
@@ -166,7 +172,7 @@ impl CommandLine {
             // Options may be written with one dash or two.
             let Some(option) = word.strip_prefix('-') else { continue };
             let option = option.strip_prefix('-').unwrap_or(option);
-            if !matches!(option, "name" | "qmp" | "qmp-pretty" | "chardev" | "mon") {
+            if !matches!(option, "name" | "qmp" | "qmp-pretty" | "chardev" | "mon" | "device") {
                 continue;
             }
             let Some(value) = words.next() else { break };
@@ -178,6 +184,10 @@ impl CommandLine {
                     channels.extend(field(&values, "chardev").or_else(|| positional(&values)));
                 }
                 "mon" => {}
+                // libvirt writes devices as JSON.
+                "device" => {
+                    line.is_appliance |= value.contains("virtserialport") && value.contains(CONTROL_PORT);
+                }
                 _ => line.monitors.extend(read_monitor(&values)),
             }
         }

@@ -8,7 +8,7 @@
 //! until the first leaves; so give QEMU one `-qmp unix:PATH,server=on,wait=off` for each program that wants one.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
@@ -17,13 +17,19 @@ use std::path::Path;
 use lfp_proto::frame::SurfaceState;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::PeerCredentials;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt, sendmsg,
+    socket,
+};
 use serde_json::{Value, json};
 
 use crate::limits::{QMP_EVENTS_MAX, QMP_LINE_MAX};
 
+mod caller;
 #[cfg(test)]
 mod tests;
+
+pub use caller::{CallError, Caller};
 
 /// Something that a monitor said.
 #[derive(Clone, PartialEq, Debug)]
@@ -133,18 +139,23 @@ impl Conversation {
             return Ok(Message::Answer(id, Ok(outcome.take())));
         }
         let reason = message["error"]["desc"].as_str().ok_or_else(not_qmp)?;
-        Ok(Message::Answer(id, Err(excerpt(reason.as_bytes()))))
+        Ok(Message::Answer(id, Err(shown(reason.as_bytes(), REASON_CHARS))))
     }
 }
 
 /// The start of what a monitor said, fit to be shown.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * EXCERPT_CHARS)]);
-    let shown = text.trim().chars().map(|c| if c.is_control() { '.' } else { c });
-    shown.take(EXCERPT_CHARS).collect()
+    shown(bytes, EXCERPT_CHARS)
+}
+
+fn shown(bytes: &[u8], chars: usize) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * chars)]);
+    text.trim().chars().map(|c| if c.is_control() { '.' } else { c }).take(chars).collect()
 }
 
 const EXCERPT_CHARS: usize = 60;
+/// What a refusal may take to say why: paths stand in it.
+const REASON_CHARS: usize = 240;
 
 /// Why a conversation is over.
 #[derive(Debug, thiserror::Error)]
@@ -198,6 +209,24 @@ impl Monitor {
     pub(super) fn command(&mut self, name: &str, arguments: Option<Value>) -> Result<u64, Ended> {
         let (id, line) = self.conversation.command(name, arguments);
         self.unsent.extend_from_slice(&line);
+        self.flush()?;
+        Ok(id)
+    }
+
+    /// As [`Monitor::command`], and passes `descriptor` along. Nothing else may wait to be sent.
+    pub(super) fn command_with(
+        &mut self,
+        name: &str,
+        arguments: Option<Value>,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<u64, Ended> {
+        let (id, line) = self.conversation.command(name, arguments);
+        let descriptors = [descriptor.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let socket = self.stream.as_raw_fd();
+        let sent = sendmsg::<()>(socket, &[IoSlice::new(&line)], &rights, MsgFlags::MSG_NOSIGNAL, None);
+        let count = sent.map_err(|_| Ended::Closed)?;
+        self.unsent.extend_from_slice(&line[count..]);
         self.flush()?;
         Ok(id)
     }

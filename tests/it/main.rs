@@ -8,6 +8,8 @@ mod fairness;
 mod firmware;
 mod golden;
 mod guests;
+mod host;
+mod host_attach;
 mod hostile;
 mod house;
 mod identity;

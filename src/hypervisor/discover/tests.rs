@@ -32,6 +32,18 @@ fn command_lines_are_read() {
 }
 
 #[test]
+fn an_appliance_is_known_by_its_control_channel() {
+    let is_appliance = |line: &str| {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        CommandLine::parse(&words).is_appliance
+    };
+    assert!(is_appliance("qemu -device virtserialport,chardev=c,name=lfp.control"));
+    assert!(is_appliance("qemu -device {\"driver\":\"virtserialport\",\"name\":\"lfp.control\"}"));
+    assert!(!is_appliance("qemu -device virtserialport,chardev=c,name=org.qemu.guest_agent.0"));
+    assert!(!is_appliance("qemu -name lfp.control"));
+}
+
+#[test]
 fn qemu_is_known_by_its_program() {
     let words = |first: &str| vec![first.to_owned()];
     assert!(is_qemu(Some(Path::new("/usr/bin/qemu-system-x86_64")), &words("vm")));
@@ -54,6 +66,7 @@ fn the_table_shows_what_is_in_the_way() {
         }],
         source: Some("qemu:/run/a".to_owned()),
         problem: None,
+        is_appliance: false,
     };
     let other = DiscoveredGuest {
         pid: 12,
@@ -61,6 +74,7 @@ fn the_table_shows_what_is_in_the_way() {
         framebuffers: Vec::new(),
         source: None,
         problem: Some(NO_MONITOR.to_owned()),
+        is_appliance: false,
         ..guest.clone()
     };
     let table = table(&[guest.clone(), other]);

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::input::{Batch, Held, take_batch};
 use super::slot::{Found, Slot};
+use super::story::{Happening, command};
 use super::vram::{self, Vram};
 use crate::hypervisor::dispi::{self, Display, NoMode, Registers};
 use crate::hypervisor::lookup::dark;
@@ -41,6 +42,8 @@ pub(in crate::hypervisor) struct Guest {
     asked: Option<(u64, Question, Instant)>,
     /// The input that waits for an answer: one command at a time.
     sent: Option<(u64, Batch, Instant)>,
+    /// The power command that waits for an answer, and its ticket: one at a time.
+    ordered: Option<(u64, u64, Instant)>,
     input_at: Instant,
     held: Held,
     is_absolute: bool,
@@ -113,6 +116,7 @@ impl Guest {
             monitor: None,
             asked: None,
             sent: None,
+            ordered: None,
             input_at: Instant::ZERO,
             held: Held::default(),
             is_absolute: true,
@@ -153,12 +157,17 @@ impl Guest {
     fn on_message(&mut self, now: Instant, message: Message) {
         match message {
             Message::Greeting(version) => self.handle(now, Event::Greeted(version)),
-            Message::Event(name) => self.handle(now, Event::Happened(name)),
+            Message::Event(name) => {
+                self.tell(Happening::Event(name.clone()));
+                self.handle(now, Event::Happened(name));
+            }
             Message::Answer(id, outcome) => {
                 if let Some((_, question, _)) = self.asked.take_if(|(asked, ..)| *asked == id) {
                     self.handle(now, Event::Answered(question, outcome));
                 } else if let Some((_, batch, _)) = self.sent.take_if(|(sent, ..)| *sent == id) {
                     self.on_input_answered(now, batch, outcome);
+                } else if let Some((_, ticket, _)) = self.ordered.take_if(|(sent, ..)| *sent == id) {
+                    self.tell(Happening::Ordered(ticket, outcome.map(drop)));
                 }
             }
         }
@@ -169,13 +178,15 @@ impl Guest {
         let is_late = |at: Instant| now.saturating_since(at) >= MONITOR_ANSWER;
         let asked = self.asked.as_ref().map(|(.., at)| *at);
         let sent = self.sent.as_ref().map(|(.., at)| *at);
-        if asked.into_iter().chain(sent).any(is_late) {
+        let ordered = self.ordered.map(|(.., at)| at);
+        if asked.into_iter().chain(sent).chain(ordered).any(is_late) {
             let limit = MONITOR_ANSWER.as_secs();
             let text = format!("has not answered for {limit} s: its QEMU is stopped or very busy");
             self.fail(now, SurfaceState::Connecting, &text);
         }
         self.handle(now, Event::Tick);
         self.send_input(now);
+        self.send_order(now);
     }
 
     /// When [`Guest::on_tick`] is to be called at the latest.
@@ -194,7 +205,12 @@ impl Guest {
         // If nothing can be sent, look again when something may have grown too old.
         let pause = if self.takes_input() { Duration::ZERO } else { REDISCOVER_INTERVAL };
         let input = waits.then(|| self.input_at + pause);
-        [answer, due, sent, input].into_iter().flatten().min().unwrap_or(Instant::from_micros(u64::MAX))
+        let ordered = self.ordered.map(|(.., at)| at + MONITOR_ANSWER);
+        [answer, due, sent, ordered, input]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(Instant::from_micros(u64::MAX))
     }
 
     fn handle(&mut self, now: Instant, event: Event) {
@@ -312,19 +328,24 @@ impl Guest {
                 self.publish_dark(SurfaceState::NoFramebuffer, &error.to_string());
                 missing
             }
-            (Display { registers: None, .. }, Ok(_)) => {
+            (Display { registers: None, .. }, Ok(vram)) => {
+                self.slot.story().set_memory(Some(Arc::new(vram)));
                 self.publish_dark(SurfaceState::NoFramebuffer, &NoMode::NotDispi.to_string());
                 missing
             }
-            (Display { registers: Some(address), .. }, Ok(vram)) => State::Watching(Watch {
-                vram: Arc::new(vram),
-                address,
-                polled: Instant::ZERO,
-                slow: now,
-                registers: None,
-                is_big_endian: false,
-                doubt: false,
-            }),
+            (Display { registers: Some(address), .. }, Ok(vram)) => {
+                let vram = Arc::new(vram);
+                self.slot.story().set_memory(Some(Arc::clone(&vram)));
+                State::Watching(Watch {
+                    vram,
+                    address,
+                    polled: Instant::ZERO,
+                    slow: now,
+                    registers: None,
+                    is_big_endian: false,
+                    doubt: false,
+                })
+            }
         }
     }
 
@@ -440,6 +461,7 @@ impl Guest {
             Ended::Closed => {
                 let pid = self.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
                 self.disconnect(now, REDISCOVER_INTERVAL);
+                self.slot.story().set_memory(None);
                 let text = format!(
                     "the guest's QEMU{pid} has ended or closed its monitor; waiting for it to come back"
                 );
@@ -462,6 +484,9 @@ impl Guest {
         self.asked = None;
         if let Some((_, batch, _)) = self.sent.take() {
             self.put_back(batch);
+        }
+        if let Some((_, ticket, _)) = self.ordered.take() {
+            self.tell(Happening::Ordered(ticket, Err(NOT_CONNECTED.to_owned())));
         }
         self.state = State::Down { retry: now + pause };
     }
@@ -486,6 +511,33 @@ impl Guest {
     fn publish_dark(&self, state: SurfaceState, text: &str) {
         if self.slot.publish(Found::Dark(dark(state, text))) {
             tracing::info!(monitor = %self.path.display(), state = state.name(), "{text}");
+        }
+    }
+
+    fn tell(&self, happening: Happening) {
+        self.slot.story().tell(happening);
+        self.slot.tell_follower();
+    }
+
+    // Power.
+
+    fn send_order(&mut self, now: Instant) {
+        let is_ready = matches!(self.state, State::Finding { .. } | State::Watching(_));
+        while self.ordered.is_none() {
+            let Some((ticket, power)) = self.slot.story().next_order() else { return };
+            match self
+                .monitor
+                .as_mut()
+                .filter(|_| is_ready)
+                .map(|monitor| monitor.command(command(power), None))
+            {
+                Some(Ok(id)) => self.ordered = Some((id, ticket, now)),
+                Some(Err(ended)) => {
+                    self.tell(Happening::Ordered(ticket, Err(NOT_CONNECTED.to_owned())));
+                    return self.on_end(now, &ended);
+                }
+                None => self.tell(Happening::Ordered(ticket, Err(NOT_CONNECTED.to_owned()))),
+            }
         }
     }
 
@@ -567,6 +619,7 @@ impl Guest {
     }
 }
 
+const NOT_CONNECTED: &str = "the guest's monitor is not connected";
 const NO_DISPLAY: &str =
     "the guest has no display with Bochs registers: give it -device VGA or -device bochs-display";
 const POWERED_OFF: &str = "the guest has powered off; start it again to see it here";

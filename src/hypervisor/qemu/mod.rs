@@ -4,16 +4,21 @@
 //! [`QemuSource`] is the pipeline's half, of `ivshmem:` sources too: it maps and sweeps. The control thread holds a `Guest`, which talks to the
 //! monitor and publishes memory and mode; the two meet in a slot.
 
+mod followed;
 mod guest;
 mod input;
 mod memory;
 mod slot;
+mod story;
 mod vram;
 
+pub(super) use followed::follow;
+pub use followed::{Followed, GuestMemory, MemoryIdentity, Screen};
 pub(super) use guest::{Guest, Readiness};
 pub(super) use input::Waiting;
 pub use slot::InputCounters;
 pub(super) use slot::{Found, Slot};
+pub use story::Happening;
 pub(super) use vram::{device_of, explain};
 
 use std::path::PathBuf;

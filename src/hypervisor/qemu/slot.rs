@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::sys::eventfd::EventFd;
 
 use super::input::ActionQueue;
+use super::story::Story;
 use super::vram::Vram;
 use crate::hypervisor::accepted::Reports;
 use crate::hypervisor::ivshmem::Bar;
@@ -64,6 +65,8 @@ pub(in crate::hypervisor) struct Slot {
     actions: Mutex<ActionQueue>,
     accepted: AtomicU64,
     dropped: AtomicU64,
+    /// What a follower is told beside what was found.
+    story: Story,
     waker: Arc<EventFd>,
     reports: Arc<Reports>,
 }
@@ -79,12 +82,14 @@ impl Slot {
             actions: Mutex::new(ActionQueue::default()),
             accepted: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            story: Story::default(),
             waker,
             reports,
         }
     }
 
-    fn wake(&self) {
+    /// Any thread: the control thread has something to do.
+    pub(super) fn wake(&self) {
         // It fails only when the counter is full, and then the thread is woken anyway.
         let _ = self.waker.write(1);
     }
@@ -96,8 +101,21 @@ impl Slot {
         if is_new {
             *current = found;
             self.generation.fetch_add(1, Ordering::Release);
+            self.tell_follower();
         }
         is_new
+    }
+
+    /// What a follower is told beside what was found.
+    pub(super) const fn story(&self) -> &Story {
+        &self.story
+    }
+
+    /// Control: there is news for whoever follows.
+    pub(super) fn tell_follower(&self) {
+        if self.story.is_followed() {
+            self.reports.wake();
+        }
     }
 
     /// Control: whether the last thing published was a picture.

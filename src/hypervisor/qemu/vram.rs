@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::hypervisor::dispi::{Device, Display, PciAddress};
 use crate::hypervisor::procfs::{self, Memfd};
@@ -12,6 +12,8 @@ use crate::hypervisor::qmp::Version;
 #[derive(Debug)]
 pub(in crate::hypervisor) struct Vram {
     pub(super) file: File,
+    /// `/proc/PID/fd/N`.
+    pub(super) path: PathBuf,
     pub(super) device: Device,
     /// Bytes that the display says it has; the file's own length is checked when it is mapped, and read.
     pub(super) bytes: u64,
@@ -62,7 +64,7 @@ pub(super) fn open(pid: Option<u32>, version: Version, display: &Display) -> Res
     };
     let file = memfd.open().map_err(at_fault)?;
     let device = if display.is_virtio { Device::VirtioVga } else { device };
-    Ok(Vram { file, device, bytes: display.vram_bytes })
+    Ok(Vram { file, path: memfd.path.clone(), device, bytes: display.vram_bytes })
 }
 
 /// Why a process has no video memory among its files.

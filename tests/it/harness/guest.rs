@@ -73,6 +73,22 @@ impl Guest {
         Self::qemu(bench, name, &args)
     }
 
+    /// Boots `lfp-guest` in a machine that guests can be given to, as an appliance's is; no server runs in it. `machine`
+    /// is QEMU's, `extra` goes to its command line.
+    pub(crate) fn appliance(bench: &Bench, name: &str, machine: &str, extra: &[&str]) -> Self {
+        let (kernel, initramfs) = (guest_file("vmlinuz"), guest_file("initramfs"));
+        let command_line = "console=ttyS0 quiet loglevel=3 panic=-1 vga=0x37a lfp.quiet=1";
+        let mut args: Vec<String> =
+            ["-vga", "std", "-kernel", &kernel, "-initrd", &initramfs, "-append", command_line]
+                .map(str::to_owned)
+                .to_vec();
+        args.extend(["-device".to_owned(), "virtio-serial-pci".to_owned()]);
+        args.extend(extra.iter().map(|&arg| arg.to_owned()));
+        let guest = Self::machine(bench, name, machine, &args);
+        guest.wait_line("ready ", 1);
+        guest
+    }
+
     /// Starts UEFI firmware, and `kernel` (an EFI program) from it if there is one.
     pub(crate) fn firmware(bench: &Bench, name: &str, kernel: Option<&str>) -> Self {
         let code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
@@ -91,6 +107,10 @@ impl Guest {
     }
 
     fn qemu(bench: &Bench, name: &str, rest: &[String]) -> Self {
+        Self::machine(bench, name, "q35,aux-ram-share=on", rest)
+    }
+
+    fn machine(bench: &Bench, name: &str, machine: &str, rest: &[String]) -> Self {
         let socket = bench.file(&format!("{name}.qmp"));
         let own = bench.file(&format!("{name}.own"));
         let serial = bench.file(&format!("{name}.serial"));
@@ -99,7 +119,7 @@ impl Guest {
             "-name".to_owned(),
             format!("lfp-it-{name}"),
             "-machine".to_owned(),
-            "q35,aux-ram-share=on".to_owned(),
+            machine.to_owned(),
             // memtest86+ times every level of cache it is told of: an L3 costs it 20 s of emulation.
             "-cpu".to_owned(),
             "qemu64,l3-cache=off".to_owned(),
@@ -121,6 +141,20 @@ impl Guest {
     /// How a server is told of this guest.
     pub(crate) fn source(&self) -> String {
         format!("qemu:{}", self.socket.display())
+    }
+
+    /// Its monitor for others than the test.
+    pub(crate) fn qmp(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Runs a command of its monitor.
+    pub(crate) fn execute(&mut self, command: &str, arguments: &serde_json::Value) -> serde_json::Value {
+        self.monitor.execute(command, arguments)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// The picture as QEMU itself sees it.

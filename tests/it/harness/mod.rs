@@ -3,6 +3,7 @@
 
 mod client;
 mod guest;
+mod host;
 mod link;
 mod picture;
 mod process;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub(crate) use client::{Client, Report};
 pub(crate) use guest::{Display, Guest};
+pub(crate) use host::{Control, Host, Port};
 pub(crate) use link::Link;
 pub(crate) use picture::{Picture, assert_same};
 pub(crate) use process::Process;
