@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod appliance;
 mod fairness;
 mod firmware;
 mod golden;
