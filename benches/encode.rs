@@ -20,7 +20,7 @@ use lfp::ablation::Without;
 use lfp::geometry::{CellRect, CellSet};
 use lfp::hypervisor::{SourceId, SourceSpec, open_local};
 use lfp::logic::{
-    Base, DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey,
+    Base, DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey, Sum,
 };
 use lfp::pixel::Fit;
 use lfp::scan::{Picture, Scanner, Tick, TickState};
@@ -353,7 +353,7 @@ fn digest(criterion: &mut Criterion) {
         fit: Fit::NATIVE,
         epoch: first.tick.epoch,
         cells: CellRect { x: 0, y: 0, width: size.grid().columns, height: size.grid().rows },
-        id: 1,
+        sum: Sum::Proof { id: 1 },
     };
     group.bench_function("1280x800", |b| {
         b.iter_batched_ref(

@@ -40,4 +40,6 @@ pub mod config;
 
 pub mod identity;
 
+pub mod confine;
+
 pub mod commands;

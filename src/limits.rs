@@ -216,6 +216,8 @@ pub const STREAM_LEARNT_FOR: Duration = Duration::from_secs(10);
 pub const STREAM_QUEUE_MAX: Duration = Duration::from_millis(1);
 /// Longest request on a stream for control in bytes.
 pub const CONTROL_REQUEST_MAX: usize = 1_024;
+/// Items of packets, 80 bytes or less each, that a session keeps room for though none is on its way.
+pub const CARGO_KEPT: usize = 512;
 /// Packets by which the floor moves on before a client is told.
 pub const FLOOR_STEP: u64 = 16;
 /// Keys and buttons that a session holds at once.

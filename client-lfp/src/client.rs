@@ -1,6 +1,7 @@
 //! The client's core: datagrams and time in, datagrams out.
 
 mod reaching;
+mod returning;
 mod say;
 mod sealed;
 mod show;
@@ -15,7 +16,7 @@ use lfp_proto::packet::{self, Header, Kind, Protection, View};
 use lfp_proto::seal::{RekeyAfter, Seal};
 use lfp_proto::time::{Instant, micros};
 use lfp_proto::units::{ConnectionId, PacketNumber};
-use lfp_proto::window::{Arrival, ParityKeeper, ReceiveWindow};
+use lfp_proto::window::{Arrival, Codepoint, ParityKeeper, ReceiveWindow};
 
 use crate::apply::Applier;
 use crate::arrivals::Arrivals;
@@ -23,7 +24,7 @@ use crate::attention::Attending;
 use crate::config::Config;
 use crate::digests::Digests;
 use crate::echo::Echoes;
-use crate::framebuffer::Picture;
+use crate::framebuffer::{Framebuffer, Picture};
 use crate::handshake::{Answer, Established, Handshake, Sealed};
 use crate::input::InputQueue;
 use crate::limits::{
@@ -33,6 +34,7 @@ use crate::limits::{
 use crate::machine::{self, Event, Phase};
 use crate::marks::{ClockOffset, Marks};
 use crate::notes::{CellNote, Notes};
+use crate::offer::Offering;
 use crate::path::{Dialogue, PathSeen};
 use crate::reach::{Look, Reach};
 use crate::security::Security;
@@ -78,6 +80,11 @@ pub struct Client {
     close_due: Instant,
 
     surface: Option<Surface>,
+    /// The picture of a session before, until there is a surface.
+    kept: Option<Framebuffer>,
+    offering: Offering,
+    /// Packets that were lost in sessions before.
+    lost_before: u64,
     /// References that it keeps.
     references: u8,
     depth: Depth,
@@ -111,7 +118,7 @@ impl Client {
         Self {
             connection,
             state: State::Connecting,
-            handshake: Handshake::new(config, security, connection, now),
+            handshake: Handshake::new(config, security, connection, false, now),
             send_limit: DATAGRAM_DEFAULT,
             idle_timeout: IDLE_TIMEOUT,
             offset: ClockOffset::default(),
@@ -133,6 +140,9 @@ impl Client {
             closes_left: 0,
             close_due: now,
             surface: None,
+            kept: None,
+            offering: Offering::default(),
+            lost_before: 0,
             references: config.references.min(REFERENCES_MAX),
             depth: config.depth,
             applier: Applier::new(config.depth),
@@ -150,6 +160,11 @@ impl Client {
 
     /// Takes a datagram (UDP payload) that came from the server. Call [`Client::poll_transmit`] afterwards.
     pub fn handle_datagram(&mut self, now: Instant, bytes: &[u8]) {
+        self.handle_marked(now, Codepoint::NotEct, bytes);
+    }
+
+    /// The same, where it can be told what the ECN bits of its IP header were: the server wants to know.
+    pub fn handle_marked(&mut self, now: Instant, codepoint: Codepoint, bytes: &[u8]) {
         self.echoes.settle(None, &mut self.stats.echo);
         self.stats.on_received(bytes.len());
         // SPEC [LFP-3.1]: A receiver MUST drop, without an answer, a datagram that is shorter than 18 or longer than 8,900
@@ -173,7 +188,7 @@ impl Client {
             Kind::Hello => return self.stats.foreign += 1,
         };
         match (machine::step(self.state.phase(), event), event) {
-            (Some(_), Event::Data) => self.on_data(now, bytes),
+            (Some(_), Event::Data) => self.on_data(now, codepoint, bytes),
             (Some(_), Event::Reset) => self.on_reset(bytes),
             (Some((Phase::Open, _)), Event::Challenge) => self.on_path_challenge(bytes),
             (Some(_), _) => self.on_answer(now, bytes),
@@ -237,8 +252,8 @@ impl Client {
                 let due =
                     [self.window.ack_due(), self.input.due(), self.digests.due(), self.reach.probe_at()];
                 let streams = self.streams.due(self.answer_time());
-                let due =
-                    due.into_iter().chain([self.attending.due(), self.reach.look_at(), streams]).flatten();
+                let others = [self.attending.due(), self.reach.look_at(), streams, self.offering.due()];
+                let due = due.into_iter().chain(others).flatten();
                 due.chain([self.keep_alive_at(), self.idle_at()]).min()
             }
             State::Closing => Some(self.close_due),
@@ -311,7 +326,8 @@ impl Client {
     /// The picture; while the surface is dark, the last one before. `None` before the first.
     #[must_use]
     pub fn picture(&self) -> Option<Picture<'_>> {
-        self.surface.as_ref().and_then(|surface| surface.picture(self.depth))
+        let kept = || self.kept.as_ref().map(|kept| kept.picture(self.depth, false));
+        self.surface.as_ref().map_or_else(kept, |surface| surface.picture(self.depth))
     }
 
     /// What is known of cell `index` of the picture beside its pixels, if it has been painted and
@@ -414,16 +430,16 @@ impl Client {
         self.heard_at = now;
     }
 
-    fn on_data(&mut self, now: Instant, bytes: &[u8]) {
+    fn on_data(&mut self, now: Instant, codepoint: Codepoint, bytes: &[u8]) {
         let mut opened = core::mem::take(&mut self.opened);
         match self.seal.open(now, bytes, self.window.largest(), &mut opened) {
-            Ok(view) => self.on_packet(now, &view),
+            Ok(view) => self.on_packet(now, codepoint, &view),
             Err(_) => self.stats.malformed += 1,
         }
         self.opened = opened;
     }
 
-    fn on_packet(&mut self, now: Instant, view: &View<'_>) {
+    fn on_packet(&mut self, now: Instant, codepoint: Codepoint, view: &View<'_>) {
         let number = view.number(self.window.largest());
         // SPEC [LFP-5.1]: A receiver MUST NOT act on any frame of a packet in which one is malformed or has an unknown
         // type.
@@ -446,6 +462,7 @@ impl Client {
         self.heard_at = now;
         self.reach.on_heard();
         self.dialogue.on_packet(number);
+        self.dialogue.ecn_mut().on_packet(codepoint);
         if let Some(parity) = self.take(now, number, view.payload()) {
             self.recover(now, number, &parity);
         }
@@ -457,7 +474,7 @@ impl Client {
         if let Some(lost) = self.arrivals.on_packet(number) {
             self.marks.on_lost(lost);
         }
-        self.stats.packets_lost = self.arrivals.absent();
+        self.stats.packets_lost = self.lost_before + self.arrivals.absent();
         if self.arrivals.notice_loss() {
             self.digests.on_loss();
         }
@@ -526,7 +543,14 @@ impl Client {
             // SPEC [LFP-14.1]: A side that receives CLOSE MUST send nothing more in the session, and act on nothing more.
             Frame::Close(close) => self.on_close(close),
             // SPEC [LFP-5.2]: A receiver MUST ignore a frame that only the receiver's own side may send.
-            Frame::Digest(_) | Frame::Input(_) | Frame::Attention(_) | Frame::Path(_) | Frame::Report(_) => {}
+            Frame::Digest(_)
+            | Frame::Input(_)
+            | Frame::Attention(_)
+            | Frame::Path(_)
+            | Frame::Offer(_)
+            | Frame::Ecn(_)
+            | Frame::Report(_) => {}
+            Frame::Keep(keep) => self.on_keep(now, keep),
             Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => self.on_stream_frame(frame),
             Frame::Ticket(ticket) => {
                 let lifetime = Duration::from_secs(u64::from(ticket.lifetime_s));

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use lfp_proto::depth::Depth;
 use lfp_proto::geometry::Size;
-use lfp_proto::hello::{ClientType, Display, Hello};
+use lfp_proto::hello::{ClientType, Display, Hello, RETURNS};
 use lfp_proto::technique;
 
 use crate::limits::{CONNECT_TIMEOUT, DATAGRAM_DEFAULT, DATAGRAM_MAX, DATAGRAM_MIN, REFERENCES_MAX};
@@ -62,8 +62,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The HELLO that says so, without cookie and time.
-    pub(crate) fn hello(&self) -> Hello {
+    /// The HELLO that says so, without cookie and time, of a client that comes back with a picture if it `returns`.
+    pub(crate) fn hello(&self, returns: bool) -> Hello {
         Hello {
             cookie: Vec::new(),
             client_time_us: 0,
@@ -71,7 +71,7 @@ impl Config {
             place: self.place.clone(),
             client_type: self.client_type,
             displays: vec![Display::new(self.display_size, self.depth, self.refresh_hz.max(1))],
-            decoders: self.decoders,
+            decoders: (self.decoders & !RETURNS) | if returns { RETURNS } else { 0 },
             references: self.references.min(REFERENCES_MAX),
             datagram_size: self.datagram_size.clamp(DATAGRAM_MIN as u16, DATAGRAM_MAX as u16),
             receive_buffer: self.receive_buffer,

@@ -52,6 +52,9 @@ pub(crate) struct Source<'a> {
     pub(crate) stride: usize,
 }
 
+/// The content of what was kept from a session before.
+const KEPT: ContentNumber = ContentNumber(1);
+
 /// Pixels and contents of one epoch, and the references and the cache made of them. There is no other copy of the picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Framebuffer {
@@ -86,6 +89,45 @@ impl Framebuffer {
             references: References::new(references),
             cache: Cache::default(),
         }
+    }
+
+    /// The same pixels in another epoch, of which nothing has been painted.
+    pub(crate) fn anew(self, epoch: Epoch, references: u8) -> Self {
+        let Self { size, grid, pixels, mut contents, mut damage, mut suspect, .. } = self;
+        contents.fill(0);
+        damage.clear();
+        suspect.clear();
+        let blank = grid.cells();
+        let (references, cache) = (References::new(references), Cache::default());
+        Self { size, grid, epoch, pixels, contents, blank, damage, suspect, references, cache }
+    }
+
+    /// Those of `cells`, which lie inside the grid, that were never painted show content 1 with the pixels that they have.
+    /// Returns how many.
+    // SPEC [LFP-11.10]: On a KEEP of the surface's epoch and of a part that it has offered, a client MUST give content 1, as
+    // a record of it would, to the cells of the plots that KEEP names and that show content 0, and change no pixel. It ignores
+    // every other KEEP.
+    pub(crate) fn keep(&mut self, cells: CellRect) -> usize {
+        let Self { size, grid, pixels, contents, references, .. } = self;
+        let (whole, stride) = (size.clip(grid.rect()), usize::from(size.width));
+        let source = Source { pixels, stride };
+        let mut kept = 0;
+        for row in cells.y..cells.y + cells.height {
+            for column in cells.x..cells.x + cells.width {
+                let index = grid.index(column, row);
+                if contents[index] > 0 {
+                    continue;
+                }
+                contents[index] = KEPT.0;
+                kept += 1;
+                self.damage.insert(index);
+                self.suspect.remove(index);
+                let cell = size.clip(CellRect { x: column, y: row, width: 1, height: 1 });
+                references.on_record(index, KEPT, true, |into| copy(into, stride, cell, whole, source));
+            }
+        }
+        self.blank -= kept;
+        kept
     }
 
     pub(crate) const fn size(&self) -> Size {
@@ -234,16 +276,19 @@ impl Framebuffer {
         self.damage.clear();
     }
 
+    /// The rows of `cells`, which lie inside the grid, clipped, from the top.
+    pub(crate) fn rows(&self, cells: CellRect) -> impl Iterator<Item = &[u32]> {
+        let (area, width) = (self.size.clip(cells), usize::from(self.size.width));
+        (area.y..area.y + area.height).map(move |y| {
+            let start = usize::from(y) * width + usize::from(area.x);
+            &self.pixels[start..start + usize::from(area.width)]
+        })
+    }
+
     /// The checksums of `cells`, which lie inside the grid, as DIGEST defines them: of contents, and of pixels.
     pub(crate) fn checksums(&self, cells: CellRect) -> (u32, u32) {
         let contents = cells.indices(self.grid).map(|index| ContentNumber(self.contents[index]));
-        let area = self.size.clip(cells);
-        let width = usize::from(self.size.width);
-        let rows = (area.y..area.y + area.height).map(|y| {
-            let start = usize::from(y) * width + usize::from(area.x);
-            &self.pixels[start..start + usize::from(area.width)]
-        });
-        (check::contents(contents), check::pixels(rows))
+        (check::contents(contents), check::pixels(self.rows(cells)))
     }
 
     /// Bands of rows of cells that digests are made over, from the top.

@@ -75,14 +75,21 @@ pub(crate) struct Established {
 }
 
 impl Handshake {
-    pub(crate) fn new(config: &Config, security: Security, connection: ConnectionId, now: Instant) -> Self {
+    /// That `config` describes; one that `returns` has a picture to offer.
+    pub(crate) fn new(
+        config: &Config,
+        security: Security,
+        connection: ConnectionId,
+        returns: bool,
+        now: Instant,
+    ) -> Self {
         let greeting = match security {
             Security::Plain => None,
             Security::Sealed(credentials) => Some(Greeting::new(connection, *credentials)),
         };
         Self {
             connection,
-            hello: config.hello(),
+            hello: config.hello(returns),
             greeting,
             due: now,
             interval: HELLO_INTERVAL,

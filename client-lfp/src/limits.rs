@@ -59,6 +59,12 @@ pub const DIGEST_QUIET_BLANK: Duration = Duration::from_secs(1);
 /// Longest wait before a digest is repeated.
 pub const DIGEST_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
+/// Longest wait before a part of an offer that is not answered is repeated, and how often it is said at most: the server waits for
+/// [`OFFER_WAIT`].
+pub const OFFER_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// See [`OFFER_INTERVAL_MAX`].
+pub const OFFER_TRIES_MAX: u32 = 6;
+
 /// When something comes after a silence longer than this, and than two answers take, what was asked in vain meanwhile
 /// is asked again at once.
 pub const SILENCE: Duration = Duration::from_millis(250);

@@ -1,5 +1,6 @@
 //! What is known of each cell beside its pixels, for those who want to see why a picture looks as it does.
 
+use lfp_proto::geometry::CellRect;
 use lfp_proto::record::{Context, Record};
 use lfp_proto::technique::Technique;
 use lfp_proto::time::Instant;
@@ -60,6 +61,16 @@ impl Notes {
         for index in record.cells.indices(framebuffer.grid()) {
             if framebuffer.shows(index, content) {
                 self.cells[index] = Some(note);
+            }
+        }
+    }
+
+    /// `cells` of `framebuffer` are what they were in a session before; what made them is forgotten.
+    pub(crate) fn on_kept(&mut self, cells: CellRect, framebuffer: &Framebuffer, now: Instant) {
+        let (context, technique) = (Context::Unknown, Technique::Copy);
+        if self.kept {
+            for index in cells.indices(framebuffer.grid()) {
+                self.cells[index].get_or_insert(CellNote { context, technique, at: now, suspect: false });
             }
         }
     }

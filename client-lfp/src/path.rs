@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use lfp_proto::frame::{Quality, Report, Way};
+use lfp_proto::frame::{Ecn, Quality, Report, Way};
 use lfp_proto::limits::{BUSY_WHOLE, REPORT_INTERVAL};
 use lfp_proto::time::{Instant, micros};
 use lfp_proto::units::{Bitrate, PacketNumber};
-use lfp_proto::window::Reception;
+use lfp_proto::window::{EcnSeen, Reception};
 
 use crate::limits::LOSS_MEMORY;
 
@@ -19,6 +19,8 @@ pub struct PathSeen {
     pub down: Way,
     /// What became of packets from this side, as the server has told last.
     pub up: Way,
+    /// How packets to this side came, as far as the ECN bits of their headers could be read.
+    pub ecn: Ecn,
 }
 
 /// Packets of which losses are a share; older ones count half, and so on.
@@ -31,6 +33,7 @@ const COPIES: [(u64, u32); 3] = [(0, 1), (100, 2), (220, 3)];
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dialogue {
     down: Reception,
+    ecn: EcnSeen,
     /// There is something to report: pixels came.
     news: bool,
     reported_at: Instant,
@@ -82,6 +85,11 @@ impl Dialogue {
     /// Packet `number` came, for the first time or again.
     pub(crate) fn on_packet(&mut self, number: PacketNumber) {
         self.down.on_packet(number);
+    }
+
+    /// How packets came.
+    pub(crate) const fn ecn_mut(&mut self) -> &mut EcnSeen {
+        &mut self.ecn
     }
 
     /// Pixels came.
@@ -143,7 +151,7 @@ impl Dialogue {
             jitter_us: told.jitter_us,
             queued_us: told.queued_us,
         };
-        PathSeen { rate: self.told.map(|told| told.rate), down, up: told.up }
+        PathSeen { rate: self.told.map(|told| told.rate), down, up: told.up, ecn: self.ecn.counts() }
     }
 }
 

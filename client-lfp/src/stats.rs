@@ -58,6 +58,10 @@ pub struct Stats {
     pub holds: u64,
     /// Pictures put into the cache.
     pub stores: u64,
+    /// Parts of offers sent, repetitions included.
+    pub offers_sent: u64,
+    /// Cells that were kept from a session before.
+    pub cells_kept: u64,
     /// Surface epochs begun.
     pub epochs: u64,
     /// Input events given to the client.

@@ -33,17 +33,27 @@ pub(crate) struct Surface {
     framebuffer: Option<Framebuffer>,
     /// How many references are kept of each picture.
     references: u8,
+    /// The picture is one of a session before, and the surface has not been live yet.
+    returns: bool,
+    /// The pixels that were never painted in this epoch are that picture's.
+    shows_kept: bool,
+    /// It has become live: with such pixels, or without.
+    returned: Option<bool>,
 }
 
 impl Surface {
-    /// The surface that `frame` names; of its pictures at most `references` references are kept.
-    pub(crate) fn new(frame: &SurfaceFrame<'_>, references: u8) -> Self {
+    /// The surface that `frame` names; of its pictures at most `references` references are kept. `kept` is the picture of a
+    /// session before.
+    pub(crate) fn new(frame: &SurfaceFrame<'_>, references: u8, kept: Option<Framebuffer>) -> Self {
         let mut surface = Self {
             id: frame.surface,
             epoch: Epoch(0),
             state: SurfaceState::Connecting,
             text: String::new(),
-            framebuffer: None,
+            returns: kept.is_some(),
+            shows_kept: kept.is_some(),
+            returned: None,
+            framebuffer: kept,
             references,
         };
         surface.update(frame);
@@ -62,9 +72,15 @@ impl Surface {
         // SPEC [LFP-7.3]: On a larger epoch a client MUST forget the contents of all cells of the surface: each shows
         // content 0, and none is a base. Its references and its cache are gone.
         if let Some(size) = frame.size {
+            let returns = core::mem::take(&mut self.returns);
             // The old picture goes first, so that there are never two.
-            self.framebuffer = None;
-            self.framebuffer = Some(Framebuffer::new(size, frame.epoch, self.references));
+            let kept = self.framebuffer.take().filter(|kept| returns && kept.size() == size);
+            self.shows_kept = kept.is_some();
+            self.returned = returns.then_some(self.shows_kept);
+            self.framebuffer = Some(match kept {
+                Some(kept) => kept.anew(frame.epoch, self.references),
+                None => Framebuffer::new(size, frame.epoch, self.references),
+            });
         }
         true
     }
@@ -95,6 +111,21 @@ impl Surface {
     /// The picture of this or the last live epoch.
     pub(crate) fn last_mut(&mut self) -> Option<&mut Framebuffer> {
         self.framebuffer.as_mut()
+    }
+
+    /// Whether the picture, as far as it has not been painted over, is one of a session before.
+    pub(crate) const fn shows_kept(&self) -> bool {
+        self.shows_kept
+    }
+
+    /// Asked once after the surface of a client that comes back has become live: whether it has the pixels that were kept.
+    pub(crate) const fn take_return(&mut self) -> Option<bool> {
+        self.returned.take()
+    }
+
+    /// The picture of this or the last live epoch, to be kept.
+    pub(crate) fn into_last(self) -> Option<Framebuffer> {
+        self.framebuffer
     }
 
     /// The picture of this or the last live epoch, of pixels of `depth`.

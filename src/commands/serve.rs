@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::support::print;
 use crate::ablation::{Part, Without};
 use crate::config::{Config, ConfigError, parse_listen};
+use crate::confine::{ConfineError, Places, RulesetStatus, allow_only, folder_of, forbid_other_calls};
 use crate::connection::Secrets;
 use crate::directory::Directory;
 use crate::hypervisor::{self, Control, SourceId, SourceSpec};
@@ -48,6 +49,10 @@ pub struct ServeArgs {
     /// configuration's
     #[arg(long, value_name = "FILE")]
     stats: Option<PathBuf>,
+    /// Once started, make only the system calls that serving takes (seccomp) and open only the files that it needs
+    /// (Landlock): what a fault could do is little. Files: not with `qemu:` sources, which look into other processes
+    #[arg(long)]
+    confine: bool,
     /// Send nothing that does not give the exact pixels
     #[arg(long)]
     lossless: bool,
@@ -91,6 +96,9 @@ pub enum ServeError {
     /// The server's key can be neither read nor made.
     #[error("cannot start: {0}")]
     Identity(#[from] IdentityError),
+    /// What it may do cannot be limited.
+    #[error("cannot start: {0}")]
+    Confine(#[from] ConfineError),
     /// The system has no randomness.
     #[error("cannot start: no random bytes from the system: {0}")]
     Random(#[from] getrandom::Error),
@@ -103,6 +111,9 @@ pub enum ServeError {
 pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let config = configuration(args)?;
     let identity = Identity::open(config.state_dir.as_deref())?;
+    if args.confine {
+        confine_files(&config, &identity)?;
+    }
     let mut stop = StopSignals::install()?;
     let waker = Waker::new()?;
     let wake = waker.clone();
@@ -124,9 +135,28 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     if let Some(file) = config.stats.clone() {
         network.report(Statistics::start(file)?);
     }
+    if args.confine {
+        forbid_other_calls()?;
+    }
     announce(&config, network.local_addr()?)?;
     network.run(&mut stop)?;
     tracing::info!("every session is closed");
+    Ok(())
+}
+
+/// Before any thread starts: those that are started later keep to it.
+fn confine_files(config: &Config, identity: &Identity) -> Result<(), ConfineError> {
+    let sources = config.services.iter().flat_map(|service| &service.sources);
+    let Some(mut places) = Places::of_sources(sources) else {
+        tracing::warn!("files are not confined: a qemu: source looks into another process");
+        return Ok(());
+    };
+    places.make.extend(config.stats.iter().chain([&identity.path]).map(|file| folder_of(file)));
+    match allow_only(&places)? {
+        RulesetStatus::FullyEnforced => tracing::info!("files are confined"),
+        RulesetStatus::PartiallyEnforced => tracing::info!("files are confined as far as this kernel can"),
+        RulesetStatus::NotEnforced => tracing::warn!("files are not confined: this kernel has no Landlock"),
+    }
     Ok(())
 }
 

@@ -49,8 +49,7 @@ impl<'a> Admission<'a> {
         }
         // SPEC [LFP-3.2]: A side MUST NOT use plain protection unless its user has named it.
         if protection == Protection::Plain && !policy.plain {
-            let text =
-                "this server takes sealed sessions only; leave --plain out, or start it with --plain too";
+            let text = "`lfp-server serve --plain` takes others as well";
             return turned(RefuseReason::PlainNotAllowed, text);
         }
         // Every cell of every picture fits a record in this technique, and in no other for certain.
@@ -66,10 +65,10 @@ impl<'a> Admission<'a> {
         let found = directory.find(&hello.service);
         let Some(service) = found.or_else(|| hello.service.is_empty().then_some(&NO_SERVICE)) else {
             let text = if directory.is_listed() {
-                "no service has that name; `client-lfp ADDR:PORT --list` shows those that there are, and a server \
+                "`client-lfp ADDR:PORT --list` shows those that there are, and a server \
                  started with one --source calls it \"default\""
             } else {
-                "no service has that name; ask who runs the server for the one that is meant for you"
+                "ask who runs the server for the one that is meant for you"
             };
             return turned(RefuseReason::UnknownService, text);
         };

@@ -19,9 +19,12 @@ use crate::logic::copies::{self, Copied, Question, Searches};
 use crate::logic::record::{self, Coded, Scratch};
 use crate::logic::slots;
 use crate::logic::ways::{self, Class};
-use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, Profile, region};
+use crate::logic::{
+    DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, OfferSums, Profile, Sum, region,
+};
 use crate::scan::{Contexts, Picture, Tick, TickState};
 use lfp_proto::check;
+use lfp_proto::offer::{OfferKey, Plots};
 use lfp_proto::record::Context;
 use lfp_proto::technique::base::Vector;
 use lfp_proto::technique::{Technique, copy};
@@ -171,13 +174,18 @@ impl Encoder {
         encoded
     }
 
-    /// The checksum that a client must have over the cells asked for if it shows `tick`'s picture.
+    /// The checksum, or the digests, that a client must have over the cells asked for if it shows `tick`'s picture.
     #[must_use]
     pub fn digest(&self, request: &DigestRequest, tick: &Tick) -> Digested {
         let mut digested = Digested { tick: tick.number, ..Digested::nothing(request) };
         let TickState::Live { picture, .. } = &tick.state else { return digested };
         let same = (tick.source, tick.fit, tick.epoch) == (request.source, request.fit, request.epoch);
         if !same || !picture.size.grid().contains(request.cells) {
+            return digested;
+        }
+        if let Sum::Offer { part, key } = &request.sum {
+            let digests = offered(picture, *part, key);
+            digested.offered = Some(OfferSums { digests, picture: Arc::new(picture.clone()) });
             return digested;
         }
         let content = Content {
@@ -563,4 +571,15 @@ fn checksum(picture: &Picture, cells: CellRect) -> u32 {
         sum.update(&pixels);
     }
     sum.finish()
+}
+
+/// The digests of the plots of a part, as OFFER defines them.
+fn offered(picture: &Picture, part: u8, key: &OfferKey) -> Vec<u64> {
+    let mut pixels = Vec::new();
+    let plots = Plots::of(picture.size.grid()).part(part);
+    let digest = |plot| {
+        picture.read(plot, &mut pixels);
+        key.digest(picture.size, plot, [&pixels[..]])
+    };
+    plots.into_iter().map(digest).collect()
 }

@@ -18,6 +18,7 @@ pub use cache::CacheCounters;
 pub use choice::Learnt;
 pub use encoder::{Encoder, EncoderCounters};
 pub use request::{
-    DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, Profile, SessionKey,
+    DigestRequest, Digested, EncodeRequest, Encoded, EncodedRecord, Lossy, OfferSums, Profile, SessionKey,
+    Sum,
 };
 pub use slots::{Entry, Slots};

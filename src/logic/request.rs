@@ -12,6 +12,7 @@ use crate::pixel::Fit;
 use crate::scan::Picture;
 use crate::time::Instant;
 use crate::units::Epoch;
+use lfp_proto::offer::OfferKey;
 use lfp_proto::record::{Base as WireBase, Context, Record};
 use lfp_proto::technique::base::Vector;
 use lfp_proto::technique::{Technique, decoders};
@@ -160,8 +161,25 @@ pub struct Encoded {
     pub left: CellSet,
 }
 
-/// Compute the CRC-32 of these cells' pixels, as DIGEST defines it, from the newest picture.
-#[derive(Clone, Copy, Debug)]
+/// What to compute of some cells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Sum {
+    /// The CRC-32 of their pixels, as DIGEST defines it.
+    Proof {
+        /// The client's id of the digest.
+        id: u32,
+    },
+    /// The digests of a part of the picture, as OFFER defines them; the cells are around all of it.
+    Offer {
+        /// Which part.
+        part: u8,
+        /// The key of the session's offers.
+        key: OfferKey,
+    },
+}
+
+/// Compute something of these cells' pixels from the newest picture.
+#[derive(Clone, Debug)]
 pub struct DigestRequest {
     /// Whose request.
     pub session: SessionKey,
@@ -173,19 +191,30 @@ pub struct DigestRequest {
     pub epoch: Epoch,
     /// Which cells; inside the grid.
     pub cells: CellRect,
-    /// The client's id of the digest.
-    pub id: u32,
+    /// What of them.
+    pub sum: Sum,
 }
 
 /// The answer to a [`DigestRequest`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Digested {
     /// The request.
     pub request: DigestRequest,
     /// The number of the tick whose picture was summed.
     pub tick: u64,
-    /// The checksum; `None` if the source has left the epoch.
+    /// The checksum, if it was asked for; `None` if the source has left the epoch.
     pub pixels: Option<u32>,
+    /// The digests, if they were asked for; `None` if the source has left the epoch.
+    pub offered: Option<OfferSums>,
+}
+
+/// What the plots of a part are.
+#[derive(Clone, Debug)]
+pub struct OfferSums {
+    /// Their digests, in order.
+    pub digests: Vec<u64>,
+    /// The picture that was summed up.
+    pub picture: Arc<Picture>,
 }
 
 impl Encoded {
@@ -213,7 +242,7 @@ impl Encoded {
 impl Digested {
     /// The answer where there is no picture to sum.
     #[must_use]
-    pub const fn nothing(request: &DigestRequest) -> Self {
-        Self { request: *request, tick: 0, pixels: None }
+    pub fn nothing(request: &DigestRequest) -> Self {
+        Self { request: request.clone(), tick: 0, pixels: None, offered: None }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::base::Base;
-use super::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey};
+use super::{DigestRequest, EncodeRequest, Encoded, EncodedRecord, Encoder, Lossy, Profile, SessionKey, Sum};
 use crate::geometry::{CellRect, CellSet, Size};
 use crate::hypervisor::SourceId;
 use crate::limits::{CELL, ENCODE_BYTES_MAX};
@@ -387,7 +387,7 @@ fn digests_are_of_the_clipped_rows() {
         fit: Fit::NATIVE,
         epoch: Epoch(1),
         cells: CellRect { x, y, width, height },
-        id: 1,
+        sum: Sum::Proof { id: 1 },
     };
     for (x, y, width, height) in [(0, 0, 5, 3), (4, 2, 1, 1), (1, 1, 2, 1), (3, 0, 2, 3)] {
         let mut bytes = Vec::new();

@@ -11,6 +11,9 @@ pub enum Facility {
     Recvmmsg,
     /// Several sockets have one address (`SO_REUSEPORT`). Without it, there is one.
     Reuseport,
+    /// What is sent may be marked where there is congestion (ECT(0), by `IP_TOS` and `IPV6_TCLASS`). Without it, it is dropped
+    /// there.
+    Ecn,
 }
 
 /// Those that are used: what the kernel has, less what it is to be thought to lack.
@@ -19,7 +22,7 @@ pub struct Facilities(u8);
 
 impl Facilities {
     /// All of them.
-    pub const ALL: Self = Self(0b1111);
+    pub const ALL: Self = Self(0b1_1111);
 
     const fn bit(facility: Facility) -> u8 {
         1 << facility as u8

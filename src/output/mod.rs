@@ -1,5 +1,6 @@
 //! Output: the UDP sockets and the network thread's loop. Decides nothing: [`crate::server::Server`] does.
 
+mod ecn;
 mod facility;
 mod network;
 mod outbox;

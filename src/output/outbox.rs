@@ -15,10 +15,19 @@ const MESSAGE_BYTES_MAX: usize = 65_000;
 /// At most [`SEND_BATCH`] datagrams, in the order in which they are to be sent.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    waiting: Vec<(SocketAddr, Vec<u8>)>,
+    waiting: Vec<Waiting>,
     /// What this host's link does not take: to where, and how long.
     too_long: Vec<(SocketAddr, usize)>,
     room: SendRoom,
+}
+
+/// A datagram that is to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Waiting {
+    to: SocketAddr,
+    /// It goes out as ECT(0).
+    ect: bool,
+    bytes: Vec<u8>,
 }
 
 /// Datagrams that go with one call.
@@ -44,8 +53,9 @@ impl Outbox {
         self.waiting.len() >= SEND_BATCH
     }
 
-    pub(super) fn push(&mut self, to: SocketAddr, bytes: Vec<u8>) {
-        self.waiting.push((to, bytes));
+    /// Adds a datagram, which goes out as ECT(0) if `ect` says so.
+    pub(super) fn push(&mut self, to: SocketAddr, ect: bool, bytes: Vec<u8>) {
+        self.waiting.push(Waiting { to, ect, bytes });
     }
 
     /// What was too long for this host's link since the last call: to where, and how long it was.
@@ -56,7 +66,7 @@ impl Outbox {
     /// Sends what waits until the kernel has no more room; `done` gets the buffers of what went.
     pub(super) fn send(&mut self, socket: &mut Socket, done: impl FnMut(Vec<u8>)) {
         // Sessions take turns. The order matters within each of them only, and a stable sort of so few allocates nothing.
-        self.waiting.sort_by_key(|(to, _)| *to);
+        self.waiting.sort_by_key(|waiting| waiting.to);
         let mut sent = 0;
         while sent < self.waiting.len() {
             let waiting = &self.waiting[sent..];
@@ -69,7 +79,8 @@ impl Outbox {
                 Sent::Done(_) | Sent::Apart | Sent::TooLong => {
                     let apart = &waiting[..plan.datagrams(1)];
                     let too_long = &mut self.too_long;
-                    let goes = |(to, bytes): &&(SocketAddr, Vec<u8>)| {
+                    let goes = |Waiting { to, ect, bytes }: &&Waiting| {
+                        socket.offer(*ect);
                         let outcome = socket.send(*to, bytes);
                         if outcome == Sent::TooLong {
                             too_long.push((*to, bytes.len()));
@@ -84,26 +95,22 @@ impl Outbox {
                 }
             }
         }
-        self.waiting.drain(..sent).map(|(_, bytes)| bytes).for_each(done);
+        self.waiting.drain(..sent).map(|waiting| waiting.bytes).for_each(done);
     }
 }
 
 /// Hands what `plan` says of `waiting` to the kernel.
-fn send_plan(
-    socket: &mut Socket,
-    room: &mut SendRoom,
-    plan: &Plan,
-    waiting: &[(SocketAddr, Vec<u8>)],
-) -> Sent {
+fn send_plan(socket: &mut Socket, room: &mut SendRoom, plan: &Plan, waiting: &[Waiting]) -> Sent {
+    socket.offer(waiting.first().is_some_and(|first| first.ect));
     let mut slices = [IoSlice::new(&[]); SEND_BATCH];
-    for (slice, (_, bytes)) in slices.iter_mut().zip(waiting) {
-        *slice = IoSlice::new(bytes);
+    for (slice, waiting) in slices.iter_mut().zip(waiting) {
+        *slice = IoSlice::new(&waiting.bytes);
     }
     let (mut messages, mut to) = ([&slices[..0]; SEND_BATCH], [None; SEND_BATCH]);
     let mut at = 0;
     for (index, count) in plan.counts[..plan.messages].iter().enumerate() {
         messages[index] = &slices[at..at + count];
-        to[index] = Some(SockaddrStorage::from(waiting[at].0));
+        to[index] = Some(SockaddrStorage::from(waiting[at].to));
         at += count;
     }
     let segment = plan.segment.and_then(|segment| u16::try_from(segment).ok());
@@ -113,12 +120,13 @@ fn send_plan(
 
 impl Plan {
     /// What of `waiting` can go with one call. All messages of a call are cut alike, so one that is cut goes with others
-    /// that are cut to the same length, and with datagrams that are no longer than that.
-    fn of(waiting: &[(SocketAddr, Vec<u8>)], segments: bool) -> Self {
+    /// that are cut to the same length, and with datagrams that are no longer than that. The socket says whether they are
+    /// ECT(0), for all of them.
+    fn of(waiting: &[Waiting], segments: bool) -> Self {
         let mut plan = Self::default();
         let (mut at, mut longest) = (0, 0);
-        while at < waiting.len() && plan.messages < SEND_BATCH {
-            let (count, len) = (if segments { together(&waiting[at..]) } else { 1 }, waiting[at].1.len());
+        while at < waiting.len() && waiting[at].ect == waiting[0].ect && plan.messages < SEND_BATCH {
+            let (count, len) = (if segments { together(&waiting[at..]) } else { 1 }, waiting[at].bytes.len());
             let segment = if count > 1 { plan.segment.or(Some(len)) } else { plan.segment };
             let fits = |segment: usize| longest.max(len) <= segment && (count == 1 || len == segment);
             if !segment.is_none_or(fits) {
@@ -139,16 +147,17 @@ impl Plan {
     }
 }
 
-/// How many datagrams from the first on can be one message: to one address, of one length, save for the last,
-/// which may be shorter.
-fn together(waiting: &[(SocketAddr, Vec<u8>)]) -> usize {
-    let Some((to, first)) = waiting.first() else { return 0 };
-    let most = (MESSAGE_BYTES_MAX / first.len().max(1)).clamp(1, SEND_BATCH);
-    let fits = |bytes: &Vec<u8>| bytes.len() == first.len();
-    let same = waiting.iter().take(most).take_while(|(other, bytes)| other == to && fits(bytes)).count();
+/// How many datagrams from the first on can be one message: to one address, all ECT(0) or none, of one length, save for the
+/// last, which may be shorter.
+fn together(waiting: &[Waiting]) -> usize {
+    let Some(first) = waiting.first() else { return 0 };
+    let most = (MESSAGE_BYTES_MAX / first.bytes.len().max(1)).clamp(1, SEND_BATCH);
+    let joins = |other: &Waiting| (other.to, other.ect) == (first.to, first.ect);
+    let same = waiting.iter().take(most);
+    let same = same.take_while(|other| joins(other) && other.bytes.len() == first.bytes.len()).count();
     let shorter = waiting[..most.min(waiting.len())]
         .get(same)
-        .is_some_and(|(other, bytes)| other == to && bytes.len() < first.len());
+        .is_some_and(|other| joins(other) && other.bytes.len() < first.bytes.len());
     same + usize::from(shorter)
 }
 
@@ -161,8 +170,10 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
-    fn of(parts: &[(u16, usize)]) -> Vec<(SocketAddr, Vec<u8>)> {
-        parts.iter().map(|(port, len)| (address(*port), vec![0; *len])).collect()
+    fn of(parts: &[(u16, usize)]) -> Vec<Waiting> {
+        let waiting =
+            |(port, len): &(u16, usize)| Waiting { to: address(*port), ect: false, bytes: vec![0; *len] };
+        parts.iter().map(waiting).collect()
     }
 
     #[test]
@@ -192,9 +203,18 @@ mod tests {
     }
 
     #[test]
+    fn one_call_is_ect_or_is_not() {
+        let mut waiting = of(&[(1, 90), (1, 90), (1, 90), (2, 90), (2, 90)]);
+        waiting[2].ect = true;
+        assert_eq!(together(&waiting), 2);
+        assert_eq!(Plan::of(&waiting, true).datagrams(SEND_BATCH), 2);
+        assert_eq!(Plan::of(&waiting[2..], false).datagrams(SEND_BATCH), 1);
+    }
+
+    #[test]
     fn every_datagram_arrives_whole_in_its_order_whatever_the_kernel_lacks() {
-        use Facility::{Segments, Sendmmsg};
-        for lacks in [&[][..], &[Segments], &[Sendmmsg], &[Segments, Sendmmsg]] {
+        use Facility::{Ecn, Segments, Sendmmsg};
+        for lacks in [&[][..], &[Segments], &[Sendmmsg], &[Ecn], &[Segments, Sendmmsg]] {
             let can = lacks.iter().fold(Facilities::ALL, |can, lacks| can.without(*lacks));
             let mut socket = Socket::bind(address(0), can).unwrap();
             let peers = [(); 2].map(|()| std::net::UdpSocket::bind(address(0)).unwrap());
@@ -202,7 +222,7 @@ mod tests {
             let lens = [900, 900, 900, 400, 900, 1_000, 1_000, 20];
             for (at, len) in lens.into_iter().enumerate() {
                 for peer in &peers {
-                    outbox.push(peer.local_addr().unwrap(), vec![at as u8; len]);
+                    outbox.push(peer.local_addr().unwrap(), at % 3 == 0, vec![at as u8; len]);
                 }
             }
             assert!(outbox.is_full());

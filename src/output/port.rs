@@ -190,7 +190,7 @@ impl Worker {
         let Self { socket, outbox, packets, spent, too_long, shared, network, .. } = self;
         while !outbox.is_full() {
             let Ok((to, packet)) = packets.try_recv() else { break };
-            outbox.push(to, packet.close());
+            outbox.push(to, packet.is_ect(), packet.close());
         }
         let full = outbox.is_full();
         // As many as fit are kept to be filled again.

@@ -142,7 +142,7 @@ impl Ports {
     /// Has `packet` closed and sent with the next flush.
     pub fn push(&mut self, to: SocketAddr, packet: Unclosed) {
         match &mut self.0 {
-            Kind::Own(own) => own.outbox.push(to, packet.close()),
+            Kind::Own(own) => own.outbox.push(to, packet.is_ect(), packet.close()),
             Kind::Shared(shared) => {
                 // A port is blind to who talks to whom; a client's packets stay in their order on one.
                 let index = shared.hasher.hash_one(to) as usize % shared.ports.len();

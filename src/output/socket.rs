@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 
 use crate::limits::{DATAGRAM_MAX, RECEIVE_MANY, SEND_BATCH, SOCKET_BUFFER_BYTES};
 use crate::output::facility::{Facilities, Facility};
-use crate::output::whole;
+use crate::output::{ecn, whole};
 
 /// A byte more than a datagram may have: so one that is too long is seen to be.
 const BUFFER_LEN: usize = DATAGRAM_MAX + 1;
@@ -23,6 +23,10 @@ const BUFFER_LEN: usize = DATAGRAM_MAX + 1;
 pub(super) struct Socket {
     udp: UdpSocket,
     can: Facilities,
+    /// It sends by IPv6, and may by IPv4 too.
+    is_ipv6: bool,
+    /// What it sends is ECT(0).
+    ect: bool,
 }
 
 /// What became of datagrams that were to be sent.
@@ -113,7 +117,7 @@ impl Socket {
         if let Err(errno) = getsockopt(&udp, sockopt::UdpGsoSegment) {
             can.give_up(Facility::Segments, errno);
         }
-        Ok(Self { udp, can })
+        Ok(Self { udp, can, is_ipv6: listen.is_ipv6(), ect: false })
     }
 
     /// The address bound, with the port that the kernel chose where 0 was asked for.
@@ -124,6 +128,18 @@ impl Socket {
     /// Whether the kernel has it.
     pub(super) const fn can(&self, facility: Facility) -> bool {
         self.can.has(facility)
+    }
+
+    /// What is sent from now on is ECT(0), or is not. (Said of the socket, not with every message: sessions whose paths keep no
+    /// marks are few, so it is seldom said.)
+    pub(super) fn offer(&mut self, ect: bool) {
+        if self.ect == ect || !self.can(Facility::Ecn) {
+            return;
+        }
+        match ecn::set(&self.udp, self.is_ipv6, ect) {
+            Ok(()) => self.ect = ect,
+            Err(errno) => self.can.give_up(Facility::Ecn, errno),
+        }
     }
 
     /// Gives `each` at most [`RECEIVE_MANY`] datagrams that wait, in their order. Says whether more may wait.

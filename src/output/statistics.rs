@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
@@ -86,9 +86,14 @@ impl Drop for Statistics {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "what a file says of its age is the wall clock's")]
 fn write_all(path: &Path, values: &Receiver<Value>) {
     let mut failing = false;
-    for value in values {
+    for mut value in values {
+        // Who reads a file that was left behind should see that it was.
+        value["pid"] = std::process::id().into();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        value["written_unix_s"] = since_1970.as_secs().into();
         let result = replace(path, &format!("{value:#}\n"));
         if let Err(error) = &result {
             if !failing {
@@ -144,8 +149,10 @@ mod tests {
         let at = |millis: u64| Instant::from_micros(millis * 1_000);
         statistics.offer(at(5), || json!({"n": 1}));
         statistics.offer(at(6), || unreachable!("too soon"));
-        crate::clock::poll_for(Duration::from_secs(10), || (read(&path) == json!({"n": 1})).then_some(()))
-            .expect("written");
+        let written = || Some(read(&path)).filter(|value| value["n"] == 1);
+        let value = crate::clock::poll_for(Duration::from_secs(10), written).expect("written");
+        assert_eq!(value["pid"], std::process::id());
+        assert!(value["written_unix_s"].as_u64() > Some(1_700_000_000), "{value}");
         assert_eq!(statistics.due(), at(1_005));
         drop(statistics);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);

@@ -84,6 +84,7 @@ mod tests {
     use super::*;
     use crate::geometry::CellRect;
     use crate::hypervisor::SourceId;
+    use crate::logic::Sum;
     use crate::pixel::Fit;
     use crate::units::Epoch;
 
@@ -96,7 +97,7 @@ mod tests {
             fit: Fit::NATIVE,
             epoch,
             cells: CellRect::default(),
-            id: 0,
+            sum: Sum::Proof { id: 0 },
         })
     }
 

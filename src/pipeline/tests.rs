@@ -12,7 +12,7 @@ use crate::clock;
 use crate::geometry::{CellRect, CellSet, PixelRect, Size};
 use crate::hypervisor::{ShmSource, Source, SourceId, View};
 use crate::limits::{DIGESTS_PENDING_MAX, ENCODES_PENDING_MAX, TICKS_UNREAD_MAX};
-use crate::logic::{DigestRequest, EncodeRequest, SessionKey};
+use crate::logic::{DigestRequest, EncodeRequest, SessionKey, Sum};
 use crate::pixel::{Bounds, Fit, PixelFormat};
 use crate::scan::fake::{Screen, fake};
 use crate::scan::{Strategy, Tick, TickState};
@@ -105,7 +105,7 @@ fn what_is_watched_is_scanned_and_what_is_asked_answered() {
         fit: Fit::NATIVE,
         epoch: tick.epoch,
         cells: CellRect { x: 0, y: 0, width: 4, height: 3 },
-        id: 5,
+        sum: Sum::Proof { id: 5 },
     };
     rig.handle.digest(digest);
     let Event::Digested(digested) = rig.event() else { panic!("not a digest") };

@@ -92,6 +92,9 @@ impl Display {
     }
 }
 
+/// The bit of [`Hello::decoders`] that says that the client comes back, and will offer digests of the picture that it has.
+pub const RETURNS: u32 = 1 << 31;
+
 /// A client's wish for a session, with its connection parameters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
@@ -107,7 +110,7 @@ pub struct Hello {
     pub client_type: ClientType,
     /// Its displays, 1 to [`DISPLAYS_MAX`].
     pub displays: Vec<Display>,
-    /// Techniques that it decodes: bit n stands for technique number n.
+    /// Techniques that it decodes: bit n stands for technique number n; and [`RETURNS`].
     pub decoders: u32,
     /// References that it can keep.
     pub references: u8,
@@ -118,6 +121,12 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// Whether the client comes back with a picture.
+    #[must_use]
+    pub const fn returns(&self) -> bool {
+        self.decoders & RETURNS != 0
+    }
+
     /// Reads the payload of a HELLO datagram; zero padding may follow.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod keys;
 pub mod limits;
 pub mod noise;
+pub mod offer;
 pub mod packet;
 pub mod record;
 pub mod seal;

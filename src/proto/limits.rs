@@ -122,6 +122,13 @@ pub const RATE_MIN: Bitrate = Bitrate::from_bps(100_000);
 pub const RATE_MAX: Bitrate = Bitrate::from_bps(40_000_000_000);
 /// Delay before an ack of packets that came in order.
 pub const ACK_DELAY: Duration = Duration::from_millis(5);
+/// Packets that came as ECT(0) after which the client says how many they are.
+pub const ECN_TOLD_EVERY: u64 = 32;
+/// Packets sent as ECT(0) that are acked without a word of how they came, after which nobody counts them: several times as many
+/// as the client lets pass, so that lost acks are not taken for that.
+pub const ECN_UNTOLD_MAX: u64 = 8 * ECN_TOLD_EVERY;
+/// Packets in a row that came as CE while no queue shows: somebody marks them all, whatever they meet.
+pub const ECN_ALL_MARKED: u64 = 128;
 /// Packets after which an ack goes at once.
 pub const ACK_PACKETS: u32 = 8;
 /// Longest interval between probes of a silent peer.
@@ -146,6 +153,14 @@ pub const LONG_LOST_MIN: u32 = 3;
 pub const LONG_LOST_MAX: u32 = 8;
 /// Rates down to which packets may be longer than Ethernet's, and from which on: one takes a millisecond at most.
 pub const WIDE_RATE: (Bitrate, Bitrate) = (Bitrate::from_bps(71_200_000), Bitrate::from_bps(100_000_000));
+/// Pieces of a picture that a client which comes back offers digests of, at most, ...
+pub const OFFER_PLOTS_MAX: usize = 1_024;
+/// ... and of how many in one frame.
+pub const OFFER_PART_PLOTS: usize = 128;
+/// Such frames at most.
+pub const OFFER_PARTS_MAX: usize = OFFER_PLOTS_MAX / OFFER_PART_PLOTS;
+/// How long a server holds a picture back for what is announced to be offered of it.
+pub const OFFER_WAIT: Duration = Duration::from_secs(1);
 /// How long a cookie is good for.
 pub const COOKIE_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -162,6 +177,8 @@ const _: () = {
     // The distance from a PARITY to the first packet that it covers takes one byte.
     assert!(PARITY_KEPT < 128);
     assert!(ACK_LEN_MAX + 128 <= DATAGRAM_MIN && RECORDS_MAX <= ACK_REFUSALS_MAX);
+    // An OFFER fits every datagram: type, surface, epoch, part, count, digests.
+    assert!(OFFER_PLOTS_MAX % OFFER_PART_PLOTS == 0 && 12 + OFFER_PART_PLOTS * 8 + 32 <= DATAGRAM_MIN);
     // A HELLO in a Noise message, with keys and tags: texts, displays, numbers.
     assert!(2 * (NAME_MAX + 1) + DISPLAYS_MAX * 6 + 64 + 96 <= NOISE_MESSAGE_MAX);
     // A number sent in 32 bits is never further off than half of them within the packets of one key.

@@ -294,7 +294,8 @@ impl Seal {
         let sealer = &mut sealed.sealer;
         let bytes = builder.unsealed(sealer.phase);
         // SPEC [LFP-3.6]: A sender MUST seal each packet with the header as associated data, under the newest key of its
-        let unclosed = Unclosed { bytes, trailer: Trailer::Tag(Arc::clone(&sealer.key.aead), number) };
+        let unclosed =
+            Unclosed { bytes, trailer: Trailer::Tag(Arc::clone(&sealer.key.aead), number), ect: false };
         sealer.first.get_or_insert(number);
         sealer.packets += 1;
         sealer.bytes += unclosed.len() as u64;
@@ -349,6 +350,7 @@ impl Seal {
 pub struct Unclosed {
     bytes: Vec<u8>,
     trailer: Trailer,
+    ect: bool,
 }
 
 /// What a packet still lacks.
@@ -363,7 +365,7 @@ enum Trailer {
 
 impl Unclosed {
     fn plain(builder: Builder) -> Self {
-        Self { bytes: builder.unchecked(), trailer: Trailer::Checksum }
+        Self { bytes: builder.unchecked(), trailer: Trailer::Checksum, ect: false }
     }
 
     /// Bytes of the datagram.
@@ -383,10 +385,21 @@ impl Unclosed {
         self.len() == 0
     }
 
+    /// The same, to be sent as ECT(0) if `ect` says so: a router may mark it in place of dropping it.
+    pub fn offering(self, ect: bool) -> Self {
+        Self { ect, ..self }
+    }
+
+    /// Whether it is to be sent as ECT(0).
+    #[must_use]
+    pub const fn is_ect(&self) -> bool {
+        self.ect
+    }
+
     /// The datagram, in the buffer that it was built in.
     #[must_use]
     pub fn close(self) -> Vec<u8> {
-        let Self { mut bytes, trailer } = self;
+        let Self { mut bytes, trailer, .. } = self;
         match trailer {
             Trailer::None => {}
             Trailer::Checksum => close_plain(&mut bytes),
@@ -403,7 +416,7 @@ impl Unclosed {
 /// A datagram that is closed already.
 impl From<Vec<u8>> for Unclosed {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, trailer: Trailer::None }
+        Self { bytes, trailer: Trailer::None, ect: false }
     }
 }
 

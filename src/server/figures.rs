@@ -1,4 +1,5 @@
-//! What a server and its sessions have done, as JSON for people and programs. `docs/CONFIGURATION.md` has the fields.
+//! What a server and its sessions have done, as JSON for people and programs. `docs/CONFIGURATION.md` has the fields,
+//! `docs/STATISTICS.md` the counters.
 
 use serde_json::{Map, Value, json};
 
@@ -78,4 +79,37 @@ fn way(way: Way) -> Value {
 fn tallies(named: impl Iterator<Item = (&'static str, Tally)>) -> Value {
     let object = |tally: Tally| json!({"records": tally.records, "cells": tally.cells, "bytes": tally.bytes});
     Value::Object(named.map(|(name, tally)| (name.to_owned(), object(tally))).collect::<Map<_, _>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use crate::server::{ServerStats, SessionTotals};
+    use crate::session::SessionStats;
+
+    /// The counters that a section of the document describes.
+    fn described(title: &str) -> Vec<String> {
+        let document = include_str!("../../docs/STATISTICS.md");
+        let (_, section) = document.split_once(&format!("## {title}\n")).expect("there is such a section");
+        let lines = section.split("\n## ").next().unwrap_or_default().lines();
+        let names = lines.filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let mut names: Vec<_> =
+            names.filter(|(_, what)| what.len() > 6).map(|(name, _)| name.to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn counted(counters: impl Serialize) -> Vec<String> {
+        let value = serde_json::to_value(counters).expect("counters are plain numbers");
+        let plain = value.as_object().expect("they have names").iter().filter(|(_, value)| value.is_number());
+        plain.map(|(name, _)| name.clone()).collect()
+    }
+
+    #[test]
+    fn every_counter_is_described_and_none_that_there_is_not() {
+        assert_eq!(described("Of the server"), counted(ServerStats::default()));
+        assert_eq!(described("Of sessions that are over"), counted(SessionTotals::default()));
+        assert_eq!(described("Of a session"), counted(SessionStats::default()));
+    }
 }

@@ -11,6 +11,7 @@ use crate::session::{Greeted, Session, Terms};
 use crate::time::Instant;
 use lfp_proto::greeting::{Decision, Greet, SealedAccept, SealedHello, Step, Wish};
 use lfp_proto::hello::{Refuse, RefuseReason};
+use lfp_proto::offer::OfferKey;
 use lfp_proto::packet::{Builder, HEADER_LEN, Kind, Protection, View};
 use lfp_proto::seal::{Cipher, Keys, RekeyAfter, Seal};
 use lfp_proto::units::PacketNumber;
@@ -136,6 +137,8 @@ impl Server {
         session.seal(Greeted {
             seal: Seal::with(aead::ready, &keys, cipher, now, RekeyAfter::default()),
             client,
+            // What the client sends is what the server receives.
+            offers: OfferKey::sealed(&keys.receive),
             asked: hello.message.clone(),
             answer: answer.clone(),
             ticket: ticket.to_vec(),

@@ -78,6 +78,14 @@ pub struct SessionTotals {
     pub packets_lost: u64,
     /// Packets that were lost, and recovered by clients from what covers them.
     pub packets_recovered: u64,
+    /// Packets that came with a mark of congestion (CE), as clients have counted them.
+    pub packets_marked: u64,
+    /// Times that less was sent for that.
+    pub marks_answered: u64,
+    /// Packets sent that may be marked (ECT(0)).
+    pub packets_ect: u64,
+    /// Paths on which these marks were found to mean nothing.
+    pub ecn_failures: u64,
     /// Packets sent that cover others.
     pub parities_sent: u64,
     /// Cells wanted again because a record of theirs was lost or refused.
@@ -90,6 +98,8 @@ pub struct SessionTotals {
     pub records_unbased: u64,
     /// Cells that changed and were again what the client had, so that nothing was sent.
     pub cells_kept: u64,
+    /// Cells that clients had from sessions before, and kept.
+    pub cells_returned: u64,
     /// Cells that were not exact, came to rest, and were wanted again for that.
     pub cells_refined: u64,
     /// References made, or made anew.
@@ -118,12 +128,17 @@ impl SessionTotals {
     pub(super) fn add(&mut self, stats: &SessionStats) {
         self.packets_lost += stats.packets_lost;
         self.packets_recovered += stats.packets_recovered;
+        self.packets_marked += stats.packets_marked;
+        self.marks_answered += stats.marks_answered;
+        self.packets_ect += stats.packets_ect;
+        self.ecn_failures += stats.ecn_failures;
         self.parities_sent += stats.parities_sent;
         self.cells_repaired += stats.cells_repaired;
         self.records_refused += stats.refused();
         self.records_based += stats.records_based;
         self.records_unbased += stats.records_unbased;
         self.cells_kept += stats.cells_kept;
+        self.cells_returned += stats.cells_returned;
         self.cells_refined += stats.cells_refined;
         self.holds += stats.holds;
         self.base_turns += stats.base_turns;

@@ -274,6 +274,20 @@ impl Cells {
         }
     }
 
+    /// Whether none of `cells`, which lie inside the grid, has been sent or handed out.
+    pub(super) fn are_blank(&self, cells: CellRect) -> bool {
+        cells.indices(self.grid).all(|index| self.content[index] == 0 && !self.under_way.contains(index))
+    }
+
+    /// The client still had `cells` as they are in tick `tick`: they count as sent, as `content`, and as not come before it is
+    /// known that the client knows.
+    pub(super) fn on_kept(&mut self, cells: CellRect, tick: u64, content: ContentNumber, picture: &Picture) {
+        self.on_sent(cells, tick, content, true, picture);
+        for index in cells.indices(self.grid) {
+            self.lost.insert(index);
+        }
+    }
+
     /// The cell with row-major `index` was handed out, and has the pixels that the client has been sent again, as of tick
     /// `tick`: it counts as sent, its content stays. It goes back into the pass if these pixels have been lost since.
     pub(super) fn on_same(&mut self, index: usize, tick: u64, picture: &Picture) -> bool {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::geometry::CellRect;
 use crate::limits::DIGESTS_PENDING_MAX;
-use crate::logic::{DigestRequest, Digested, SessionKey};
+use crate::logic::{DigestRequest, Digested, SessionKey, Sum};
 use crate::scan::TickState;
 use crate::session::live::Live;
 use crate::session::stats::SessionStats;
@@ -73,7 +73,8 @@ impl Digests {
         }
         let Digest { id, epoch, cells, .. } = digest;
         self.waiting.push_back(digest);
-        self.requests.push_back(DigestRequest { session, source, fit, epoch, cells, id });
+        let sum = Sum::Proof { id };
+        self.requests.push_back(DigestRequest { session, source, fit, epoch, cells, sum });
     }
 
     /// A sum to be made.
@@ -88,9 +89,9 @@ impl Digests {
         surfaces: &mut [Surface],
         stats: &mut SessionStats,
     ) {
-        let request = &digested.request;
+        let DigestRequest { epoch, cells, sum, .. } = &digested.request;
         let matches = |digest: &Digest| {
-            (digest.id, digest.epoch, digest.cells) == (request.id, request.epoch, request.cells)
+            (Sum::Proof { id: digest.id }, digest.epoch, digest.cells) == (sum.clone(), *epoch, *cells)
         };
         let Some(at) = self.waiting.iter().position(matches) else { return };
         let Some(digest) = self.waiting.remove(at) else { return };

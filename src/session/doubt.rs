@@ -4,7 +4,7 @@
 
 use crate::geometry::{CellRect, Grid};
 use crate::heat::{around, common};
-use crate::session::carried::{BuiltOn, Item};
+use crate::session::carried::{BuiltOn, Cargo, Item, Load};
 use crate::session::surface::Surface;
 use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::window::SendWindow;
@@ -73,10 +73,15 @@ impl Doubts {
     }
 
     /// Has the cells of all records that hang on what is missing sent again. Returns how many cells that are.
-    pub(super) fn spread(mut self, window: &SendWindow<Vec<Item>>, surfaces: &mut [Surface]) -> u64 {
+    pub(super) fn spread(
+        mut self,
+        window: &SendWindow<Load>,
+        cargo: &Cargo,
+        surfaces: &mut [Surface],
+    ) -> u64 {
         let mut wanted = 0;
         for sent in window.flying() {
-            for item in &sent.info {
+            for item in cargo.of(sent.info) {
                 let Item::Pixels { surface: id, epoch, cells, content, on, .. } = *item else { continue };
                 let surface = surfaces.get_mut(usize::from(id.0));
                 let Some(live) = surface.and_then(|surface| surface.live_in(epoch)) else { continue };

@@ -7,8 +7,10 @@ use crate::limits::{PATH_CHALLENGE_INTERVAL, RTT_GUESS, UNCONFIRMED_MAX};
 use crate::session::Session;
 use crate::session::carried::Item;
 use crate::time::Instant;
+use crate::units::ConnectionId;
 use lfp_proto::frame::{Frame, Ticket};
 use lfp_proto::identity::PublicKey;
+use lfp_proto::offer::OfferKey;
 use lfp_proto::packet::{Builder, Protection, View};
 use lfp_proto::seal::Seal;
 use lfp_proto::wire::Malformed;
@@ -20,6 +22,8 @@ pub struct Greeted {
     pub seal: Seal,
     /// The client's key.
     pub client: PublicKey,
+    /// That of what it offers when it comes back.
+    pub offers: OfferKey,
     /// The last message of the client's.
     pub asked: Vec<u8>,
     /// The datagram that answered it.
@@ -35,6 +39,8 @@ pub struct Greeted {
 pub(super) struct Guard {
     seal: Seal,
     client: Option<PublicKey>,
+    /// `None`: the session is in the clear.
+    offers: Option<OfferKey>,
     /// The client's last message and its answer, until a packet shows that the client has the keys.
     unconfirmed: Option<(Vec<u8>, Vec<u8>)>,
     ticket: Option<(Vec<u8>, Duration)>,
@@ -47,6 +53,7 @@ impl Default for Guard {
         Self {
             seal: Seal::Plain,
             client: None,
+            offers: None,
             unconfirmed: None,
             ticket: None,
             ticket_due: false,
@@ -70,6 +77,11 @@ impl Guard {
     /// Until when a client that has shown no keys is waited for after `began`.
     pub(super) fn patience(&self, idle: Duration) -> Duration {
         if self.unconfirmed.is_some() { idle.min(UNCONFIRMED_MAX) } else { idle }
+    }
+
+    /// The key of what the client offers, of this connection.
+    pub(super) fn offer_key(&self, connection: ConnectionId) -> OfferKey {
+        self.offers.clone().unwrap_or_else(|| OfferKey::plain(connection))
     }
 
     pub(super) const fn ticket_due(&self) -> bool {
@@ -99,10 +111,11 @@ impl Guard {
 impl Session {
     /// Seals the session, which must have sent nothing.
     pub fn seal(&mut self, greeted: Greeted) {
-        let Greeted { seal, client, asked, answer, ticket, ticket_lifetime } = greeted;
+        let Greeted { seal, client, offers, asked, answer, ticket, ticket_lifetime } = greeted;
         self.guard = Guard {
             seal,
             client: Some(client),
+            offers: Some(offers),
             unconfirmed: Some((asked, answer)),
             ticket: Some((ticket, ticket_lifetime)),
             ticket_due: false,
@@ -167,6 +180,7 @@ impl Session {
         self.redundancy.on_path_change();
         self.rate.on_path_change(now, rtt_guess);
         self.losses.on_path_change();
+        self.ecn.on_path_change(self.window.next());
         self.length.on_path_change();
         self.stats.moves += 1;
         self.repace();

@@ -45,7 +45,7 @@ impl Session {
         builder.fill_up();
         self.length.on_probe(now, number);
         let packet = self.guard.seal_mut().prepare(now, number, builder);
-        Some(self.sent(now, packet, true, Vec::new()))
+        Some(self.sent(now, packet, true, &[]))
     }
 
     /// The system says that a datagram of `bytes` bytes, UDP payload, is longer than this host's link to the client takes. It

@@ -15,6 +15,7 @@ use crate::scan::{Delta, Picture, Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::cells::Cells;
 use crate::session::echo::Echoes;
+use crate::session::offer::Offers;
 use crate::session::quality::Quality;
 use crate::session::reference::References;
 use crate::session::refusals::Credit;
@@ -40,14 +41,16 @@ const FILL_FROM: usize = pack::ITEMS_MAX;
 /// The pixels of an epoch.
 #[derive(Debug)]
 pub(super) struct Live {
-    surface: SurfaceId,
-    epoch: Epoch,
+    pub(super) surface: SurfaceId,
+    pub(super) epoch: Epoch,
     /// The newest tick; it is live.
-    tick: Arc<Tick>,
-    cells: Cells,
-    references: References,
+    pub(super) tick: Arc<Tick>,
+    pub(super) cells: Cells,
+    pub(super) references: References,
     slots: Slots,
-    stale: Stale,
+    pub(super) stale: Stale,
+    /// What the client still had when it came back, if it announced that.
+    pub(super) offers: Option<Offers>,
     echoes: Echoes,
     /// Encoded, in the order in which it goes out.
     queue: VecDeque<Queued>,
@@ -58,6 +61,8 @@ pub(super) struct Live {
     retry_at: Option<Instant>,
     credit: Credit,
     repeats: Repeats,
+    /// Room for what a packet holds that may be said again.
+    small: Vec<EncodedRecord>,
     /// No request before this: the client has refused too much.
     trickle_at: Option<Instant>,
     /// Bytes that a cell took lately, in sixteenths.
@@ -113,14 +118,21 @@ struct Pass {
 }
 
 impl Live {
-    /// Everything is wanted, and the client has nothing of what it `keeps`.
-    pub(super) fn new(surface: SurfaceId, tick: Arc<Tick>, size: Size, keeps: Keeps) -> Self {
+    /// Everything is wanted, and the client has nothing of what it `keeps`, but for what it `offers`.
+    pub(super) fn new(
+        surface: SurfaceId,
+        tick: Arc<Tick>,
+        size: Size,
+        keeps: Keeps,
+        offers: Option<Offers>,
+    ) -> Self {
         Self {
             surface,
             epoch: tick.epoch,
             references: References::new(surface, tick.epoch, keeps.references, size),
             slots: Slots::new(keeps.cache),
             stale: Stale::new(surface, tick.epoch, size.grid()),
+            offers,
             echoes: Echoes::default(),
             tick,
             cells: Cells::new(size.grid()),
@@ -130,6 +142,7 @@ impl Live {
             retry_at: None,
             credit: Credit::new(size.grid().cells()),
             repeats: Repeats::default(),
+            small: Vec::new(),
             trickle_at: None,
             cell_bytes_16: CELL_BYTES_GUESS * 16,
             pass: None,
@@ -151,20 +164,30 @@ impl Live {
         &self.cells
     }
 
+    /// The client offers a part of what it still has.
+    pub(super) fn on_offer(&mut self, part: u8, digests: Vec<u64>) {
+        if let Some(offers) = &mut self.offers {
+            offers.on_offer(part, digests);
+        }
+    }
+
+    /// A part that it has offered to be summed up, and the cells around it.
+    pub(super) fn offer_request(&mut self) -> Option<(u8, CellRect)> {
+        self.offers.as_mut()?.request(self.cells.grid())
+    }
+
+    /// Whether a packet must go out though no pixels are ready.
+    pub(super) fn has_news(&self) -> bool {
+        let keeps = || self.offers.as_ref().is_some_and(Offers::is_due);
+        self.mark_due || self.stale.due().is_some() || self.echoes.is_due() || keeps()
+    }
+
     pub(super) const fn references_mut(&mut self) -> &mut References {
         &mut self.references
     }
 
-    pub(super) const fn stale(&self) -> &Stale {
-        &self.stale
-    }
-
     pub(super) const fn stale_mut(&mut self) -> &mut Stale {
         &mut self.stale
-    }
-
-    pub(super) const fn echoes(&self) -> &Echoes {
-        &self.echoes
     }
 
     pub(super) const fn echoes_mut(&mut self) -> &mut Echoes {
@@ -245,18 +268,14 @@ impl Live {
         self.cells.wants() || !self.cells.pass_is_over()
     }
 
-    /// Whether a MARK waits to be sent.
-    pub(super) const fn mark_due(&self) -> bool {
-        self.mark_due
-    }
-
     /// When encoders may be asked again though nothing happens.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         let patience = self.requests.front().map(|(_, at)| *at + ENCODE_PATIENCE);
         let rests_at = self.cells.rests_at().filter(|_| self.refine_since.is_none());
         let pass_at = self.pass_at.filter(|_| self.cells.wants() && self.cells.pass_is_over());
         let stale = self.stale.look_at();
-        let all = [self.retry_at, self.trickle_at, patience, rests_at, stale, pass_at];
+        let offers = self.offers.as_ref().and_then(Offers::holds_until);
+        let all = [self.retry_at, self.trickle_at, patience, rests_at, stale, pass_at, offers];
         all.into_iter().flatten().min()
     }
 
@@ -304,7 +323,8 @@ impl Live {
         // packet that first carries them; the same pixels sent again MUST keep it.
         let content = ContentNumber(number.0);
         scratch.clear();
-        let (mut sent, mut small) = (0, Vec::new());
+        let (mut sent, mut small) = (0, std::mem::take(&mut self.small));
+        small.clear();
         loop {
             let most = RECORDS_MAX.saturating_sub(before + sent);
             let chosen = choose(&self.queue, most, room - scratch.len(), pack);
@@ -359,13 +379,15 @@ impl Live {
                 scratch.len()
             );
             if small.len() == sent && self.queue.is_empty() {
-                self.repeats.keep(small, content);
+                self.repeats.keep(&mut small, content);
             }
             if let Some(pass) = &mut self.pass {
                 let first = pass.packets.map_or(number, |(first, _)| first);
                 pass.packets = Some((first, number));
             }
         }
+        small.clear();
+        self.small = small;
     }
 
     /// Drops the records that build on what has moved on or is not to be trusted any more: they are encoded anew.
@@ -465,6 +487,7 @@ impl Live {
             + self.references.memory_bytes()
             + self.slots.memory_bytes()
             + self.stale.memory_bytes()
+            + self.offers.as_ref().map_or(0, Offers::memory_bytes)
             + self.repeats.memory_bytes()
             + self.echoes.memory_bytes()
             + queue
@@ -517,7 +540,7 @@ fn choose(queue: &VecDeque<Queued>, most: usize, room: usize, scratch: &mut pack
     1 << oldest | pack::fullest(lens, rest, scratch)
 }
 
-fn picture(tick: &Tick) -> Option<&Picture> {
+pub(super) fn picture(tick: &Tick) -> Option<&Picture> {
     match &tick.state {
         TickState::Live { picture, .. } => Some(picture),
         TickState::Dark { .. } => None,

@@ -73,14 +73,14 @@ impl Losses {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const fn at(millis: u64) -> Instant {
+    pub(in crate::session) const fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1_000)
     }
 
-    fn summary(acked_packets: u64, lost_packets: u64) -> AckSummary {
+    pub(in crate::session) fn summary(acked_packets: u64, lost_packets: u64) -> AckSummary {
         AckSummary { acked_packets, lost_packets, ..AckSummary::default() }
     }
 

@@ -10,11 +10,13 @@ mod dialogue;
 mod digest;
 mod doubt;
 mod echo;
+mod ecn;
 mod guard;
 mod input;
 mod length;
 mod live;
 mod losses;
+mod offer;
 mod packets;
 mod path;
 mod quality;
@@ -44,19 +46,19 @@ use crate::limits::{
     CLOSE_INTERVAL, CLOSE_REPEATS, DATAGRAM_DEFAULT, DATAGRAM_MAX, ENCODE_AHEAD, ENCODE_AHEAD_FIRST,
     ENCODE_BYTES_MAX, ENCODE_LATENCY_MAX, ENCODES_PENDING_MAX, RTT_GUESS,
 };
-use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey};
+use crate::logic::{DigestRequest, Digested, EncodeRequest, Encoded, Profile, SessionKey, Sum};
 use crate::pixel::Bounds;
 use crate::scan::{Strategy, Tick};
 use crate::session::quality::Allowance;
 use crate::time::{Instant, micros};
 use crate::units::{ConnectionId, PacketNumber, SurfaceId};
 use lfp_proto::frame::{CloseReason, InputKind};
-use lfp_proto::hello::{Display, Hello};
+use lfp_proto::hello::{Display, Hello, RETURNS};
 use lfp_proto::seal::Unclosed;
 use lfp_proto::technique::{self, Technique};
-use lfp_proto::window::{Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
+use lfp_proto::window::{EcnPath, Pacer, PacketLength, RateController, ReceiveWindow, SendWindow};
 
-use self::carried::Item;
+use self::carried::{Cargo, Item, Load};
 pub use self::control::CONTROL;
 use self::dialogue::Dialogue;
 use self::digest::Digests;
@@ -89,6 +91,8 @@ pub struct Terms {
     pub decoders: u32,
     /// References that it keeps and that one of these techniques builds on.
     pub references: u8,
+    /// It comes back with a picture, of which it will offer digests.
+    pub returns: bool,
     /// Its displays: it is shown no more surfaces.
     pub displays: Vec<Shows>,
     /// What is not to be done for it.
@@ -101,7 +105,8 @@ impl Terms {
     /// What `hello` asks for, as far as this server, which leaves `without` out, gives it.
     #[must_use]
     pub fn of(hello: &Hello, idle_timeout: Duration, without: Without) -> Self {
-        let decoders = without.decoders(hello.decoders);
+        // Whether a client comes back is nothing that encoders need to know: what they make is shared by what is decoded.
+        let decoders = without.decoders(hello.decoders & !RETURNS);
         Self {
             service: hello.service.clone(),
             place: hello.place.clone(),
@@ -109,6 +114,7 @@ impl Terms {
             receive_buffer: u64::from(hello.receive_buffer),
             references: if decoders & technique::based() == 0 { 0 } else { hello.references },
             decoders,
+            returns: hello.returns(),
             displays: hello.displays.iter().map(Shows::of).collect(),
             without,
             idle_timeout,
@@ -193,7 +199,10 @@ pub struct Session {
     terms: Terms,
     guard: Guard,
     receive: ReceiveWindow,
-    window: SendWindow<Vec<Item>>,
+    window: SendWindow<Load>,
+    cargo: Cargo,
+    /// What the packet carries that is being built; room for that otherwise.
+    items: Vec<Item>,
     rate: RateController,
     pacer: Pacer,
     length: PacketLength,
@@ -201,6 +210,7 @@ pub struct Session {
     packet_max: usize,
     redundancy: Redundancy,
     losses: Losses,
+    ecn: EcnPath,
     dialogue: Dialogue,
     /// In the order of their ids.
     surfaces: Vec<Surface>,
@@ -243,7 +253,7 @@ impl Session {
         let packet_max = length.bytes();
         let rate = RateController::new(now, packet_max as u64, terms.receive_buffer, rtt_guess);
         // SPEC [LFP-7.8]: A server MUST NOT give a session more surfaces than the HELLO has displays.
-        let keeps = Keeps { references: terms.references, cache: terms.has_cache() };
+        let keeps = Keeps { references: terms.references, cache: terms.has_cache(), picture: terms.returns };
         let surfaces = (0..).map(SurfaceId).zip(service.sources.iter().zip(&terms.displays));
         Self {
             key,
@@ -252,12 +262,15 @@ impl Session {
             guard: Guard::default(),
             receive: ReceiveWindow::default(),
             window: SendWindow::new(rtt_guess),
+            cargo: Cargo::default(),
+            items: Vec::new(),
             pacer: Pacer::new(rate.pacing_rate(), rate.quantum(), packet_max as u64),
             length,
             packet_max,
             rate,
             redundancy: Redundancy::default(),
             losses: Losses::default(),
+            ecn: EcnPath::default(),
             dialogue: Dialogue::default(),
             surfaces: surfaces
                 .map(|(id, (source, shows))| Surface::new(id, *source, *shows, keeps))
@@ -352,7 +365,29 @@ impl Session {
 
     /// A digest request of this session is answered.
     pub fn on_digested(&mut self, digested: &Digested) {
-        self.digests.on_digested(digested, &mut self.surfaces, &mut self.stats);
+        let request = &digested.request;
+        let Sum::Offer { part, .. } = request.sum else {
+            return self.digests.on_digested(digested, &mut self.surfaces, &mut self.stats);
+        };
+        let asked = |surface: &&mut Surface| {
+            (surface.watched().source, surface.fit()) == (request.source, request.fit)
+        };
+        let surface = self.surfaces.iter_mut().find(asked);
+        if let Some(live) = surface.and_then(|surface| surface.live_in(request.epoch)) {
+            live.on_offer_summed(part, digested, &mut self.stats);
+        }
+    }
+
+    /// A part of what the client offers to be summed up.
+    fn offer_request(&mut self) -> Option<DigestRequest> {
+        for surface in &mut self.surfaces {
+            let (source, fit, epoch) = (surface.watched().source, surface.fit(), surface.epoch());
+            if let Some((part, cells)) = surface.live_mut().and_then(live::Live::offer_request) {
+                let sum = Sum::Offer { part, key: self.guard.offer_key(self.connection) };
+                return Some(DigestRequest { session: self.key, source, fit, epoch, cells, sum });
+            }
+        }
+        None
     }
 
     /// The next thing to do at `now`, if there is one. Call it until there is none. A datagram is built in one of the
@@ -369,7 +404,7 @@ impl Session {
             self.stats.encodes_requested += 1;
             return Some(Step::Encode(request));
         }
-        if let Some(request) = self.digests.request() {
+        if let Some(request) = self.digests.request().or_else(|| self.offer_request()) {
             return Some(Step::Digest(request));
         }
         self.packet(now, spare).map(Step::Transmit)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ablation::Part;
 use crate::geometry::CellRect;
 use crate::limits::{FLOOR_STEP, PADDING_MAX};
-use crate::session::carried::Item;
+use crate::session::carried::{Cargo, Item, Load};
 use crate::session::digest::Digests;
 use crate::session::doubt::{Doubts, Refused};
 use crate::session::guard::Guard;
@@ -23,7 +23,7 @@ use crate::units::{ContentNumber, Epoch, PacketNumber, SurfaceId};
 use lfp_proto::frame::{Ack, Close, Frame, Refusal};
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::seal::Unclosed;
-use lfp_proto::window::{AckSummary, Arrival, Fate, SendWindow, Sent, Stamp};
+use lfp_proto::window::{AckSummary, Arrival, Fate, SendWindow, Stamp};
 
 /// What a packet brought that the session cannot deal with alone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -69,6 +69,8 @@ impl Session {
             elicits |= frame.elicits_ack();
             self.on_frame(now, number, frame, &mut brought);
         }
+        self.ecn.on_packet_done();
+        self.follow_ecn();
         // SPEC [LFP-9.1]: A receiver MUST NOT ack a packet before it has acted on all its frames.
         self.receive.on_applied(number, now, elicits, Vec::new());
         brought
@@ -97,6 +99,15 @@ impl Session {
                     brought.attention = true;
                 }
             }
+            Frame::Ecn(counts) if brought.is_newest => self.on_ecn(now, counts),
+            // A newer packet's acks have been taken: these counts would be too low for them.
+            Frame::Ecn(_) => {}
+            Frame::Offer(offer) => {
+                let surface = self.surfaces.get_mut(usize::from(offer.surface.0));
+                if let Some(live) = surface.and_then(|surface| surface.live_in(offer.epoch)) {
+                    live.on_offer(offer.part, offer.digests);
+                }
+            }
             Frame::Path(path) => brought.path = Some(path.cookie.to_vec()),
             Frame::Stream(frame) => self.streams.streams.on_stream(&frame),
             Frame::StreamCredit(frame) => self.streams.streams.on_credit(&frame),
@@ -113,6 +124,7 @@ impl Session {
             | Frame::Parity(_)
             | Frame::Echo(_)
             | Frame::Quality(_)
+            | Frame::Keep(_)
             | Frame::Prove(_) => {}
             Frame::Padding | Frame::Ping => {}
         }
@@ -120,7 +132,9 @@ impl Session {
 
     fn on_ack(&mut self, now: Instant, number: PacketNumber, ack: &Ack) {
         let early = !self.terms.without.contains(Part::EarlyRepair);
-        let Self { window, surfaces, digests, input, guard, streams, stats, length, rate, .. } = self;
+        let Self {
+            window, cargo, surfaces, digests, input, guard, streams, stats, length, rate, ecn, ..
+        } = self;
         let doubts = Doubts::default();
         let mut lengths = Lengths::new(length, now, window.next(), rate.loss_share_permille());
         let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
@@ -128,19 +142,22 @@ impl Session {
         let summary = window.on_ack(now, ack, |fate, sent| {
             lengths.on_fate(fate, sent);
             match fate {
-                Fate::Lost => knowledge.on_lost(&sent.info),
+                Fate::Lost => knowledge.on_lost(cargo.of(sent.info)),
                 Fate::Acked | Fate::AckedLate => {
                     sent_at = (sent.number == ack.largest()).then_some(sent.at).or(sent_at);
                     came += 1;
+                    ecn.on_acked(sent.number);
                     let refused = ack.refused.iter().find(|refused| refused.packet == sent.number);
-                    knowledge.on_delivered(sent, refused.map_or(&[], |refused| &refused.records), number);
+                    let refused: &[_] = refused.map_or(&[], |refused| &refused.records);
+                    knowledge.on_delivered(sent.number, cargo.of(sent.info), refused, number);
                 }
             }
         });
         let forgiven = lengths.forgiven();
         if early {
-            knowledge.spread(window);
+            knowledge.spread(window, cargo);
         }
+        cargo.forget_before(window.oldest().map(|sent| sent.info));
         match summary {
             Ok(mut summary) => {
                 summary.forgive(&forgiven);
@@ -148,7 +165,10 @@ impl Session {
                 self.dialogue.on_ack(now, ack, sent_at);
                 let recovered = self.losses.on_recovered(ack.recovered, came);
                 self.stats.packets_recovered += recovered;
-                summary.on_recovered(recovered * self.packet_max as u64);
+                self.ecn.on_recovered(recovered);
+                if recovered > 0 {
+                    summary.on_recovered(recovered);
+                }
                 self.on_summary(now, &summary, recovered);
             }
             Err(_) => self.stats.datagrams_malformed += 1,
@@ -158,20 +178,23 @@ impl Session {
     /// The send window's timer has fired.
     pub(super) fn on_window_time(&mut self, now: Instant) {
         let early = !self.terms.without.contains(Part::EarlyRepair);
-        let Self { window, surfaces, digests, input, guard, streams, stats, length, rate, .. } = self;
+        let Self { window, cargo, surfaces, digests, input, guard, streams, stats, length, rate, .. } = self;
         let doubts = Doubts::default();
         let mut lengths = Lengths::new(length, now, window.next(), rate.loss_share_permille());
         let mut knowledge = Knowledge { surfaces, digests, input, guard, streams, stats, doubts };
         let (mut summary, probe) = window.on_timeout(now, |fate, sent| {
             lengths.on_fate(fate, sent);
-            knowledge.on_lost(&sent.info);
+            knowledge.on_lost(cargo.of(sent.info));
         });
         summary.forgive(&lengths.forgiven());
         if early {
-            knowledge.spread(window);
+            knowledge.spread(window, cargo);
         }
+        cargo.forget_before(window.oldest().map(|sent| sent.info));
         self.on_summary(now, &summary, 0);
         if probe {
+            self.ecn.on_silence(self.window.unanswered_probes());
+            self.follow_ecn();
             self.stats.probes += 1;
             self.probe_due = true;
         }
@@ -221,7 +244,8 @@ impl Session {
             self.connection,
             number,
         );
-        let mut items = Vec::new();
+        let mut items = std::mem::take(&mut self.items);
+        items.clear();
         self.put_control(now, &mut builder, &mut items);
         if streams {
             self.put_streams(now, &mut builder, &mut items);
@@ -243,6 +267,7 @@ impl Session {
         let ping = (self.probe_due || alive) && items.is_empty() && builder.push(&Frame::Ping);
         if builder.is_empty() {
             spare.push(builder.discard());
+            self.items = items;
             return None;
         }
         // Datagrams of one length go to the kernel together, which is worth a few bytes where more are to follow.
@@ -255,7 +280,9 @@ impl Session {
         self.probe_due = false;
         self.redundancy.on_sent(number, builder.payload(), paints);
         let packet = self.guard.seal_mut().prepare(now, number, builder);
-        Some(self.sent(now, packet, ping, items))
+        let packet = self.sent(now, packet, ping, &items);
+        self.items = items;
+        Some(packet)
     }
 
     /// The packet that covers those sent last, if it is time for one.
@@ -276,7 +303,7 @@ impl Session {
         }
         self.stats.parities_sent += 1;
         let packet = self.guard.seal_mut().prepare(now, number, builder);
-        Some(self.sent(now, packet, false, vec![Item::Parity]))
+        Some(self.sent(now, packet, false, &[Item::Parity]))
     }
 
     /// Whether it is time to cover the packets sent last: they are as many as one PARITY is for, or nothing follows them soon.
@@ -321,6 +348,9 @@ impl Session {
         }
         for surface in &mut self.surfaces {
             surface.announce(builder, items);
+            if let Some(live) = surface.live_mut() {
+                live.put_keeps(builder, items);
+            }
         }
         self.guard.put_ticket(builder, items);
         self.streams.put_control(builder, items);
@@ -407,22 +437,28 @@ impl Session {
     }
 
     /// Notes that a packet goes out.
-    pub(super) fn sent(&mut self, now: Instant, packet: Unclosed, ping: bool, items: Vec<Item>) -> Unclosed {
+    pub(super) fn sent(&mut self, now: Instant, packet: Unclosed, ping: bool, items: &[Item]) -> Unclosed {
         let len = packet.len() as u64;
         let elicits = ping || !items.is_empty();
-        let aside = self.is_aside(&items);
+        let aside = self.is_aside(items);
         let stamp = if elicits { self.rate.on_sent(now, self.window.in_flight()) } else { Stamp::default() };
-        if let Some(given_up) = self.window.push(now, len, elicits, stamp, items) {
-            let Self { surfaces, digests, input, guard, streams, stats, .. } = self;
+        let load = self.cargo.load(items);
+        let was_full = !self.window.has_room();
+        if let Some(given_up) = self.window.push(now, len, elicits, stamp, load) {
+            let Self { cargo, surfaces, digests, input, guard, streams, stats, .. } = self;
             stats.packets_lost += 1;
             let doubts = Doubts::default();
-            Knowledge { surfaces, digests, input, guard, streams, stats, doubts }.on_lost(&given_up.info);
+            Knowledge { surfaces, digests, input, guard, streams, stats, doubts }
+                .on_lost(cargo.of(given_up.info));
+        }
+        if was_full {
+            self.cargo.forget_before(self.window.oldest().map(|sent| sent.info));
         }
         if !aside {
             self.pacer.on_sent(now, len);
         }
         self.count_sent(now, len);
-        packet
+        self.offer(packet)
     }
 
     fn count_sent(&mut self, now: Instant, len: u64) {
@@ -444,7 +480,8 @@ impl Session {
         builder.push(&Frame::Close(close));
         let packet = self.guard.seal_mut().prepare(now, number, builder);
         let len = packet.len() as u64;
-        self.window.push(now, len, false, Stamp::default(), Vec::new());
+        let load = self.cargo.load(&[]);
+        self.window.push(now, len, false, Stamp::default(), load);
         self.count_sent(now, len);
         Some(packet)
     }
@@ -462,10 +499,16 @@ struct Knowledge<'a> {
 }
 
 impl Knowledge<'_> {
-    /// A packet came, as the client's packet `by` says; these of its records were refused.
-    fn on_delivered(&mut self, sent: &Sent<Vec<Item>>, refused: &[(u16, Refusal)], by: PacketNumber) {
+    /// Packet `packet` with these items came, as the client's packet `by` says; these of its records were refused.
+    fn on_delivered<'i>(
+        &mut self,
+        packet: PacketNumber,
+        items: impl Iterator<Item = &'i Item>,
+        refused: &[(u16, Refusal)],
+        by: PacketNumber,
+    ) {
         let mut index = 0;
-        for item in &sent.info {
+        for item in items {
             match *item {
                 Item::Pixels { surface, epoch, cells, content, on, used } => {
                     let refusal = refused.iter().find(|(record, _)| *record == index);
@@ -479,10 +522,13 @@ impl Knowledge<'_> {
                         live.repeats_mut().on_settled(cells, content);
                         let (grid, explained) = (live.cells().grid(), live.cells().are_lost(cells, content));
                         let wanted = live.on_refused(cells, content, unbased.is_some());
+                        if on.is_some() && *reason == Refusal::Payload {
+                            // It was sound: so what the client has of its base is not what it should have.
+                            live.go_plain(cells, content);
+                        }
                         self.stats.cells_repaired += wanted;
                         self.doubts.add(surface, grid, cells, content);
                         if let Some(on) = unbased {
-                            let packet = sent.number;
                             let refused = Refused { packet, surface, epoch, cells, content, on, explained };
                             self.doubts.add_refused(refused);
                         }
@@ -520,14 +566,20 @@ impl Knowledge<'_> {
                         live.echoes_mut().on_told(first);
                     }
                 }
+                Item::Keep { surface, epoch, part } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.on_keep_known(part);
+                        self.digests.on_confirmed(by);
+                    }
+                }
                 Item::Stream(carried) => self.streams.streams.on_acked(carried),
                 Item::Mark { .. } | Item::Prove | Item::Parity | Item::Verdict(_) | Item::InputAck => {}
             }
         }
     }
 
-    /// A packet is lost.
-    fn on_lost(&mut self, items: &[Item]) {
+    /// A packet with these items is lost.
+    fn on_lost<'i>(&mut self, items: impl Iterator<Item = &'i Item>) {
         for item in items {
             match *item {
                 Item::Pixels { surface, epoch, cells, content, .. } => {
@@ -565,6 +617,11 @@ impl Knowledge<'_> {
                         live.echoes_mut().on_lost(first);
                     }
                 }
+                Item::Keep { surface, epoch, part } => {
+                    if let Some(live) = self.live(surface, epoch) {
+                        live.on_keep_lost(part);
+                    }
+                }
                 Item::Verdict(reply) => self.digests.on_reply_lost(reply),
                 Item::InputAck => self.input.on_ack_lost(),
                 Item::Ticket => self.guard.on_ticket_lost(),
@@ -585,9 +642,9 @@ impl Knowledge<'_> {
     }
 
     /// Has what hangs on what turned out to be missing sent again.
-    fn spread(self, window: &SendWindow<Vec<Item>>) {
+    fn spread(self, window: &SendWindow<Load>, cargo: &Cargo) {
         if !self.doubts.is_empty() {
-            self.stats.cells_repaired += self.doubts.spread(window, self.surfaces);
+            self.stats.cells_repaired += self.doubts.spread(window, cargo, self.surfaces);
         }
     }
 

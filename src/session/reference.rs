@@ -91,7 +91,8 @@ impl References {
     pub(super) fn on_sent(&mut self, cells: CellRect, content: ContentNumber, picture: Option<&Picture>) {
         if let Some(picture) = picture.filter(|_| self.kept > 0) {
             self.sent.adopt(cells, picture);
-            self.newest = content;
+            // What a client kept may be found later, and is older than all that was sent.
+            self.newest = self.newest.max(content);
         }
     }
 
@@ -104,6 +105,22 @@ impl References {
 
     /// A record of `cells` at `content` came and was not refused.
     pub(super) fn on_confirmed(&mut self, cells: CellRect, content: ContentNumber, based: bool) {
+        let changed = self.confirm(cells, content) || self.path.policy() == Policy::Proven;
+        self.path.on_came(based);
+        if changed {
+            self.base = None;
+        }
+    }
+
+    /// The client knows that it keeps `cells` as `content`.
+    pub(super) fn on_kept(&mut self, cells: CellRect, content: ContentNumber) {
+        if self.confirm(cells, content) || self.path.policy() == Policy::Proven {
+            self.base = None;
+        }
+    }
+
+    /// Slots that hold `cells` at `content` have come so far. Says whether that had been doubted.
+    fn confirm(&mut self, cells: CellRect, content: ContentNumber) -> bool {
         let mut changed = false;
         for held in self.held.iter_mut().flatten() {
             for index in cells.indices(held.confirmed.grid()) {
@@ -113,11 +130,7 @@ impl References {
                 }
             }
         }
-        changed |= self.path.policy() == Policy::Proven;
-        self.path.on_came(based);
-        if changed {
-            self.base = None;
-        }
+        changed
     }
 
     /// A record of `cells` at `content` was lost, or refused.

@@ -89,15 +89,15 @@ impl Repeats {
         (self.now, self.copies, self.answer) = (now, copies, answer);
     }
 
-    /// These records went out as `content`, and nothing waits behind them.
-    pub(super) fn keep(&mut self, records: Vec<EncodedRecord>, content: ContentNumber) {
+    /// These records went out as `content`, and nothing waits behind them. Takes them all.
+    pub(super) fn keep(&mut self, records: &mut Vec<EncodedRecord>, content: ContentNumber) {
         let len: usize = records.iter().map(EncodedRecord::wire_len).sum();
         if len > REPEAT_BYTES_MAX || records.len() > REPEATS_MAX {
-            return;
+            return records.clear();
         }
         let (left, next_at) = (self.copies, self.now + REPEAT_INTERVAL);
         let (round_over_at, rounds_left) = (self.now + self.answer, REPEAT_ROUNDS_MAX - 1);
-        for record in records {
+        for record in records.drain(..) {
             if self.entries.len() == REPEATS_MAX {
                 self.entries.pop_front();
             }
@@ -162,17 +162,9 @@ impl Repeats {
 mod tests {
     use super::*;
     use crate::limits::LOSS_MEMORY;
+    use crate::session::losses::tests::{at, summary};
     use lfp_proto::record::Context;
     use lfp_proto::technique::Technique;
-    use lfp_proto::window::AckSummary;
-
-    const fn at(millis: u64) -> Instant {
-        Instant::from_micros(millis * 1_000)
-    }
-
-    fn summary(acked_packets: u64, lost_packets: u64) -> AckSummary {
-        AckSummary { acked_packets, lost_packets, ..AckSummary::default() }
-    }
 
     #[test]
     fn a_clean_path_repeats_nothing_and_a_lossy_one_is_remembered_for_a_while() {
@@ -197,7 +189,7 @@ mod tests {
         let (technique, context) = (Technique::Colour, Context::default());
         let record = EncodedRecord { technique, context, cells, payload: vec![0; 4].into(), base: None };
         repeats.begin(at(0), copies, answer);
-        repeats.keep(vec![record], ContentNumber(1));
+        repeats.keep(&mut vec![record], ContentNumber(1));
         let mut all = Vec::new();
         while let Some(due) = repeats.due() {
             repeats.begin(due, copies, answer);

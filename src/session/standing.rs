@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::session::Session;
-use crate::session::carried::Item;
 use crate::session::live::Live;
 use crate::session::surface::Surface;
 use crate::time::micros;
@@ -100,7 +99,8 @@ impl Session {
         size_of::<Self>()
             + self.scratch.capacity()
             + self.streams.memory_bytes()
-            + self.window.memory_bytes(|items| items.capacity() * size_of::<Item>())
+            + self.window.memory_bytes()
+            + self.cargo.memory_bytes()
             + live
     }
 }

@@ -41,6 +41,8 @@ pub struct SessionStats {
     pub records_based: u64,
     /// Cells that changed and were again what the client had, so that nothing was sent.
     pub cells_kept: u64,
+    /// Cells that the client had from a session before this one, and kept.
+    pub cells_returned: u64,
     /// Cells that were not exact, came to rest, and were wanted again for that.
     pub cells_refined: u64,
     /// Pictures sent to the client's cache, by name.
@@ -60,6 +62,14 @@ pub struct SessionStats {
     pub packets_late: u64,
     /// Packets that were lost, and recovered by the client from what covers them.
     pub packets_recovered: u64,
+    /// Packets that came with a mark of congestion (CE), as the client has counted them.
+    pub packets_marked: u64,
+    /// Times that less was sent for that.
+    pub marks_answered: u64,
+    /// Packets sent that may be marked (ECT(0)).
+    pub packets_ect: u64,
+    /// Paths on which these marks were found to mean nothing.
+    pub ecn_failures: u64,
     /// Packets sent that cover others.
     pub parities_sent: u64,
     /// Cells wanted again because a record of theirs was lost or refused.

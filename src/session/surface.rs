@@ -11,6 +11,7 @@ use crate::scan::{Tick, TickState};
 use crate::session::carried::Item;
 use crate::session::echo::Unanswered;
 use crate::session::live::Live;
+use crate::session::offer::Offers;
 use crate::session::refresh::Refresh;
 use crate::session::stats::SessionStats;
 use crate::session::{Shows, Watch};
@@ -38,6 +39,8 @@ pub(super) struct Keeps {
     pub(super) references: u8,
     /// A bitmap cache.
     pub(super) cache: bool,
+    /// The picture of a session before this one, until a surface is live.
+    pub(super) picture: bool,
 }
 
 /// One surface of a session.
@@ -191,7 +194,7 @@ impl Surface {
     pub(super) fn on_tick(&mut self, now: Instant, tick: &Arc<Tick>) {
         if tick.epoch > self.epoch {
             self.refresh.forget();
-            self.begin_epoch(tick);
+            self.begin_epoch(now, tick);
         } else if tick.epoch == self.epoch && self.refresh.takes(now, tick) {
             self.take(tick);
         }
@@ -244,11 +247,7 @@ impl Surface {
 
     /// Whether a packet must go out though no pixels are ready.
     pub(super) fn has_news(&self) -> bool {
-        self.announcement == Announcement::Due
-            || self
-                .live
-                .as_ref()
-                .is_some_and(|live| live.mark_due() || live.stale().due().is_some() || live.echoes().is_due())
+        self.announcement == Announcement::Due || self.live.as_ref().is_some_and(Live::has_news)
     }
 
     /// Whether the client knows the epoch, or will from a packet that holds `items`.
@@ -297,7 +296,7 @@ impl Surface {
         live.is_some_and(|live| live.cells().grid().contains(cells))
     }
 
-    fn begin_epoch(&mut self, tick: &Arc<Tick>) {
+    fn begin_epoch(&mut self, now: Instant, tick: &Arc<Tick>) {
         // SPEC [LFP-7.1]: A server MUST start a new epoch whenever the mode or the state of a surface changes, and
         // MUST NOT use an epoch's number again in the session.
         // SPEC [LFP-10.3]: A server MUST NOT send anything more of an epoch after it has started the next.
@@ -308,7 +307,9 @@ impl Surface {
                 self.state = SurfaceState::Live;
                 self.text.clear();
                 (self.size, self.full, self.fit) = (Some(picture.size), Some(tick.full), tick.fit);
-                self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size, self.keeps));
+                let offers = self.keeps.picture.then(|| Offers::new(picture.size.grid(), now));
+                self.keeps.picture = false;
+                self.live = Some(Live::new(self.id, Arc::clone(tick), picture.size, self.keeps, offers));
             }
             TickState::Dark { state, text } => {
                 self.state = *state;

@@ -1,5 +1,7 @@
-//! Nothing is allocated per tick once a source is in its stride, and nothing per packet on its way in and out: an allocator that counts says so. A program of its own,
-//! since a program has one allocator.
+//! Nothing is allocated per tick once a source is in its stride, and nothing per packet on its way in and out, nor for what a session
+//! notes of it: an allocator that counts says so. A program of its own, since a program has one allocator.
+
+mod session;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;

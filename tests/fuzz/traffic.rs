@@ -3,9 +3,10 @@
 
 use lfp_proto::check;
 use lfp_proto::frame::{
-    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed, Frame,
-    Hold, Input, InputAck, InputEvent, InputKind, Mark, Parity, Pixels, Prove, Quality, Refusal, Refused,
-    Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Verdict, Way,
+    Ack, AckRange, Attend, Attention, Button, Close, CloseReason, Digest, DigestReply, Echo, Echoed, Ecn,
+    Frame, Hold, Input, InputAck, InputEvent, InputKind, Keep, Mark, Offer, Parity, Pixels, Prove, Quality,
+    Refusal, Refused, Report, ResetReason, Stream, StreamCredit, StreamReset, Surface, SurfaceState, Verdict,
+    Way,
 };
 use lfp_proto::geometry::{CellRect, Size};
 use lfp_proto::limits::DATAGRAM_MAX;
@@ -218,8 +219,12 @@ fn from_server(rng: &mut Rng, out: &mut Vec<u8>) {
     }
     let (surface, epoch) = (surface_id(rng), epoch(rng));
     let mut records = Vec::new();
-    let frame = match rng.below(17) {
+    let frame = match rng.below(18) {
         0 | 1 => from_either(rng),
+        17 => {
+            let plots = u128::from(rng.wild()) | if rng.below(2) == 0 { u128::MAX << 64 } else { 0 };
+            Frame::Keep(Keep { surface, epoch, part: rng.below(3) as u8, plots })
+        }
         15 => Frame::Quality(quality(rng)),
         14 => {
             let count = 1 + rng.below(16) as u8;
@@ -318,8 +323,19 @@ fn from_client(rng: &mut Rng, out: &mut Vec<u8>) {
     if rng.below(10) == 0 {
         return of_stream(rng, out);
     }
-    let frame = match rng.below(10) {
+    let frame = match rng.below(12) {
         0..4 => from_either(rng),
+        10 => {
+            // As many as there may be, or as can be written.
+            let count = |rng: &mut Rng| if rng.below(4) == 0 { rng.wild() } else { rng.below(40) as u64 };
+            Frame::Ecn(Ecn { ect0: count(rng), ce: count(rng) })
+        }
+        11 => {
+            // A surface of the fuzzed server has few plots.
+            let digests = (0..rng.below(12)).map(|_| rng.next()).collect();
+            let part = rng.below(2) as u8;
+            Frame::Offer(Offer { surface: surface_id(rng), epoch: epoch(rng), part, digests })
+        }
         9 => {
             let (came, missing, reordered, again) = (rng.wild(), rng.wild(), rng.wild(), rng.wild());
             Frame::Report(Report { came, missing, reordered, again, busy: rng.below(1_001) as u16 })

@@ -16,12 +16,8 @@ fn serves_from_disk(name: &str, start: Start<'_>) {
     let mut appliance = Appliance::start(&bench, name, start, &by_drive(&bench, &screen_and_idle()));
     appliance.wait_line("configuration: config drive");
     appliance.wait_served();
-    let mut client = Client::start(
-        &bench,
-        "client",
-        appliance.address(),
-        &["--service", "screen", "--seconds", "120"],
-    );
+    let mut client =
+        Client::start(&bench, "client", appliance.address(), &["--service", "screen", "--seconds", "120"]);
     client.wait_picture();
     let shown = wait_same(&mut appliance, &client);
     println!("{name}: {}x{} served after {:?}", shown.width, shown.height, appliance.age());

@@ -1,10 +1,11 @@
 //! Golden vectors (`tests/data`): what is in the files parses to the fields beside it and is emitted again, byte
 //! for byte.
 //!
-//! `LFP_WRITE_VECTORS=1 cargo test --test it golden` writes the files anew from [`made`], [`sealed`] and [`wrong`].
+//! `LFP_WRITE_VECTORS=1 cargo test --test it golden` writes the files anew from [`made`], [`offered`], [`sealed`] and [`wrong`].
 
 mod describe;
 mod made;
+mod offered;
 mod sealed;
 mod wrong;
 
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Frame, Refusal};
-use lfp_proto::geometry::{PixelRect, Size};
+use lfp_proto::geometry::{CellRect, PixelRect, Size};
 use lfp_proto::greeting::{Greet, SealedAccept, SealedHello};
 use lfp_proto::hello::{Accept, Challenge, Hello, Refuse};
 use lfp_proto::packet::{Builder, Kind, Protection, View};
@@ -128,7 +129,9 @@ fn datagrams() {
 
 #[test]
 fn frames() {
-    let vectors = vectors("frames.json", &made::frames());
+    let mut all = made::frames();
+    all.extend(offered::frames());
+    let vectors = vectors("frames.json", &all);
     for vector in &vectors {
         let mut reader = Reader::new(&vector.bytes);
         let frame = Frame::parse(&mut reader).unwrap_or_else(|error| panic!("{}: {error}", vector.name));
@@ -138,7 +141,7 @@ fn frames() {
         frame.emit(&mut again);
         assert_eq!(again, vector.bytes, "{}", vector.name);
     }
-    assert_eq!(tags(&vectors, "frame").len(), 24, "every frame type has a vector");
+    assert_eq!(tags(&vectors, "frame").len(), 26, "every frame type has a vector");
 }
 
 #[test]
@@ -225,6 +228,22 @@ fn malformed() {
             other => format!("{other:?}").to_lowercase(),
         });
         assert_eq!(named.as_deref(), vector.fields["error"].as_str(), "{}", vector.name);
+    }
+}
+
+#[test]
+fn offers() {
+    for vector in vectors("offers.json", &offered::digests()) {
+        let field = |name: &str| vector.fields[name].as_u64().unwrap_or_default();
+        let first = vector.fields["first_key"].as_str().map(|key| unhex(key).try_into().expect("32 bytes"));
+        let side = |name: &str| u16::try_from(field(name)).expect("a side");
+        let size = Size::new(side("width"), side("height")).expect("a legal size");
+        let plot = &vector.fields["plot"];
+        let at = |index: usize| plot[index].as_u64().and_then(|at| u16::try_from(at).ok()).expect("a cell");
+        let plot = CellRect { x: at(0), y: at(1), width: at(2), height: at(3) };
+        let pixels = offered::pixels(size.clip(plot).pixels());
+        let digest = offered::key(first, field("connection")).digest(size, plot, [&pixels[..]]);
+        assert_eq!(digest.to_le_bytes()[..], vector.bytes, "{}", vector.name);
     }
 }
 

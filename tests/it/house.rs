@@ -154,6 +154,7 @@ fn the_table_of_limits_is_the_code_s() {
         SEND_WINDOW_MAX,
         LOSS_PACKETS,
         ACK_PACKETS,
+        ECN_TOLD_EVERY,
         PARITY_PACKETS_MAX,
         PARITY_KEPT,
     ));

@@ -51,7 +51,8 @@ fn a_guest_dies_and_another_takes_its_place() {
 fn a_client_whose_server_was_killed_ends_soon() {
     let bench = Bench::alone();
     let server = Server::of(&bench, "synthetic:idle");
-    let mut client = Client::start(&bench, "client", server.address(), &["--seconds", "120"]);
+    let mut client =
+        Client::start(&bench, "client", server.address(), &["--seconds", "120", "--reconnect", "0"]);
     client.wait_picture();
     server.kill();
     // At the latest it speaks after five seconds of rest, and hears for two that nobody listens.

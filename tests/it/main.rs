@@ -4,6 +4,7 @@
 mod harness;
 
 mod appliance;
+mod confined;
 mod fairness;
 mod firmware;
 mod golden;
@@ -19,6 +20,7 @@ mod monitors;
 mod paths;
 mod profiles;
 mod quality;
+mod returning;
 mod sealed;
 mod soak;
 mod sockets;

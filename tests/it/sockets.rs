@@ -9,7 +9,7 @@ use std::time::Duration;
 use lfp::clock;
 use lfp_proto::limits::DATAGRAM_MAX;
 
-use crate::harness::{Bench, Client, PATIENCE, Painted, Server, assert_same, lfp_server};
+use crate::harness::{Bench, Client, Link, PATIENCE, Painted, Report, Server, assert_same, lfp_server};
 use crate::many::pattern;
 
 /// A server of one picture, which `args` say more about.
@@ -128,10 +128,9 @@ fn a_client_whose_port_changes_keeps_its_session_whichever_socket_hears_it() {
 #[test]
 fn what_a_kernel_lacks_is_done_without() {
     let bench = Bench::new();
+    let all = ["segments", "sendmmsg", "recvmmsg", "reuseport", "ecn"];
     for (at, lacks) in
-        [&["segments"][..], &["sendmmsg"], &["recvmmsg"], &["segments", "sendmmsg", "recvmmsg", "reuseport"]]
-            .into_iter()
-            .enumerate()
+        [&["segments"][..], &["sendmmsg"], &["recvmmsg"], &["ecn"], &all].into_iter().enumerate()
     {
         let mut args = vec!["--sockets", if lacks.contains(&"reuseport") { "2" } else { "1" }];
         args.extend(lacks.iter().flat_map(|lacks| ["--lacks", lacks]));
@@ -145,6 +144,69 @@ fn what_a_kernel_lacks_is_done_without() {
         let words = server.close();
         assert!(!words.contains("sockets share the address"), "{words}");
     }
+}
+
+/// What a client that settled counted of its packets: as they may be marked, and marked.
+fn ecn(report: &Report) -> (u64, u64) {
+    let of = |name: &str| report.json["path"]["ecn"][name].as_u64().expect("a number");
+    (of("unmarked"), of("marked"))
+}
+
+#[test]
+fn what_is_sent_may_be_marked_and_marks_are_counted_and_answered() {
+    let bench = Bench::new();
+    for (at, args) in
+        [&[][..], &["--sockets", "2"], &["--lacks", "segments", "--lacks", "sendmmsg"]].iter().enumerate()
+    {
+        let (_painted, server) = served(&bench, args);
+        let report = Client::settled(&bench, &format!("near-{at}"), server.address(), &[]);
+        let (unmarked, marked) = ecn(&report);
+        assert!(unmarked > 0 && marked == 0, "{args:?}: {}", report.json["path"]);
+        // A router that marks whatever it may.
+        let link = Link::to(&bench, server.address(), "ecn=all,rtt=10ms,seed=1");
+        let report = Client::settled(&bench, &format!("far-{at}"), link.address(), &["--server-stats"]);
+        let (unmarked, marked) = ecn(&report);
+        assert!(unmarked == 0 && marked > 0, "{args:?}: {}", report.json["path"]);
+        let counts = &report.json["server"]["counts"];
+        let of =
+            |name: &str| counts[name].as_u64().unwrap_or_else(|| panic!("{name}: {}", report.json["server"]));
+        assert!(of("packets_marked") > 0 && of("marks_answered") > 0, "{counts}");
+        assert!(link.close()["down"]["marked"].as_u64().is_some_and(|marked| marked > 0));
+        server.close();
+    }
+}
+
+#[test]
+fn a_server_that_cannot_have_them_marked_and_a_path_that_clears_marks_do_without() {
+    let bench = Bench::new();
+    for (at, args, link) in [(0, &["--lacks", "ecn"][..], "ecn=all"), (1, &[][..], "rtt=0ms")] {
+        let (_painted, server) = served(&bench, args);
+        let link = Link::to(&bench, server.address(), link);
+        let report = Client::settled(&bench, &format!("client-{at}"), link.address(), &[]);
+        assert_eq!(ecn(&report), (0, 0), "{args:?}");
+        assert_eq!(link.close()["down"]["marked"], 0);
+        server.close();
+    }
+}
+
+#[test]
+fn marks_are_told_of_ipv6_too() {
+    // A system may be without.
+    if UdpSocket::bind("[::1]:0").is_err() {
+        return println!("this system has no IPv6: nothing to see");
+    }
+    let bench = Bench::new();
+    let painted = Painted::new(&bench.file("screen.fb"), &pattern(320, 240, 1));
+    let source = painted.source();
+    let server = Server::start(&bench, &["serve", "--source", &source, "--listen", "[::]:0"]);
+    let port = server.address().port();
+    for (at, address) in ["[::1]", "127.0.0.1"].into_iter().enumerate() {
+        let address: SocketAddr = format!("{address}:{port}").parse().expect("an address");
+        let report = Client::settled(&bench, &format!("client-{at}"), address, &[]);
+        let (unmarked, marked) = ecn(&report);
+        assert!(unmarked > 0 && marked == 0, "{address}: {}", report.json["path"]);
+    }
+    server.close();
 }
 
 /// How often the thread that serves the network has gone to sleep, and the processor's time that it has had, in hundredths of
@@ -185,7 +247,7 @@ fn idle_costs_nothing_and_pacing_does_not_spin() {
     server.close();
     // What changes all the time, as fast as a link of 5 Mbit/s lets it.
     let server = Server::of(&bench, "synthetic:storm?size=640x480");
-    let link = crate::harness::Link::to(&bench, server.address(), "rate=5mbit,queue=20000,seed=1");
+    let link = Link::to(&bench, server.address(), "rate=5mbit,queue=20000,seed=1");
     let mut client = Client::start(&bench, "busy", link.address(), &["--seconds", "60"]);
     client.wait_picture();
     clock::poll_for(Duration::from_secs(2), || None::<()>);

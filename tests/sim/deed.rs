@@ -6,7 +6,7 @@ use std::time::Duration;
 use lfp::geometry::Size;
 use lfp::pixel::PixelFormat;
 use lfp::units::{ConnectionId, PacketNumber};
-use lfp_impair::{Params, Share};
+use lfp_impair::{Ecn, Params, Share};
 use lfp_proto::depth::Depth;
 use lfp_proto::frame::{Frame, SurfaceState};
 use lfp_proto::hello::{ClientType, Display, Hello};
@@ -52,6 +52,8 @@ pub(crate) enum Deed {
     Blackout(usize, Duration),
     /// The longest IP packet that passes between a peer and the server; a path that says nothing of what it drops.
     Mtu(usize, Option<u16>),
+    /// What the path to a peer does with marks of congestion from now on.
+    Ecn(usize, Ecn),
     /// A peer's network has no faults any more.
     Heal(usize),
     /// A peer's user presses a key, or lets it go.
@@ -139,6 +141,12 @@ impl Deed {
                     let params = Params { mtu, ..*link.params() };
                     link.set_params(params);
                 }
+            }
+            Self::Ecn(peer, ecn) => {
+                world.totals.one("changes of what becomes of marks");
+                let down = &mut world.network_mut(peer).down;
+                let params = Params { ecn, ..*down.params() };
+                down.set_params(params);
             }
             Self::Heal(peer) => {
                 world.peers[peer].tamper = Share::ZERO;

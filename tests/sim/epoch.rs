@@ -12,6 +12,7 @@ use lfp_proto::wire::Reader;
 
 use crate::held::{Came, Holds, Throughs, checksum, held, source_cells};
 use crate::kept::{Expected, Kept, name_of};
+use crate::ledger::offered::Offered;
 use crate::totals::Totals;
 use crate::truth::{Truth, put_cell};
 
@@ -40,6 +41,7 @@ pub(crate) struct EpochLedger {
     pub(crate) holds: Holds,
     pub(crate) came: Came,
     pub(crate) kept: Kept,
+    pub(crate) offered: Offered,
 }
 
 impl EpochLedger {
@@ -72,6 +74,7 @@ impl EpochLedger {
                     !self.blurred.contains_key(&(index, content)),
                     "LFP-8.5: base cell {index} is not exact at content {content}"
                 );
+                self.offered.assert_known(index, content);
                 contents.push(ContentNumber(content));
                 let picture = truth.picture(tick).expect("it was live");
                 put_cell(picture, index, &mut known);

@@ -118,6 +118,15 @@ impl Came {
         *held = through.max(*held);
     }
 
+    /// The client may keep these cells as `content`: those that it has been given nothing of.
+    pub(crate) fn on_keep(&mut self, cells: &[usize], content: u64) {
+        for index in cells {
+            if self.cells[*index].is_empty() {
+                self.cells[*index].push(content);
+            }
+        }
+    }
+
     /// A record came for these cells at `content`; `base`: its base cells, slot and check. Says whether it has to be
     /// refused for its base; `None` if it may be superseded.
     pub(crate) fn on_record(

@@ -3,8 +3,11 @@
 
 mod answers;
 mod bases;
+pub(crate) mod offered;
 mod piped;
+mod proofs;
 mod recovered;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,25 +15,25 @@ use std::time::Duration;
 
 use client_lfp::{Config, Picture as Shown};
 use lfp::geometry::CellRect;
-use lfp::scan::Picture;
 use lfp::time::Instant;
 use lfp::units::{ContentNumber, Epoch, PacketNumber};
-use lfp_proto::frame::{
-    Ack, Digest, DigestReply, Frame, Mark, Pixels, Refusal, Surface, SurfaceState, Verdict,
-};
+use lfp_proto::frame::{Ack, Digest, Frame, Pixels, Refusal, Surface, SurfaceState};
 use lfp_proto::limits::DATAGRAM_DEFAULT;
 use lfp_proto::packet::{HEADER_LEN, Kind, PLAIN_TRAILER_LEN, View};
 use lfp_proto::record::{Base, Record};
 use lfp_proto::technique::Technique;
 
 use self::answers::Answers;
+use self::offered::Offered;
 use self::piped::Credits;
+use self::proofs::assert_digest;
 use self::recovered::Recoverable;
+use self::shown::is_applied;
 use crate::epoch::EpochLedger;
 use crate::held::{Came, Holds, Throughs};
 use crate::kept::{Kept, Name, name_of};
 use crate::totals::Totals;
-use crate::truth::{Truth, cell_equals, cell_is, checksum};
+use crate::truth::{Truth, cell_equals, cell_is};
 
 /// Longest that an ack may take, and a little: it goes with whatever is sent next.
 const ACK_WITHIN: Duration = Duration::from_millis(5);
@@ -112,6 +115,8 @@ struct Sent {
     /// How many records it carries, and the indices and names of stores.
     records: u16,
     stores: Vec<(u16, Name)>,
+    /// The parts of offers that it says to be kept, with their plots.
+    keeps: Vec<(u8, u128)>,
     epoch: Epoch,
     /// What the references of that epoch were when it was sent.
     throughs: Throughs,
@@ -245,6 +250,10 @@ impl Ledger {
                     totals.one("proofs asked for");
                 }
                 Frame::Parity(_) => totals.one("parities"),
+                Frame::Keep(keep) => {
+                    self.on_keep(keep, truth, totals);
+                    sent.keeps.push((keep.part, keep.plots));
+                }
                 Frame::Echo(echo) => self.on_echo(number, echo, truth, totals),
                 Frame::Quality(_) => totals.one("qualities"),
                 Frame::Ping => totals.one("pings of the server"),
@@ -287,8 +296,9 @@ impl Ledger {
         let cells = vec![Vec::new(); size.grid().cells()];
         let (poisoned, blurred) = (BTreeSet::new(), BTreeMap::new());
         let (holds, came) = (Holds::new(self.references), Came::new(cells.len()));
-        let kept = Kept::default();
-        let ledger = EpochLedger { size, cells, confirmed: false, poisoned, blurred, holds, came, kept };
+        let (kept, offered) = (Kept::default(), Offered::default());
+        let confirmed = false;
+        let ledger = EpochLedger { size, cells, confirmed, poisoned, blurred, holds, came, kept, offered };
         self.epochs.insert(surface.epoch.0, ledger);
     }
 
@@ -314,76 +324,6 @@ impl Ledger {
             }
             sent.records += 1;
         }
-    }
-
-    /// LFP-13.1.
-    fn on_mark(&self, mark: &Mark, truth: &Truth, totals: &mut Totals) {
-        assert_eq!(mark.epoch, self.epoch, "marks are of the newest epoch");
-        assert!(mark.last.0 <= self.down_largest, "a mark names packets that have been sent");
-        let tick = truth.tick(mark.tick).expect("a mark names a tick");
-        assert_eq!((tick.epoch, tick.captured.as_micros()), (mark.epoch, mark.captured_us), "{mark:?}");
-        let picture = truth.picture(mark.tick).expect("marks are of live ticks");
-        let (grid, cells) = (picture.size.grid(), &self.epochs[&mark.epoch.0].cells);
-        for y in 0..grid.rows {
-            for x in 0..grid.columns {
-                let sent = cells[grid.index(x, y)].last().map_or(0, |(_, tick)| *tick);
-                let changed = picture.changed_at(x, y);
-                // What is again, in that tick or a newer one, what was sent need not be sent again.
-                let newest = truth.newest().map_or(0, |tick| tick.number);
-                let shows = |number: u64| {
-                    let pictures = truth.picture(number).zip(truth.picture(sent));
-                    pictures.is_some_and(|(now, sent)| now.tile(x, y) == sent.tile(x, y))
-                };
-                let again = || {
-                    truth.tick(sent).is_some_and(|tick| tick.epoch == mark.epoch)
-                        && (mark.tick..=newest).any(shows)
-                };
-                assert!(
-                    sent >= changed || again(),
-                    "LFP-13.1: {mark:?}, but the cell {x}, {y} of tick {changed} has been sent as of tick {sent} only"
-                );
-            }
-        }
-        totals.one("marks");
-    }
-
-    /// LFP-11.1, the half that protects the user: what was newest at some time since the question came is *exact*.
-    fn on_reply(&mut self, reply: DigestReply, truth: &Truth, totals: &mut Totals) {
-        let asked = self.digests.get_mut(&reply.id).expect("a reply answers a digest");
-        let first = !std::mem::replace(&mut asked.answered, true);
-        if !first {
-            return totals.one("digest replies repeated");
-        }
-        totals.one(match reply.verdict {
-            Verdict::Exact => "digests exact",
-            Verdict::Unsettled => "digests unsettled",
-            Verdict::Differs => "digests that differ",
-        });
-        // LFP-11.2: a server knows what its client shows, as long as nobody paints over it.
-        assert!(
-            reply.verdict != Verdict::Differs || asked.poisoned,
-            "{:?} differs, and nobody knows why",
-            asked.digest
-        );
-        if reply.verdict != Verdict::Exact {
-            return;
-        }
-        let (digest, newest) = (asked.digest, truth.newest().map_or(0, |tick| tick.number));
-        let exact = |number: u64| {
-            let of_epoch = truth.tick(number).is_some_and(|tick| tick.epoch == digest.epoch);
-            let picture = truth.picture(number).filter(|_| of_epoch);
-            let pixel = |picture: &Picture, x: u16, y: u16| {
-                picture.tile(x / 16, y / 16)[usize::from(y % 16) * 16 + usize::from(x % 16)]
-            };
-            picture.is_some_and(|picture| {
-                checksum(picture.size, digest.cells, |x, y| pixel(picture, x, y)) == digest.pixels
-            })
-        };
-        let since = asked.came_in_tick.expect("a digest is answered after it came");
-        assert!(
-            (since..=newest).rev().any(exact),
-            "LFP-11.1: {digest:?} is called exact, and is not what ticks {since} to {newest} show"
-        );
     }
 
     /// A packet of the server's comes to the client. Call before the client has it.
@@ -477,6 +417,7 @@ impl Ledger {
                     self.answers.on_input(&input);
                 }
                 Frame::Report(_) => totals.one("reports"),
+                Frame::Offer(offer) => self.on_offer(&offer, shown, totals),
                 Frame::Close(_) => {
                     self.open = false;
                     totals.one("closes of the client");
@@ -551,6 +492,9 @@ impl Ledger {
             }
             let Frame::Ack(ack) = frame else { continue };
             self.on_refusals_delivered(ack);
+            for number in ack.ranges.iter().flat_map(|range| range.first.0..=range.last.0) {
+                self.on_keeps_told(number);
+            }
             for range in &ack.ranges {
                 for (number, sent) in self.sent.range_mut(range.first.0..=range.last.0) {
                     if let Some(epoch) = self.epochs.get_mut(&sent.epoch.0) {
@@ -569,6 +513,10 @@ impl Ledger {
 
     /// The cells of `cells` (all: `None`) show what the server gave their content numbers.
     pub(crate) fn assert_shown(&self, shown: &Shown<'_>, cells: Option<CellRect>, truth: &Truth) {
+        // The picture of a session before is nobody's any more.
+        if shown.epoch == Epoch(0) && !shown.live {
+            return;
+        }
         let epoch = self.epochs.get(&shown.epoch.0).expect("the client shows an epoch that was announced");
         assert_eq!(epoch.size, shown.size, "the client's size is the epoch's");
         let grid = shown.size.grid();
@@ -595,75 +543,12 @@ impl Ledger {
             );
         }
     }
-
-    /// LFP-7.6: within an epoch, no cell's content ever goes back.
-    pub(crate) fn assert_never_back(&mut self, shown: &Shown<'_>) {
-        let (epoch, contents) = &self.contents;
-        assert!(*epoch <= shown.epoch, "the client goes back to {:?}", shown.epoch);
-        if *epoch == shown.epoch {
-            let back = contents.iter().zip(shown.contents).position(|(before, after)| after < before);
-            assert_eq!(back, None, "LFP-7.6: the content of this cell has gone back");
-        }
-        self.contents = (shown.epoch, shown.contents.to_vec());
-    }
-
-    /// The cells that the records of a packet, as it came, name.
-    pub(crate) fn delivered_cells(&self, view: &View<'_>) -> Vec<CellRect> {
-        let number = view.number(PacketNumber(self.down_largest)).0;
-        let parts = self.delivered.get(&number).into_iter().flat_map(|delivered| &delivered.records);
-        parts.map(|part| part.cells).collect()
-    }
-
-    /// LFP-9.2, LFP-14.4: nobody owes a word.
-    pub(crate) fn assert_timely(&self, now: Instant) {
-        if !self.open {
-            return;
-        }
-        assert!(self.ack_due.is_none_or(|due| now <= due), "LFP-9.2: an ack was due at {:?}", self.ack_due);
-        for (who, at) in [("server", self.down_at), ("client", self.up_at)] {
-            let silence = now.saturating_since(at);
-            assert!(
-                at == Instant::ZERO || silence <= SILENCE_MAX,
-                "LFP-14.4: the {who} is silent since {at:?}"
-            );
-        }
-    }
 }
 
 /// Whether the packet only tells a client that its session is not known.
 fn is_farewell(view: &View<'_>) -> bool {
     let frames: Vec<_> = view.frames().collect();
     matches!(frames[..], [Ok(Frame::Close(_))])
-}
-
-/// Whether the client shows a record, or had no reason to keep it.
-fn is_applied(part: &Part, shown: Option<&Shown<'_>>) -> bool {
-    let Some(shown) = shown else { return false };
-    // The epoch is over; a surface that went dark keeps the picture of one that is.
-    if shown.epoch > part.epoch || !shown.live {
-        return true;
-    }
-    if !part.paints {
-        return true;
-    }
-    let (grid, Some(content)) = (shown.size.grid(), part.content) else { return false };
-    shown.epoch == part.epoch
-        && grid.contains(part.cells)
-        && part.cells.indices(grid).all(|index| shown.contents[index] >= content.0)
-}
-
-fn assert_digest(digest: &Digest, shown: Option<&Shown<'_>>) {
-    let shown = shown.expect("a digest of a picture");
-    assert_eq!(shown.epoch, digest.epoch, "a digest is of the epoch shown");
-    let width = usize::from(shown.size.width);
-    let pixels =
-        checksum(shown.size, digest.cells, |x, y| shown.pixels[usize::from(y) * width + usize::from(x)]);
-    assert_eq!(pixels, digest.pixels, "the digest is of the client's own pixels");
-    let mut contents = crc32fast::Hasher::new();
-    for index in digest.cells.indices(shown.size.grid()) {
-        contents.update(&shown.contents[index].to_le_bytes());
-    }
-    assert_eq!(contents.finalize(), digest.contents, "the digest is of the client's own contents");
 }
 
 fn refusal_name(reason: Refusal) -> &'static str {

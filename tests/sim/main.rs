@@ -5,6 +5,7 @@
 
 mod deed;
 mod dialogue;
+mod ecn;
 mod epoch;
 mod gate;
 mod gauge;
@@ -19,6 +20,7 @@ mod peer;
 mod piped;
 mod play;
 mod profiles;
+mod returning;
 mod rival;
 mod scenario;
 #[path = "../../benches/trace/src/score.rs"]
@@ -57,6 +59,10 @@ const REQUIRED: &[&str] = &[
     "datagrams overflowed",
     "datagrams blacked_out",
     "datagrams too_long",
+    "datagrams marked",
+    "server: packets marked",
+    "server: answers to marks",
+    "server: paths that keep no marks",
     "blackouts",
     "mode changes",
     "epochs after the first",
@@ -115,6 +121,14 @@ const REQUIRED: &[&str] = &[
     "pings of the server",
     "floors of the server",
     "marks",
+    "clients that come back",
+    "offers",
+    "offers of nothing",
+    "keeps",
+    "keeps repeated",
+    "cells kept by digest",
+    "client: cells kept",
+    "server: cells returned",
     "digests asked",
     "digests exact",
     "digests unsettled",

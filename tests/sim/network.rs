@@ -2,6 +2,7 @@
 
 use lfp_impair::{Flow, Link, Params, Random};
 use lfp_proto::time::Instant;
+use lfp_proto::window::Codepoint;
 
 /// Both directions of a link. Each peer has one of its own unless a scenario has it share another's.
 #[derive(Debug)]
@@ -14,7 +15,8 @@ pub(crate) struct Network {
 #[derive(Debug)]
 pub(crate) enum Arrived {
     AtServer(Flow, Vec<u8>),
-    AtClient(Flow, Vec<u8>),
+    /// With how it was marked.
+    AtClient(Flow, Codepoint, Vec<u8>),
 }
 
 impl Network {
@@ -41,7 +43,8 @@ impl Network {
         if let Some((flow, bytes)) = self.up.poll(now) {
             return Some(Arrived::AtServer(flow, bytes));
         }
-        self.down.poll(now).map(|(flow, bytes)| Arrived::AtClient(flow, bytes))
+        let arrived = self.down.poll_marked(now);
+        arrived.map(|(flow, codepoint, bytes)| Arrived::AtClient(flow, codepoint, bytes))
     }
 
     /// When something arrives.

@@ -9,7 +9,9 @@ use lfp::time::Instant;
 use lfp::units::ConnectionId;
 use lfp_impair::{Params, Random, Share};
 use lfp_proto::frame::InputKind;
+use lfp_proto::window::Codepoint;
 
+use crate::ecn::Unanswered;
 use crate::gauge::Gauge;
 use crate::network::Network;
 
@@ -40,7 +42,11 @@ pub(crate) struct Peer {
     pub(crate) gauge: Option<Gauge>,
     /// Its program does nothing before this; what comes waits in its socket, of so many bytes.
     pub(crate) stalled_until: Option<Instant>,
-    pub(crate) unread: VecDeque<Vec<u8>>,
+    pub(crate) unread: VecDeque<(Codepoint, Vec<u8>)>,
+    /// Since when the server has been told of marks that it has not answered.
+    pub(crate) unanswered: Unanswered,
+    /// A client that is started in place of another comes back with what that one showed.
+    pub(crate) returns: bool,
     /// The user wants a session.
     pub(crate) wanted: bool,
     /// When the user tries again.
@@ -86,6 +92,8 @@ impl Peer {
             gauge: None,
             stalled_until: None,
             unread: VecDeque::new(),
+            unanswered: Unanswered::default(),
+            returns: false,
             wanted: false,
             retry_at: None,
             heard_at: Instant::ZERO,
@@ -98,7 +106,11 @@ impl Peer {
     /// Starts a client with a new connection, in place of the old one, whatever that is doing.
     pub(crate) fn start(&mut self, now: Instant) {
         self.connection = ConnectionId(self.random.next());
-        self.client = Some(Client::new(&self.config, Security::Plain, self.connection, now));
+        let (config, connection) = (&self.config, self.connection);
+        self.client = Some(match self.client.take().filter(|_| self.returns) {
+            Some(old) => Client::returning(config, Security::Plain, connection, now, old.kept()),
+            None => Client::new(config, Security::Plain, connection, now),
+        });
         self.wanted = true;
         self.retry_at = None;
         self.inputs.down = None;

@@ -10,7 +10,7 @@ use lfp::directory::{Directory, InputPolicy};
 use lfp::geometry::Size;
 use lfp::hypervisor::SourceId;
 use lfp::server::{self, Server};
-use lfp_impair::{Bursts, Params, Random, Share};
+use lfp_impair::{Bursts, Ecn, Params, Random, Share};
 use lfp_proto::frame::SurfaceState;
 use lfp_proto::limits::UDP_OVERHEAD;
 use lfp_proto::technique::{Technique, decoders};
@@ -85,6 +85,8 @@ fn build(random: &mut Random, trace: bool) -> World {
             };
             let params = (any_params(random), any_params(random));
             let (mut peer, network) = Peer::new(index, source, config, params, random.fork(2 + index as u64));
+            // Random numbers of their own: they change nothing else of a seed.
+            peer.returns = random.fork(0x7265_7475 + index as u64).below(2) == 0;
             peer.tamper = if random.below(4) == 0 { Share::percent(3) } else { Share::ZERO };
             (peer, network)
         })
@@ -103,6 +105,7 @@ fn plan(world: &mut World, random: &mut Random) -> Duration {
     for peer in 0..plan.world.peers.len() {
         plan.life(peer);
         plan.narrowing(peer);
+        plan.marking(peer);
     }
     for _ in 0..plan.random.below(12) {
         let attack = pick(plan.random, &Attack::ALL);
@@ -177,6 +180,28 @@ impl Plan<'_> {
         }
     }
 
+    /// For every third peer the path keeps marks of congestion from its beginning or from some time on, and sets some, with or
+    /// without a reason; or clears them again. As above, it changes nothing of the other peers.
+    fn marking(&mut self, peer: usize) {
+        let mut random = self.random.fork(0x65_636e + peer as u64);
+        if random.below(3) > 0 {
+            return;
+        }
+        for at in [0, random.below(self.end)] {
+            let ecn = [Ecn::Above(16_384), Ecn::Above(40_000), Ecn::All, Ecn::Bleached];
+            self.at(at, Deed::Ecn(peer, pick(&mut random, &ecn)));
+        }
+    }
+
+    /// A client that comes back whenever its session ends may lose it at any time. Random numbers are its own here, too.
+    fn returning(&mut self, peer: usize) {
+        let mut random = self.random.fork(0x6261_636b + peer as u64);
+        if self.world.peers[peer].returns && random.below(2) == 0 {
+            let at = random.below(self.end);
+            self.at(at, Deed::Start(peer));
+        }
+    }
+
     /// Often to the same grid and with pixels of the old epoch under way, some of which arrive late.
     fn mode_change(&mut self, source: usize) {
         let same = self.world.sources[source].guest.screen().size();
@@ -234,6 +259,7 @@ impl Plan<'_> {
             self.at(self.end - 100, Deed::Paint(source, Stroke::Noise));
         }
         self.streams(peer, start);
+        self.returning(peer);
         let pace = pick(self.random, &[60, 200, 2_000]);
         let mut at = start;
         while at < self.end {
@@ -373,12 +399,17 @@ fn collect(world: &mut World) {
         ("server: records refused", stats.ended.records_refused),
         ("server: records unbased", stats.ended.records_unbased),
         ("server: cells kept", stats.ended.cells_kept),
+        ("server: cells returned", stats.ended.cells_returned),
         ("server: cells refined", stats.ended.cells_refined),
         ("server: turns of bases", stats.ended.base_turns),
         ("server: longer packets tried", stats.ended.length_probes),
         ("server: packets became longer", stats.ended.length_raises),
         ("server: long packets in doubt", stats.ended.length_doubts),
         ("server: black holes", stats.ended.black_holes),
+        ("server: packets that may be marked", stats.ended.packets_ect),
+        ("server: packets marked", stats.ended.packets_marked),
+        ("server: answers to marks", stats.ended.marks_answered),
+        ("server: paths that keep no marks", stats.ended.ecn_failures),
     ] {
         world.totals.many(name, count);
     }
@@ -410,6 +441,7 @@ fn any_params(random: &mut Random) -> Params {
         queue_bytes: pick(random, &[16_384, 65_536, 262_144]),
         mtu: None,
         policer: None,
+        ecn: Ecn::Bleached,
     }
 }
 

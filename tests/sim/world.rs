@@ -1,19 +1,20 @@
 //! A server, its guests, its clients and the networks between them, in virtual time.
 
 mod guests;
+mod looks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client_lfp::{Client, State};
+use client_lfp::State;
 use lfp::hypervisor::{Action, Source, SourceId};
-use lfp::limits::{CACHE_SLOT_CELLS, CACHE_SLOTS, CELL_PIXELS, INPUT_PENDING_MAX, INPUT_SILENCE};
+use lfp::limits::INPUT_SILENCE;
 use lfp::logic::{DigestRequest, Digested, EncodeRequest, Encoded};
 use lfp::pipeline::Inline;
 use lfp::scan::Tick;
-use lfp::server::{Input, Output, Server, SessionStatus};
+use lfp::server::{Input, Output, Server};
 use lfp::time::{Instant, micros};
 use lfp::units::PacketNumber;
 use lfp_impair::{Flow, Random, Share};
@@ -21,6 +22,7 @@ use lfp_proto::frame::Frame;
 use lfp_proto::hello::Hello;
 use lfp_proto::limits::{PARITY_KEPT, UDP_OVERHEAD};
 use lfp_proto::packet::{Header, Kind, Protection, View};
+use lfp_proto::window::Codepoint;
 
 use crate::deed::Deed;
 use crate::gate::Gate;
@@ -39,10 +41,6 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const BUSY_MAX: u32 = 20_000;
 /// Datagrams of clients that an attacker has at hand.
 const RECORDED_MAX: usize = 64;
-/// Most bytes of a session in the server beside what its client's cache holds, on surfaces much smaller than a desktop.
-const SESSION_MEMORY_MAX: u64 = 1_000_000;
-/// Most bytes of that: all slots full, and what names them.
-const SESSION_CACHE_MAX: u64 = (CACHE_SLOTS * CACHE_SLOT_CELLS * CELL_PIXELS * 4 + (1 << 20)) as u64;
 /// Flows of rivals are numbered from here on, those of peers from 0.
 pub(crate) const RIVALS_FROM: Flow = 1_000;
 /// Between two looks at a client's whole picture, in datagrams.
@@ -224,7 +222,7 @@ impl World {
                 Some(rival) => self.rivals[usize::from(rival)].on_ack(self.now, &bytes),
                 None => self.arrive(self.peers[usize::from(flow)].address, &bytes),
             },
-            Arrived::AtClient(flow, bytes) => {
+            Arrived::AtClient(flow, codepoint, bytes) => {
                 *self.carried.entry(flow).or_default() += (bytes.len() + UDP_OVERHEAD) as u64;
                 if let Some(rival) = flow.checked_sub(RIVALS_FROM) {
                     let network = self.rivals[usize::from(rival)].network;
@@ -232,13 +230,13 @@ impl World {
                 }
                 let peer = &mut self.peers[usize::from(flow)];
                 if peer.stalled_until.is_some() {
-                    let unread: usize = peer.unread.iter().map(Vec::len).sum();
+                    let unread: usize = peer.unread.iter().map(|(_, bytes)| bytes.len()).sum();
                     if unread + bytes.len() <= UNREAD_BYTES_MAX {
-                        peer.unread.push_back(bytes);
+                        peer.unread.push_back((codepoint, bytes));
                     }
                     return;
                 }
-                self.deliver(flow.into(), bytes);
+                self.deliver(flow.into(), codepoint, bytes);
                 self.pump(flow.into());
                 self.drain_peer(flow.into());
             }
@@ -338,7 +336,10 @@ impl World {
     pub(crate) fn drain_server(&mut self) {
         for _ in 0..BUSY_MAX {
             match self.server.poll(self.now) {
-                Output::Transmit { to, packet } => self.transmit(to, packet.close()),
+                Output::Transmit { to, packet } => {
+                    let ect = if packet.is_ect() { Codepoint::Ect0 } else { Codepoint::NotEct };
+                    self.transmit(to, ect, packet.close());
+                }
                 Output::Encode(request) => {
                     let wait = Duration::from_micros(self.random.below(300));
                     self.schedule(self.now + wait, Event::Encode(request));
@@ -371,7 +372,7 @@ impl World {
     }
 
     /// The server sends a datagram.
-    fn transmit(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+    fn transmit(&mut self, to: SocketAddr, ect: Codepoint, bytes: Vec<u8>) {
         self.fingerprint.update(&self.now.as_micros().to_le_bytes());
         self.fingerprint.update(&bytes);
         let peer = self.peers.iter().find(|peer| peer.address == to);
@@ -404,7 +405,7 @@ impl World {
             if peer.network == 0 && self.measures {
                 self.waited_us.push(micros(down.waiting(self.now)));
             }
-            down.send(self.now, peer.index as Flow, bytes);
+            down.send_marked(self.now, peer.index as Flow, ect, bytes);
         }
     }
 
@@ -421,9 +422,23 @@ impl World {
             }
         }
         self.server.handle(self.now, Input::Datagram { from, bytes });
+        self.look_at_marks(from, bytes);
         self.drain_server();
         if let Some(index) = self.peers.iter().position(|peer| peer.address == from) {
             self.pump(index);
+        }
+    }
+
+    /// The server may have been told of marks, which it has to answer.
+    fn look_at_marks(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let Self { now, server, peers, .. } = self;
+        let Ok(view) = View::new_checked(bytes) else { return };
+        let tells =
+            view.kind() == Kind::Data && view.frames().any(|frame| matches!(frame, Ok(Frame::Ecn(_))));
+        let peer = peers.iter_mut().find(|peer| peer.address == from).filter(|_| tells);
+        let status = server.status().find(|status| status.connection == view.connection());
+        if let Some((peer, status)) = peer.zip(status) {
+            peer.unanswered.look(*now, &status);
         }
     }
 
@@ -467,6 +482,7 @@ impl World {
             ("client: answers uncounted", stats.echo.uncounted),
             ("client: input dropped", stats.input_dropped),
             ("client: input dropped by the server", stats.input_dropped_by_server),
+            ("client: cells kept", stats.cells_kept),
         ] {
             self.totals.many(name, count);
         }
@@ -487,8 +503,8 @@ impl World {
                 return;
             }
             peer.stalled_until = None;
-            for bytes in std::mem::take(&mut peer.unread) {
-                self.deliver(index, bytes);
+            for (codepoint, bytes) in std::mem::take(&mut peer.unread) {
+                self.deliver(index, codepoint, bytes);
                 self.pump(index);
                 self.drain_peer(index);
             }
@@ -515,17 +531,24 @@ impl World {
 
     /// Starts a client with a connection of its own.
     pub(crate) fn start(&mut self, index: usize) {
-        self.count_client(index);
+        let comes_back = self.peers[index].returns && self.peers[index].client.is_some();
+        if comes_back {
+            // It goes on counting.
+            self.totals.one("clients that come back");
+        } else {
+            self.count_client(index);
+        }
         let peer = &mut self.peers[index];
         self.pipes.forget(peer.connection, &mut self.totals);
         peer.start(self.now);
-        let ledger = Ledger::new(peer.source, &peer.config);
+        let mut ledger = Ledger::new(peer.source, &peer.config);
+        peer.client.iter().for_each(|client| ledger.on_begun(client));
         self.ledgers.insert(peer.connection.0, ledger);
         self.drain_peer(index);
     }
 
     /// A datagram comes to a peer.
-    fn deliver(&mut self, index: usize, mut bytes: Vec<u8>) {
+    fn deliver(&mut self, index: usize, codepoint: Codepoint, mut bytes: Vec<u8>) {
         let peer = &mut self.peers[index];
         let Some(client) = &mut peer.client else { return };
         let (mut poisoned, mut changed) = (None, false);
@@ -556,7 +579,7 @@ impl World {
         if let Some(lost) = &lost {
             ledger.on_down_delivered(lost, None, false);
         }
-        client.handle_datagram(self.now, &bytes);
+        client.handle_marked(self.now, codepoint, &bytes);
         client.handle_shown(self.now);
         if let Some(gauge) = &mut peer.gauge {
             gauge.on_shown(self.now, client);
@@ -622,67 +645,6 @@ impl World {
                 silence <= INPUT_SILENCE,
                 "LFP-12.6: key {code} is down, its user silent for {silence:?}"
             );
-        }
-    }
-
-    /// Whether a peer's client shows what its source shows now.
-    pub(crate) fn is_right(&self, index: usize) -> bool {
-        let peer = &self.peers[index];
-        let Some(shown) = peer.client.as_ref().and_then(Client::picture) else { return false };
-        let screen = self.sources[peer.source].guest.screen();
-        let width = u32::from(shown.size.width);
-        let equal =
-            |(at, pixel): (u32, &u32)| *pixel == screen.pixel((at % width) as u16, (at / width) as u16);
-        shown.live && shown.size == screen.size() && (0..).zip(shown.pixels).all(equal)
-    }
-
-    /// Whether it does, and knows that it does.
-    pub(crate) fn is_exact(&self, index: usize) -> bool {
-        self.peers[index].client.as_ref().is_some_and(Client::exact) && self.is_right(index)
-    }
-
-    /// Whether every peer that wants a session shows what its source shows.
-    pub(crate) fn all_right(&self) -> bool {
-        (0..self.peers.len()).all(|index| !self.peers[index].wanted || self.is_right(index))
-    }
-
-    /// Whether every peer that wants a session does, and knows that it does.
-    pub(crate) fn all_exact(&self) -> bool {
-        (0..self.peers.len()).all(|index| !self.peers[index].wanted || self.is_exact(index))
-    }
-
-    /// Looks at everything that every client shows.
-    pub(crate) fn assert_all_shown(&self) {
-        for peer in &self.peers {
-            let Some(shown) = peer.client.as_ref().and_then(|client| client.picture()) else { continue };
-            let ledger = &self.ledgers[&peer.connection.0];
-            ledger.assert_shown(&shown, None, &self.sources[peer.source].truth);
-        }
-    }
-
-    /// The server knows that every client shows everything, and waits for nothing but keep-alives.
-    pub(crate) fn assert_at_rest(&self) {
-        let open =
-            |status: &SessionStatus| self.peers.iter().any(|peer| peer.connection == status.connection);
-        for status in self.server.status().filter(open) {
-            assert_eq!(status.open_cells, 0, "cells that the client is not known to show: {status:?}");
-        }
-    }
-
-    /// Every session stays within its bounds.
-    fn assert_bounded(&mut self) {
-        for status in self.server.status() {
-            let cache = status.cache_bytes as u64;
-            let memory = status.memory_bytes as u64 - cache;
-            assert!(cache <= SESSION_CACHE_MAX, "the cache of a session takes {cache} bytes: {status:?}");
-            self.totals.at_most("bytes of a session's cache in the server", cache);
-            assert!(memory <= SESSION_MEMORY_MAX, "a session takes {memory} bytes: {status:?}");
-            self.totals.at_most("bytes of a session in the server", memory);
-            self.totals.at_most("bytes in flight", status.in_flight_bytes);
-        }
-        for (index, peer) in self.peers.iter().enumerate() {
-            let waiting = peer.client.as_ref().map_or(0, Client::input_waiting);
-            assert!(waiting <= INPUT_PENDING_MAX, "{waiting} events wait in the client of peer {index}");
         }
     }
 

@@ -157,9 +157,9 @@ fn session(value: &Value) -> String {
     let (lost, came) = (number(&value["down"]["lost"]), number(&value["down"]["packets"]));
     let rtt_us = number(&value["rtt_us"]);
     format!(
-        "{:<16} {:<24} rtt {}.{} ms, {} kbit/s, {lost} of {} lost",
-        cut(&text(&value["service"]), 16),
-        cut(&text(&value["address"]), 24),
+        "{:<12} {:<21} rtt {}.{} ms, {} kbit/s, {lost} of {} lost",
+        cut(&text(&value["service"]), 12),
+        cut(&text(&value["address"]), 21),
         rtt_us / 1_000,
         rtt_us / 100 % 10,
         number(&value["rate_bps"]) / 1_000,

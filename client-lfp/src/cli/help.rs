@@ -16,8 +16,10 @@ Session
                          fingerprint; a line may be removed) and tickets, which save a round trip
                          [$XDG_STATE_HOME/lfp, else ~/.local/state/lfp]
   --plain                talk without encryption; must be named on the server too: anybody on the path can read the
-                         screen and type into it
+                         screen and type into it. It knows no keys, so it goes with neither --server-key nor --state
   --connect-timeout S    give up asking after S seconds [10]
+  --reconnect S          when the session is lost (the server restarts or is silent for too long), ask for another for S
+                         seconds; the picture stays, and of it comes only what differs; 0: end at once [30]
   --datagram-size N      largest datagram wanted, UDP payload in bytes, 1100 to 8900: the server finds out how much
                          of that the path carries; 8900 where it takes long ones (loopback, jumbo frames) [1472]
   --receive-buffer N     receive buffer to ask the system for, in bytes [4194304]. The server is told half of what
@@ -48,8 +50,10 @@ Input, done in the order given, once the first picture is exact (or has been com
   --type-interval MS     time between keystrokes [20]
 
 When to end: at --settle, else after --seconds, else when the session ends or on Ctrl-C. --png, --json and input
-mean `--settle 500` unless --seconds or --mirror is given.
-  --settle MS            end once input is done and the picture is proven exact and has stood still for MS milliseconds
+mean `--settle 400` unless --seconds or --mirror is given.
+  --settle MS            end once input is done and the picture is proven exact and has stood still for MS milliseconds; a
+                         caret that blinks is motion: take less than it stands still for, which mostly is 500, with the
+                         round trip to spare, and more than the guest takes to answer
   --seconds N            end after N seconds; with --settle, fail then [with --settle alone: 60]
 
 Output
@@ -72,14 +76,16 @@ Exit codes
   0  done
   1  no session: no answer, refused, no such host
   2  wrong usage
-  3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more
+  3  the session ended early: closed by the server, or it fell silent, or nothing listens on its port any more; and no
+     other was to be had within --reconnect
   4  the picture did not settle in time, or there was none to write; an answer did not come in time
   5  a file could not be read or written, or standard output not be written
   6  not all input reached the guest: another session holds its keyboard, the service takes none, or time ran out
   7  the server has another key than the one that is known or named: both fingerprints are shown, nothing was sent
 
 JSON: times in milliseconds are since the program started; null is what did not happen
-  state, error           how the session stands or ended; what went wrong, for people
+  state, error           how the session stands or ended: connecting, established, closing, ended (in order), closed (by
+                         the server), refused, wrong-key, no-answer, timed-out, unreachable; what went wrong, for people
   protection, cipher, server_key    sealed or plain; if it is sealed, by what, and the fingerprint of the server's key
   server_key_new         whether the server was taken at its word: nothing was known of its key before
   warnings               what was done otherwise than asked, for people
@@ -92,6 +98,8 @@ JSON: times in milliseconds are since the program started; null is what did not 
   bytes_down, bytes_up   UDP payload and 28 bytes of headers a datagram; also datagrams_down, datagrams_up
   datagram_longest       bytes of the longest that came, UDP payload: the server finds out how long they may be
   sockets_renewed        times that the session went on from another address, or with another socket
+  reconnects             times that a session was had after another was lost; counts go on
+  cells_kept             cells that were not sent then: what was there still held
   cells_applied          cells painted
   cells_repaired         of these, repairs: in a refused record or a digest that differed, or in a band of rows that
                          had not been proven since packets were lost; in motion an upper bound
@@ -99,7 +107,10 @@ JSON: times in milliseconds are since the program started; null is what did not 
   records_refused        by reason
   holds, stores          pictures frozen as references; pieces kept in the cache
   techniques, contexts   the records that came: {name: {regions, cells, bytes}}
-  packets_lost, packets_recovered, duplicates, malformed, foreign
+  packets_lost, packets_recovered    that have not come, nor come late; that were put together from what covers them
+  duplicates             packets dropped since their number had come, or been recovered, or is too old to be told from
+                         one that had; path.down.duplicated are only those known to have come twice
+  malformed, foreign     datagrams dropped: no LFP, or damaged; of another connection, or an answer to nothing
   digests                {sent, exact, differed}
   input                  {events, frames, dropped, dropped_by_server, undone}: undone had not been taken at the end
   staleness_ms           {n, p50, p95, p99, max, clock_error}: age of the picture when a frame of the guest was complete
@@ -108,9 +119,27 @@ JSON: times in milliseconds are since the program started; null is what did not 
                          scan_wait (the guest, and the wait for a scan), encode, pacing, decode; uncounted are those
                          that nobody can tell the time of
   rtt_us                 smoothed round-trip time
-  path                   {rate_bps, down, up}: what the path delivers, and of the packets each way {packets, lost, reordered,
+  path                   {rate_bps, down, up, ecn}: what the path delivers, and of the packets each way {packets, lost, reordered,
                          duplicated, jitter_ms, queued_ms}: how unevenly they travel, how much longer than the fastest
-                         of late; up, and times and rate, as the server told last
+                         of late; up, and times and rate, as the server told last; ecn {unmarked, marked}: packets that
+                         came as they may be marked for congestion (ECT(0)), and marked (CE); 0 where nobody tells
   peak_memory_bytes      most memory that the program has had resident
   server                 with --server-stats, what the server counts of the session; names end in their unit
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::HELP;
+
+    #[test]
+    fn every_state_of_the_report_is_listed() {
+        let (_, json) = HELP.split_once("  state, error").expect("the report is described");
+        let (states, _) = json.split_once("for people").expect("its first lines");
+        let source = include_str!("../state.rs");
+        let names: Vec<_> = source.lines().filter_map(|line| line.split(" => \"").nth(1)).collect();
+        assert!(names.len() >= 10, "{names:?}");
+        for name in names.iter().map(|name| name.trim_end_matches("\",")) {
+            assert!(states.contains(name), "{name} is not in the help text");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod ask;
 mod capture;
 mod clock;
+mod comeback;
 mod exit;
 mod help;
 mod keep;

@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) settle: Option<Duration>,
     /// End after so long.
     pub(crate) limit: Option<Duration>,
+    /// Try for so long to have another session when one is lost.
+    pub(crate) reconnect: Duration,
     pub(crate) png: Option<PathBuf>,
     /// Draw over the picture what is known of its cells.
     pub(crate) overlay: bool,
@@ -94,10 +96,13 @@ impl Action {
     }
 }
 
-/// Settle time if one is needed and none is given.
-const SETTLE: Duration = Duration::from_millis(500);
+/// Settle time if one is needed and none is given: carets mostly stand for 500 ms or more between two blinks, and the proof that
+/// nothing has changed takes a round trip of that.
+const SETTLE: Duration = Duration::from_millis(400);
 /// How long a picture may take to settle if no limit is given.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
+/// How long it is tried to have another session after one is lost, unless told otherwise: a server restarts in less.
+const RECONNECT: Duration = Duration::from_secs(30);
 /// Receive buffer that is asked for unless told otherwise.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
@@ -139,6 +144,7 @@ struct Raw {
     type_interval: Option<Duration>,
     settle: Option<Duration>,
     limit: Option<Duration>,
+    reconnect: Option<Duration>,
     png: Option<PathBuf>,
     overlay: bool,
     mirror: Option<PathBuf>,
@@ -170,6 +176,7 @@ impl Raw {
                 self.take_text(name, &value)?;
             }
             "connect-timeout" => self.config.connect_timeout = seconds(name, parser, 0.1, 3600.0)?,
+            "reconnect" => self.reconnect = Some(seconds(name, parser, 0.0, 1e7)?),
             "seconds" => self.limit = Some(seconds(name, parser, 0.0, 1e7)?),
             "settle" => self.settle = Some(millis(name, parser)?),
             "type-interval" => self.type_interval = Some(millis(name, parser)?),
@@ -288,6 +295,7 @@ impl Raw {
             attention: self.attention,
             type_interval: self.type_interval.unwrap_or(Duration::from_millis(20)),
             limit: self.limit.or(settle.map(|_| SETTLE_LIMIT)),
+            reconnect: self.reconnect.unwrap_or(RECONNECT),
             settle,
             png: self.png,
             overlay: self.overlay,

@@ -127,7 +127,7 @@ fn standing(client: &Client, server: SocketAddr) -> String {
 
 /// What the path does, in a few words.
 fn path(client: &Client) -> String {
-    let PathSeen { rate, down, up } = client.path();
+    let PathSeen { rate, down, up, ecn } = client.path();
     let percent = |way: Way| way.missing as f64 * 100.0 / ((way.came + way.missing).max(1)) as f64;
     let mut words = format!("{:.1} % lost down, {:.1} % up", percent(down), percent(up));
     if let Some(rtt) = client.rtt_us() {
@@ -135,6 +135,10 @@ fn path(client: &Client) -> String {
     }
     if let Some(rate) = rate {
         let _ = write!(words, ", {:.1} Mbit/s", rate.as_bps() as f64 / 1e6);
+    }
+    if ecn.ce > 0 {
+        let came = (ecn.ce + ecn.ect0).max(1);
+        let _ = write!(words, ", {:.1} % marked for congestion", ecn.ce as f64 * 100.0 / came as f64);
     }
     words
 }

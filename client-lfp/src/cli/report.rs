@@ -71,6 +71,8 @@ pub(crate) fn report(run: &Run<'_>, failure: Option<&Failure>) -> Value {
         "peak_memory_bytes": peak_memory_bytes(),
         "server": run.server(),
     });
+    report["reconnects"] = run.reconnects().into();
+    report["cells_kept"] = stats.cells_kept.into();
     protected(run, &mut report);
     report
 }
@@ -96,7 +98,12 @@ fn path(seen: &PathSeen) -> Value {
             "queued_ms": way.queued_us as f64 / 1000.0,
         })
     };
-    json!({"rate_bps": seen.rate.map(Bitrate::as_bps), "down": way(seen.down), "up": way(seen.up)})
+    json!({
+        "rate_bps": seen.rate.map(Bitrate::as_bps),
+        "down": way(seen.down),
+        "up": way(seen.up),
+        "ecn": {"unmarked": seen.ecn.ect0, "marked": seen.ecn.ce},
+    })
 }
 
 fn refused(stats: &Stats) -> Value {

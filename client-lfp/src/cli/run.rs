@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use client_lfp::{Client, Config, Picture, State};
+use client_lfp::{Client, Config, Look, Picture, State};
 use lfp_proto::frame::{CloseReason, ResetReason, SurfaceState};
 use lfp_proto::hello::RefuseReason;
 use lfp_proto::time::Instant;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::cli::ask::Question;
 use crate::cli::capture::{Capture, Way};
 use crate::cli::clock::Clock;
+use crate::cli::comeback::Comeback;
 use crate::cli::exit::Failure;
 use crate::cli::mirror::Mirror;
 use crate::cli::options::Options;
@@ -58,6 +59,7 @@ pub(crate) struct Run<'a> {
     /// Since when the picture is exact as it stands.
     exact_since: Option<Instant>,
     progress: Progress,
+    comeback: Comeback,
     /// Times that the session went on with another socket.
     sockets_renewed: u64,
     /// Input events that had not been taken when the session was about to be closed.
@@ -95,6 +97,7 @@ impl<'a> Run<'a> {
             milestones: Milestones::default(),
             exact_since: None,
             progress: Progress::new(options.quiet, socket.server()),
+            comeback: Comeback::new(options.reconnect),
             sockets_renewed: 0,
             input_undone: 0,
             ended_at: clock.now(),
@@ -139,6 +142,11 @@ impl<'a> Run<'a> {
         self.sockets_renewed
     }
 
+    /// Sessions that were had after another was lost.
+    pub(crate) const fn reconnects(&self) -> u64 {
+        self.comeback.times()
+    }
+
     /// Input events that had not been taken when the session was about to be closed.
     pub(crate) const fn input_undone(&self) -> usize {
         self.input_undone
@@ -149,17 +157,33 @@ impl<'a> Run<'a> {
         let stats = self.client.stats();
         let undone = self.input_undone as u64;
         let (late, denied) = (stats.input_dropped, stats.input_dropped_by_server);
-        let why = if denied > 0 {
+        let why = if denied + undone > 0 && !self.is_live() {
+            format!("did not reach the guest: {}", self.why_dark())
+        } else if denied > 0 {
             "did not reach the guest: the server dropped them, since another session holds keyboard and mouse (they are \
              free once it has rested for 2 s), or the service takes no input"
+                .to_owned()
         } else if late > 0 {
             "may not have reached the guest: the server did not confirm them within 3 s, and nothing is typed later"
+                .to_owned()
         } else if undone > 0 {
-            "did not reach the guest: time was up; give it more by --seconds"
+            "did not reach the guest: time was up; give it more by --seconds".to_owned()
         } else {
             return Ok(());
         };
         Err(Failure::Input(format!("{} input events {why}", denied + late + undone)))
+    }
+
+    fn is_live(&self) -> bool {
+        self.client.surface().is_some_and(|surface| surface.state == SurfaceState::Live)
+    }
+
+    /// What there is where a screen should be.
+    fn why_dark(&self) -> String {
+        self.client.surface().map_or_else(
+            || "the server has not said what there is to show".to_owned(),
+            |surface| format!("the screen is {}{}", surface.state.name(), in_words(surface.text)),
+        )
     }
 
     /// Runs until there is reason to end, closes the session, and says whether what was asked for was reached.
@@ -216,9 +240,9 @@ impl<'a> Run<'a> {
 
     /// Waits for a datagram, for so long at most.
     fn receive(&mut self, wait: Duration) -> Result<(), Failure> {
-        if let Some(bytes) = self.socket.receive(wait.min(WAIT_MAX)) {
+        if let Some((codepoint, bytes)) = self.socket.receive(wait.min(WAIT_MAX)) {
             let came_at = self.clock.now();
-            self.client.handle_datagram(came_at, bytes);
+            self.client.handle_marked(came_at, codepoint, bytes);
             let shown_at = self.clock.now();
             self.client.handle_shown(shown_at);
             self.client.worked(shown_at.saturating_since(came_at));
@@ -246,6 +270,8 @@ impl<'a> Run<'a> {
 
     /// Asks the server for what `request` names, once there is a session, and waits for the answer.
     fn ask(&mut self, request: &str, wait: Duration) -> Result<Value, Failure> {
+        // What is asked of one session another would not answer.
+        self.comeback.give_up();
         let (until, mut asked) = (self.clock.now() + wait, None);
         // What ended the session does not end the last question.
         let heeds_signals = !self.stop.load(Ordering::Relaxed);
@@ -278,6 +304,7 @@ impl<'a> Run<'a> {
     fn turn(&mut self) -> Result<Instant, Failure> {
         let now = self.clock.now();
         self.client.handle_timeout(now);
+        self.come_back(now)?;
         if let Some(look) = self.client.take_look() {
             self.sockets_renewed += u64::from(self.socket.renew(look));
         }
@@ -286,7 +313,7 @@ impl<'a> Run<'a> {
             self.client.streams().reset(stream, ResetReason::UnknownKind, text);
         }
         self.follow_picture(now);
-        if self.may_act(now) {
+        if self.may_act(now) && *self.client.state() == State::Established {
             self.script.play(now, &mut self.client);
         }
         while let Some(datagram) = self.client.poll_transmit(now) {
@@ -296,6 +323,28 @@ impl<'a> Run<'a> {
             }
         }
         Ok(now)
+    }
+
+    /// Asks for another session where one is lost that the user wants.
+    fn come_back(&mut self, now: Instant) -> Result<(), Failure> {
+        if self.comeback.look(self.client.state(), now) && !self.options.quiet {
+            if let Some(failure) = self.failure() {
+                eprintln!("client-lfp: {failure}; asking for another for {:?}", self.options.reconnect);
+            }
+        }
+        let Some(connect_timeout) = self.comeback.take(now) else { return Ok(()) };
+        // Another network may lead to the server by now, and what the old socket holds is of no use.
+        self.sockets_renewed += u64::from(self.socket.renew(Look::Anyway));
+        let receive_buffer = self.socket.receive_buffer();
+        let config = Config { receive_buffer, connect_timeout, ..self.options.config.clone() };
+        // What was learnt of the server before still holds.
+        let (security, _) = security(self.options, self.clock)?;
+        let fresh = Client::new(&config, security.clone(), connection_id()?, now);
+        let attention = self.client.attention();
+        let kept = std::mem::replace(&mut self.client, fresh).kept();
+        self.client = Client::returning(&config, security, connection_id()?, now, kept);
+        self.client.attend(now, attention);
+        Ok(())
     }
 
     fn follow_picture(&mut self, now: Instant) {
@@ -321,7 +370,9 @@ impl<'a> Run<'a> {
     }
 
     fn next_due(&self, now: Instant) -> Instant {
-        let acts = if self.may_act(now) {
+        let acts = if *self.client.state() != State::Established {
+            None
+        } else if self.may_act(now) {
             self.script.due(&self.client)
         } else {
             self.client.painted_at().map(|painted| painted + EXACT_WAIT)
@@ -329,7 +380,7 @@ impl<'a> Run<'a> {
         let limit = self.options.limit.map(|limit| Instant::ZERO + limit);
         let mirror = self.mirror.as_ref().map(Mirror::due);
         let capture = self.capture.as_ref().and_then(Capture::due);
-        [self.client.poll_timeout(), acts, self.settled_at(), limit, mirror, capture]
+        [self.client.poll_timeout(), self.comeback.due(), acts, self.settled_at(), limit, mirror, capture]
             .into_iter()
             .flatten()
             .min()
@@ -350,7 +401,21 @@ impl<'a> Run<'a> {
         (over || stopped).then(|| self.cut_short(stopped))
     }
 
+    /// Why there is no session, unless another may be had.
     fn lost_session(&self) -> Option<Failure> {
+        if self.comeback.due().is_some() {
+            return None;
+        }
+        match self.failure()? {
+            // It was there, and is not to be had again.
+            Failure::NoSession(text) if self.comeback.has_failed() => {
+                Some(Failure::Ended(format!("the session was lost, and then there was {text}")))
+            }
+            failure => Some(failure),
+        }
+    }
+
+    fn failure(&self) -> Option<Failure> {
         let server = self.socket.server();
         Some(match self.client.state() {
             State::Connecting | State::Established | State::Closing | State::Ended => return None,
@@ -361,7 +426,11 @@ impl<'a> Run<'a> {
             State::NoAnswer => Failure::NoSession(format!(
                 "no session with {server}: no answer within {:?}; check the address, that UDP passes every \
                  firewall between, and that the server runs",
-                self.options.config.connect_timeout
+                if self.comeback.has_failed() {
+                    self.options.reconnect
+                } else {
+                    self.options.config.connect_timeout
+                }
             )),
             State::Refused { reason, text } => Failure::NoSession(format!(
                 "no session with {server}: refused, {}",
@@ -386,6 +455,12 @@ impl<'a> Run<'a> {
     }
 
     fn cut_short(&self, stopped: bool) -> Result<(), Failure> {
+        if self.comeback.has_failed() || self.comeback.due().is_some() {
+            let server = self.socket.server();
+            return Err(Failure::Ended(format!(
+                "the session with {server} was lost, and no other was had so far"
+            )));
+        }
         if *self.client.state() == State::Connecting {
             return Err(Failure::NoSession(format!("no session with {} so far", self.socket.server())));
         }
@@ -393,20 +468,16 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let when = if stopped { "when interrupted" } else { "within the time given" };
-        let why = match self.client.surface() {
-            None => "the server has not said what there is to show".to_string(),
-            Some(surface) if surface.state != SurfaceState::Live => {
-                format!("the screen is {}{}", surface.state.name(), in_words(surface.text))
-            }
-            Some(_) if !self.script.is_done() || self.client.input_waiting() > 0 => {
-                "not all input has been taken".to_string()
-            }
-            Some(_) if self.client.painted_at().is_none() => "the picture is not complete".to_string(),
-            Some(_) => {
-                "it keeps changing, or is not proven exact; for a screen that never rests, name --seconds N \
-                        without --settle, which takes it as it is after N seconds"
-                    .to_string()
-            }
+        let why = if !self.is_live() {
+            self.why_dark()
+        } else if !self.script.is_done() || self.client.input_waiting() > 0 {
+            "not all input has been taken".to_owned()
+        } else if self.client.painted_at().is_none() {
+            "the picture is not complete".to_owned()
+        } else {
+            "it keeps changing, or is not proven exact; if that is a caret that blinks, name a shorter --settle; for a \
+             screen that never rests, --seconds N without --settle, which takes it as it is after N seconds"
+                .to_owned()
         };
         Err(Failure::NotSettled(format!("the picture did not settle {when}: {why}")))
     }
@@ -421,8 +492,8 @@ impl<'a> Run<'a> {
                 self.socket.send(&datagram);
             }
             let Some(due) = self.client.poll_timeout() else { return };
-            if let Some(bytes) = self.socket.receive(due.saturating_since(now)) {
-                self.client.handle_datagram(self.clock.now(), bytes);
+            if let Some((codepoint, bytes)) = self.socket.receive(due.saturating_since(now)) {
+                self.client.handle_marked(self.clock.now(), codepoint, bytes);
             }
         }
     }
@@ -434,7 +505,7 @@ fn connection_id() -> Result<ConnectionId, Failure> {
 
 const fn reason_text(reason: RefuseReason) -> &'static str {
     match reason {
-        RefuseReason::PlainNotAllowed => "the server takes sealed sessions only: leave --plain out",
+        RefuseReason::PlainNotAllowed => "the server takes sealed sessions only (leave --plain out)",
         RefuseReason::UnknownService => "no such service",
         RefuseReason::Full => "the server is full",
         RefuseReason::Unsupported => "a parameter is not supported",

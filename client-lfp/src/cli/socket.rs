@@ -1,11 +1,14 @@
 //! The UDP socket.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 use client_lfp::Look;
 use lfp_proto::limits::DATAGRAM_MAX;
+use lfp_proto::window::Codepoint;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
 use crate::cli::exit::Failure;
@@ -28,6 +31,8 @@ pub(crate) struct Socket {
     buffer_asked: usize,
     /// One byte longer than any datagram, so that a longer one shows.
     buffer: Box<[u8; DATAGRAM_MAX + 1]>,
+    /// Room for what comes beside a datagram.
+    beside: Vec<u8>,
 }
 
 impl Socket {
@@ -53,6 +58,7 @@ impl Socket {
             unsendable: false,
             buffer_asked: receive_buffer,
             buffer: Box::new([0; DATAGRAM_MAX + 1]),
+            beside: nix::cmsg_space!(i32),
         })
     }
 
@@ -103,16 +109,17 @@ impl Socket {
         }
     }
 
-    /// The next datagram, if one comes within `wait`, which is rounded up to a millisecond. A signal ends the wait.
-    pub(crate) fn receive(&mut self, wait: Duration) -> Option<&[u8]> {
+    /// The next datagram, and what the ECN bits of its header say, if one comes within `wait`, which is rounded up to a
+    /// millisecond. A signal ends the wait.
+    pub(crate) fn receive(&mut self, wait: Duration) -> Option<(Codepoint, &[u8])> {
         let wait = Duration::from_millis(wait.as_nanos().div_ceil(1_000_000).max(1) as u64);
         if self.wait != Some(wait) && self.udp.set_read_timeout(Some(wait)).is_ok() {
             self.wait = Some(wait);
         }
-        match self.udp.recv(&mut self.buffer[..]) {
-            Ok(len) => Some(&self.buffer[..len]),
-            Err(error) => {
-                self.on_error(&error);
+        match receive(&self.udp, &mut self.buffer[..], &mut self.beside) {
+            Ok((codepoint, len)) => Some((codepoint, &self.buffer[..len])),
+            Err(errno) => {
+                self.on_error(&errno.into());
                 None
             }
         }
@@ -130,7 +137,24 @@ fn open(server: SocketAddr, receive_buffer: usize) -> io::Result<(UdpSocket, u32
     // What the system does not grant is not needed: the server is told what there is.
     let _ = raw.set_recv_buffer_size(receive_buffer);
     let granted = raw.recv_buffer_size()?;
+    // A system that does not tell how datagrams came has none counted, and the server asks no more.
+    let _ = match server {
+        SocketAddr::V4(_) => raw.set_recv_tos_v4(true),
+        SocketAddr::V6(_) => raw.set_recv_tclass_v6(true),
+    };
     raw.connect(&server.into())?;
     // Linux counts what a datagram costs the kernel, about as much again as it carries.
     Ok((raw.into(), u32::try_from(granted / 2).unwrap_or(u32::MAX)))
+}
+
+/// Receives a datagram: what the ECN bits of its header say, and its length.
+fn receive(udp: &UdpSocket, buffer: &mut [u8], beside: &mut [u8]) -> nix::Result<(Codepoint, usize)> {
+    let mut parts = [IoSliceMut::new(buffer)];
+    let received = recvmsg::<()>(udp.as_raw_fd(), &mut parts, Some(beside), MsgFlags::empty())?;
+    let codepoint = received.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::Ipv4Tos(tos) => Some(Codepoint::of_tos(tos)),
+        ControlMessageOwned::Ipv6TClass(class) => Some(Codepoint::of_tos(class as u8)),
+        _ => None,
+    });
+    Ok((codepoint.unwrap_or_default(), received.bytes))
 }

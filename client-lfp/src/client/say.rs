@@ -6,9 +6,11 @@ use lfp_proto::time::Instant;
 use lfp_proto::units::{PacketNumber, SurfaceId};
 
 use super::Client;
-use crate::limits::CLOSE_INTERVAL;
+use crate::limits::{CLOSE_INTERVAL, OFFER_PART_PLOTS};
 use crate::surface::Surface;
 
+/// Bytes of an OFFER frame: type, surface, epoch, part, count, digests.
+const OFFER_LEN_MAX: usize = 1 + 3 + 5 + 1 + 2 + OFFER_PART_PLOTS * 8;
 /// Bytes of a DIGEST frame: type, id, surface, epoch, cells, checksums.
 const DIGEST_LEN_MAX: usize = 1 + 5 + 3 + 5 + 4 * 2 + 4 + 4;
 
@@ -21,8 +23,9 @@ impl Client {
         let digests = is_due(self.digests.due());
         let attends = is_due(self.attending.due());
         let streams = is_due(self.streams.due(self.answer_time()));
+        let offers = is_due(self.offering.due());
         let pings = self.keep_alive_at() <= now || is_due(self.reach.probe_at());
-        if !(acks || inputs || digests || attends || streams || pings || self.path.is_some()) {
+        if !(acks || inputs || digests || attends || streams || offers || pings || self.path.is_some()) {
             return None;
         }
         let (number, mut builder) = self.start_packet();
@@ -35,6 +38,9 @@ impl Client {
         }
         if attends {
             elicits |= self.push_attention(now, number, &mut builder);
+        }
+        if offers {
+            elicits |= self.push_offer(now, &mut builder);
         }
         if digests {
             elicits |= self.push_digests(now, &mut builder);
@@ -83,7 +89,14 @@ impl Client {
         }
         let Some(ack) = self.window.ack(now, number) else { return false };
         let frame = Frame::Ack(ack);
-        let elicits = builder.push(&frame) && frame.elicits_ack();
+        let fits = builder.push(&frame);
+        let elicits = fits && frame.elicits_ack();
+        // They are compared with what is acked, so they go where that does.
+        if let Some(counts) = self.dialogue.ecn_mut().due().filter(|_| fits) {
+            if builder.push(&Frame::Ecn(counts)) {
+                self.dialogue.ecn_mut().on_told();
+            }
+        }
         if let Some(report) = self.dialogue.report(now) {
             builder.push(&Frame::Report(report));
         }
@@ -113,6 +126,21 @@ impl Client {
             self.attending.on_sent(now, number, self.sent.rtt().answer_time());
         }
         fits
+    }
+
+    /// Adds a part of what is offered; one that does not fit waits for the next packet.
+    fn push_offer(&mut self, now: Instant, builder: &mut Builder) -> bool {
+        let Some(live) = self.surface.as_ref().and_then(Surface::live) else {
+            self.offering.end();
+            return false;
+        };
+        if builder.room() < OFFER_LEN_MAX {
+            return false;
+        }
+        let answer_time = self.sent.rtt().answer_time();
+        let Some(offer) = self.offering.take(now, live, answer_time) else { return false };
+        self.stats.offers_sent += 1;
+        builder.push(&Frame::Offer(offer))
     }
 
     fn push_digests(&mut self, now: Instant, builder: &mut Builder) -> bool {

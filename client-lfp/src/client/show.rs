@@ -14,7 +14,7 @@ impl Client {
         let renewed = match &mut self.surface {
             Some(surface) => surface.update(frame),
             None => {
-                self.surface = Some(Surface::new(frame, self.references));
+                self.surface = Some(Surface::new(frame, self.references, self.kept.take()));
                 true
             }
         };
@@ -25,6 +25,7 @@ impl Client {
             let live = self.surface.as_ref().and_then(Surface::live);
             self.digests.on_epoch(live, now);
             self.notes.on_epoch(live);
+            self.offer_kept(now);
         }
     }
 
@@ -46,6 +47,9 @@ impl Client {
         refused: &mut Vec<(u16, Refusal)>,
     ) {
         self.dialogue.on_pixels();
+        if self.offering.is_empty() {
+            self.offering.end();
+        }
         for record in pixels.records() {
             self.stats.came.add(record.technique, record.context, record.cells.cells(), record.encoded_len());
             match self.applier.apply(self.surface.as_mut(), pixels, &record, number) {

@@ -162,18 +162,24 @@ fn each_failure_has_its_exit_code_and_says_what_to_do() {
     };
     exits(Manner::Serve, "--plain --server-key x", 2, "six groups of four");
     exits(Manner::Refuse, "--plain", 1, "no such service: there is `a`");
-    let output =
-        exits(Manner::Close, "--plain --json", 3, "was closed: the server is shutting down for tonight\n");
+    let output = exits(
+        Manner::Close,
+        "--plain --json --reconnect 0",
+        3,
+        "was closed: the server is shutting down for tonight\n",
+    );
     assert_eq!(json(&output)["state"], "closed");
     exits(Manner::Dark, "--plain --settle 100 --seconds 0.5", 4, "no-framebuffer: the guest is in text mode");
     exits(Manner::Dark, "--plain --seconds 0.3 --png /nowhere/x.png", 4, "no picture");
     exits(Manner::Unsettled, "--plain --settle 100 --seconds 0.5", 4, "not proven exact");
     let png_file = TempFile::new("restless.png");
     let restless = format!("--plain --settle 100 --seconds 0.5 --png {}", png_file.path());
-    exits(Manner::Unsettled, &restless, 4, "name --seconds N without --settle");
+    exits(Manner::Unsettled, &restless, 4, "--seconds N without --settle");
     assert!(png_file.0.exists(), "what there was is written all the same");
     exits(Manner::Serve, "--plain --settle 10 --png /nowhere/x.png", 5, "/nowhere/x.png");
     exits(Manner::Serve, "--plain --mirror /nowhere/x.shm", 5, "/nowhere/x.shm");
+    let dark = "did not reach the guest: the screen is no-framebuffer: the guest is in text mode";
+    exits(Manner::Dark, "--plain --type ab --seconds 0.3", 6, dark);
     let output = exits(Manner::Deny, "--plain --type ab --settle 50 --json", 6, "another session holds");
     let report = json(&output);
     assert_eq!((&report["exact"], &report["input"]["dropped_by_server"]), (&true.into(), &2.into()));

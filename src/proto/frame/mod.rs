@@ -5,9 +5,11 @@ mod attention;
 mod close;
 mod digest;
 mod echo;
+mod ecn;
 mod hold;
 mod input;
 mod mark;
+mod offer;
 mod parity;
 mod path;
 mod pixels;
@@ -24,9 +26,11 @@ pub use attention::{Attend, Attention};
 pub use close::{Close, CloseReason};
 pub use digest::{Digest, DigestReply, Verdict};
 pub use echo::{Echo, Echoed};
+pub use ecn::Ecn;
 pub use hold::Hold;
 pub use input::{Button, Input, InputAck, InputEvent, InputKind};
 pub use mark::Mark;
+pub use offer::{Keep, Offer};
 pub use parity::Parity;
 pub use path::Path;
 pub use pixels::Pixels;
@@ -65,6 +69,9 @@ mod kind {
     pub(super) const STREAM_RESET: u8 = 21;
     pub(super) const REPORT: u8 = 22;
     pub(super) const QUALITY: u8 = 23;
+    pub(super) const ECN: u8 = 24;
+    pub(super) const OFFER: u8 = 25;
+    pub(super) const KEEP: u8 = 26;
 }
 
 /// One frame.
@@ -118,6 +125,12 @@ pub enum Frame<'a> {
     Report(Report),
     /// What the server knows of the path.
     Quality(Quality),
+    /// How many of the server's packets came with which mark of congestion.
+    Ecn(Ecn),
+    /// What a client that comes back still has.
+    Offer(Offer),
+    /// What of it holds.
+    Keep(Keep),
 }
 
 impl<'a> Frame<'a> {
@@ -148,6 +161,9 @@ impl<'a> Frame<'a> {
             kind::STREAM_RESET => Self::StreamReset(StreamReset::parse(reader)?),
             kind::REPORT => Self::Report(Report::parse(reader)?),
             kind::QUALITY => Self::Quality(Quality::parse(reader)?),
+            kind::ECN => Self::Ecn(Ecn::parse(reader)?),
+            kind::OFFER => Self::Offer(Offer::parse(reader)?),
+            kind::KEEP => Self::Keep(Keep::parse(reader)?),
             _ => return Err(Malformed::Field("frame type")),
         })
     }
@@ -245,6 +261,18 @@ impl<'a> Frame<'a> {
                 out.put_u8(kind::QUALITY);
                 quality.emit(out);
             }
+            Self::Ecn(counts) => {
+                out.put_u8(kind::ECN);
+                counts.emit(out);
+            }
+            Self::Offer(offer) => {
+                out.put_u8(kind::OFFER);
+                offer.emit(out);
+            }
+            Self::Keep(keep) => {
+                out.put_u8(kind::KEEP);
+                keep.emit(out);
+            }
         }
     }
 
@@ -252,8 +280,9 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn elicits_ack(&self) -> bool {
         match self {
-            // What a report says, the next one says better.
-            Self::Padding | Self::Floor(_) | Self::Close(_) | Self::Report(_) | Self::Quality(_) => false,
+            Self::Padding | Self::Floor(_) | Self::Close(_) => false,
+            // What is counted, the next one says better.
+            Self::Report(_) | Self::Quality(_) | Self::Ecn(_) => false,
             // Refusals are repeated until the packet that carried them is acked.
             Self::Ack(ack) => !ack.refused.is_empty(),
             _ => true,

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use common::Rng;
 use lfp_proto::frame::{Ack, AckRange};
+use lfp_proto::limits::RATE_MIN;
 use lfp_proto::time::Instant;
 use lfp_proto::units::PacketNumber;
-use lfp_proto::window::{Fate, Pacer, RateController, SendWindow};
+use lfp_proto::window::{AckSummary, Fate, Pacer, Phase, RateController, SendWindow};
 
 const PACKET: u64 = 1_200;
 
@@ -396,4 +397,23 @@ fn packets_of_the_old_path_say_nothing_of_the_new_one() {
     assert_eq!((rate.min_rtt(), rate.delivery_rate()), (guess, unknown.delivery_rate()));
     ack_of(&mut rate, 2_010, false, 2_090);
     assert_eq!(rate.min_rtt(), Duration::from_millis(80));
+}
+
+#[test]
+fn marks_are_answered_once_a_round_trip_and_never_below_the_floor() {
+    let mut now = Instant::from_micros(1_000_000);
+    let rtt = Duration::from_millis(40);
+    let mut rate = RateController::new(now, PACKET, 256 * 1024, rtt);
+    assert!(rate.on_marks(now), "start-up is over");
+    assert_eq!(rate.phase(), Phase::Drain);
+    let (mut answered, begun, first) = (0, now, rate.pacing_rate());
+    for _ in 0..10_000 {
+        now = now + Duration::from_millis(5);
+        rate.on_event(now, &AckSummary::default(), 0);
+        answered += u64::from(rate.on_marks(now));
+    }
+    let round_trips = now.saturating_since(begun).as_millis() / rtt.as_millis();
+    assert!((10..=round_trips as u64).contains(&answered), "{answered} answers in {round_trips} round trips");
+    assert!(rate.pacing_rate() < first && rate.pacing_rate() >= RATE_MIN, "{:?}", rate.pacing_rate());
+    assert!(rate.in_flight_max() >= PACKET * 4);
 }

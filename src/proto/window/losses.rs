@@ -1,7 +1,9 @@
 //! What losses say: which share a path loses whatever is sent, and where more is lost because too much was sent.
 //!
 //! Random loss and a queue that is full look alike in a single loss. They differ in what the *calm* packets show, those
-//! that go slower than the path delivers: what is lost of them while the round trip is short is the path's own doing.
+//! that go slower than the path delivers: what is lost of them while the round trip is short is the path's own doing. Short
+//! is nearer to the shortest than to the longest of late: who comes to a queue that others fill never sees it empty, but what
+//! he loses to it he loses when it is longest.
 //! What a round loses beyond that, by more than chance explains, is ours: a policer, a short queue, or others who share
 //! the bottleneck. Then the rate that got through is a ceiling, and it is tried ever more rarely whether it has risen.
 
@@ -13,6 +15,8 @@ use crate::window::AckSummary;
 
 /// Datagrams from which a share of losses is taken.
 const SAMPLE_DATAGRAMS: u64 = 24;
+/// Datagrams that found a queue, while not so many did not, from which it follows that nothing is known of the path itself.
+const LOUD_DATAGRAMS: u64 = 2 * SAMPLE_DATAGRAMS;
 /// What the first sample says at most, in thousandths. Who comes where others fill the queue takes their losses for the
 /// path's, and who makes up for them drives all others to do the same: so much has to be seen more than once.
 const FIRST_SHARE_MAX: u64 = 200;
@@ -20,13 +24,17 @@ const FIRST_SHARE_MAX: u64 = 200;
 /// made up for.
 const SHARE_MAX: u64 = 500;
 const MADE_UP_MAX: u64 = 300;
-/// Losses beyond the path's own that a round may have: thousandths of its datagrams, and datagrams.
-const EXCESS_PERMILLE: u64 = 30;
+/// Losses beyond the path's own that a round may have, in datagrams; and in thousandths of these, of few datagrams and of many.
 const EXCESS_DATAGRAMS: u64 = 2;
-/// Datagrams of a round that is judged.
+const EXCESS_PERMILLE: u64 = 30;
+const LONG_EXCESS_PERMILLE: u64 = 15;
+/// Datagrams of a round that is judged, and of several, which tell what is lost again and again and never much.
 const ROUND_DATAGRAMS: u64 = 48;
-/// How much more of the losses may be the path's own than was seen.
-const DOUBT_PERMILLE: u64 = 40;
+const LONG_DATAGRAMS: u64 = 256;
+/// How much more of the losses may be the path's own than was seen, in thousandths: so much, and so many quarters of a standard
+/// deviation of the samples from which it is known.
+const DOUBT_PERMILLE: u64 = 10;
+const DOUBT_QUARTERS: u64 = 3;
 /// By how many standard deviations chance may exceed what is expected of it.
 const DEVIATIONS: u64 = 3;
 /// Shortest time that is judged, so that short round trips do not ask chance too often; and a silence that is no loss.
@@ -34,19 +42,23 @@ const ROUND_MIN: Duration = Duration::from_millis(50);
 const SILENCE_MIN: Duration = Duration::from_millis(100);
 /// A ceiling is at least this share of the rate before it, in percent: one round does not tell more.
 const CUT_PERCENT: u64 = 70;
+/// The same where packets were marked, which says sooner what losses say late (RFC 8511 has as much for TCP).
+const MARK_CUT_PERCENT: u64 = 85;
 /// How long a ceiling stands before it is tried whether it has risen, and how long at most after failures.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(8);
-/// How long it stands where others share the bottleneck: they come and go, and whoever waits longer has less.
+/// How long it stands where others share the bottleneck, who come and go, so that whoever waits longer has less; and where
+/// nothing was lost: so many round trips at least.
 const WAIT_CROWDED: Duration = Duration::from_millis(300);
+const WAIT_ROUND_TRIPS: u32 = 8;
 
 /// The share of bytes, in thousandths, that is lost of what goes slower than the path delivers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LossFloor {
     acked: u64,
     lost: u64,
-    /// Round trips of the calm packets since the last sample, added up, and how many.
-    rtts: (Duration, u32),
+    /// Bytes of calm packets since the last sample that found a queue.
+    loud: u64,
     share: u64,
     sampled: bool,
     /// The last calm packets found a queue of others: what was lost of them tells nothing of the path.
@@ -54,30 +66,30 @@ pub(super) struct LossFloor {
 }
 
 impl LossFloor {
-    /// Takes note of calm packets; `near` is a round trip without a queue.
-    pub(super) fn count(&mut self, summary: &AckSummary, near: Duration, datagram: u64) {
-        self.acked += summary.calm_acked_bytes;
-        self.lost += summary.calm_lost_bytes;
-        let calm_rtt = summary.rtt.filter(|_| summary.newest.is_some_and(|newest| newest.stamp.is_calm()));
-        if let Some(rtt) = calm_rtt {
-            self.rtts = (self.rtts.0 + rtt, self.rtts.1 + 1);
+    /// Takes note of calm packets, whose round trip `is_quiet`: nearer to the shortest than to the longest of late.
+    pub(super) fn count(&mut self, summary: &AckSummary, is_quiet: bool, datagram: u64) {
+        let (acked, lost) = (summary.calm_acked_bytes, summary.calm_lost_bytes);
+        if is_quiet {
+            self.acked += acked;
+            self.lost += lost;
+        } else {
+            self.loud += acked + lost;
         }
         let total = self.acked + self.lost;
-        if total < SAMPLE_DATAGRAMS * datagram {
-            return;
-        }
-        self.crowded = self.rtts.0 > near * self.rtts.1;
-        if self.crowded {
-            // What it was before is the less likely to hold the longer nothing confirms it.
-            self.share = self.share * 3 / 4;
-        } else {
+        if total >= SAMPLE_DATAGRAMS * datagram {
             let sample = self.lost * 1_000 / total;
             let share =
                 if self.sampled { (self.share * 3 + sample) / 4 } else { sample.min(FIRST_SHARE_MAX) };
             self.share = share.min(SHARE_MAX);
             self.sampled = true;
+            self.crowded = self.loud > total;
+            (self.acked, self.lost, self.loud) = (0, 0, 0);
+        } else if self.loud >= LOUD_DATAGRAMS * datagram {
+            // What it was before is the less likely to hold the longer nothing confirms it.
+            self.share = self.share * 3 / 4;
+            self.crowded = true;
+            (self.acked, self.lost, self.loud) = (self.acked / 2, self.lost / 2, 0);
         }
-        (self.acked, self.lost, self.rtts) = (0, 0, (Duration::ZERO, 0));
     }
 
     /// Thousandths that the path loses whatever is sent.
@@ -101,12 +113,19 @@ impl LossFloor {
     }
 }
 
-/// What a round of packets brought.
+/// What a round of packets brought, or several.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Round {
+struct Tally {
     acked: u64,
     lost: u64,
     began_at: Option<Instant>,
+}
+
+/// What the rounds since the last judgements brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rounds {
+    one: Tally,
+    several: Tally,
 }
 
 /// A round that lost too much.
@@ -116,11 +135,43 @@ pub(super) struct Excess {
     pub(super) delivered: Bitrate,
 }
 
-impl Round {
-    pub(super) fn count(&mut self, now: Instant, summary: &AckSummary) {
+impl Tally {
+    fn count(&mut self, now: Instant, summary: &AckSummary) {
         self.began_at.get_or_insert(now);
         self.acked += summary.acked_bytes;
         self.lost += summary.lost_bytes;
+    }
+
+    /// What it says beyond `floor`, once it has `least` datagrams; `excess` thousandths of them are forgiven.
+    fn judge(
+        &mut self,
+        now: Instant,
+        floor: &LossFloor,
+        datagram: u64,
+        least: u64,
+        excess: u64,
+    ) -> Option<Excess> {
+        let total = (self.acked + self.lost) / datagram.max(1);
+        let elapsed = now.saturating_since(self.began_at.unwrap_or(now));
+        if total < least || elapsed < ROUND_MIN {
+            return None;
+        }
+        let Self { acked, lost, .. } = core::mem::take(self);
+        let share = floor.share();
+        // The share itself is an estimate.
+        let deviation = (share * (1_000 - share) / SAMPLE_DATAGRAMS).isqrt();
+        let likely = share + DOUBT_PERMILLE + deviation * DOUBT_QUARTERS / 4;
+        let chance = DEVIATIONS * (total * likely * (1_000 - likely)).isqrt();
+        let allowed = total * (share + excess) + chance + EXCESS_DATAGRAMS * 1_000;
+        let exceeds = lost / datagram.max(1) * 1_000 > allowed;
+        (floor.is_known() && exceeds).then(|| Excess { delivered: Bitrate::of(acked, elapsed) })
+    }
+}
+
+impl Rounds {
+    pub(super) fn count(&mut self, now: Instant, summary: &AckSummary) {
+        self.one.count(now, summary);
+        self.several.count(now, summary);
     }
 
     /// Nothing had come for so long: what is lost now was not lost for want of room.
@@ -132,21 +183,15 @@ impl Round {
         is_dark
     }
 
-    /// The round is over: what it says beyond `floor`. A round of few packets goes on.
+    /// A round is over: what it says beyond `floor`, or what several do. A round of few packets goes on.
     pub(super) fn end(&mut self, now: Instant, floor: &LossFloor, datagram: u64) -> Option<Excess> {
-        let total = (self.acked + self.lost) / datagram.max(1);
-        let elapsed = now.saturating_since(self.began_at.unwrap_or(now));
-        if total < ROUND_DATAGRAMS || elapsed < ROUND_MIN {
-            return None;
+        let one = self.one.judge(now, floor, datagram, ROUND_DATAGRAMS, EXCESS_PERMILLE);
+        let several = self.several.judge(now, floor, datagram, LONG_DATAGRAMS, LONG_EXCESS_PERMILLE);
+        let excess = one.or(several);
+        if excess.is_some() {
+            self.several = Tally::default();
         }
-        let Self { acked, lost, .. } = core::mem::take(self);
-        let share = floor.share();
-        // The share itself is an estimate.
-        let likely = share + DOUBT_PERMILLE;
-        let chance = DEVIATIONS * (total * likely * (1_000 - likely)).isqrt();
-        let allowed = total * (share + EXCESS_PERMILLE) + chance + EXCESS_DATAGRAMS * 1_000;
-        let exceeds = lost / datagram.max(1) * 1_000 > allowed;
-        (floor.is_known() && exceeds).then(|| Excess { delivered: Bitrate::of(acked, elapsed) })
+        excess
     }
 }
 
@@ -184,11 +229,22 @@ impl Ceiling {
             return;
         }
         let Some(Excess { delivered }) = excess else { return };
-        let least = rate.scaled_percent(CUT_PERCENT);
-        self.rate = Some(delivered.max(least).min(rate));
         let failed = self.raised && now >= self.try_at;
         self.wait = if failed { self.wait * 2 } else { self.wait }.clamp(WAIT_MIN, WAIT_MAX);
-        self.try_at = now + if crowded { WAIT_CROWDED } else { self.wait };
+        let wait = if crowded { WAIT_CROWDED } else { self.wait };
+        self.cut(delivered.max(rate.scaled_percent(CUT_PERCENT)).min(rate), now + wait);
+    }
+
+    /// Packets were marked while so much got through, of `rate`, on a path of such a round trip. A try that fails costs no more
+    /// than another mark.
+    pub(super) fn on_marks(&mut self, now: Instant, round_trip: Duration, delivered: Bitrate, rate: Bitrate) {
+        let wait = WAIT_CROWDED.max(round_trip * WAIT_ROUND_TRIPS);
+        self.cut(delivered.max(rate.scaled_percent(MARK_CUT_PERCENT)).min(rate), now + wait);
+    }
+
+    fn cut(&mut self, to: Bitrate, try_at: Instant) {
+        self.rate = Some(to);
+        self.try_at = try_at;
         self.raised = false;
         self.deaf = true;
     }
@@ -207,8 +263,6 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    use crate::window::{Newest, RateController};
-
     const DATAGRAM: u64 = 1_200;
 
     const fn ms(millis: u64) -> Duration {
@@ -223,44 +277,50 @@ mod tests {
         Bitrate::from_bps(kbit * 1_000)
     }
 
-    /// So many datagrams, all of them calm, of which some percent were lost, after a round trip of so long.
-    fn calm(datagrams: u64, lost_percent: u64, rtt: Duration) -> AckSummary {
+    /// So many datagrams, all of them calm, of which some percent were lost.
+    fn calm(datagrams: u64, lost_percent: u64) -> AckSummary {
         let lost = datagrams * DATAGRAM * lost_percent / 100;
         let acked = datagrams * DATAGRAM - lost;
-        let mut controller = RateController::new(at(0), DATAGRAM, 65_536, ms(40));
-        let stamp = controller.on_sent(at(1), 0).calmed();
         AckSummary {
             acked_bytes: acked,
             lost_bytes: lost,
             calm_acked_bytes: acked,
             calm_lost_bytes: lost,
-            newest: Some(Newest { sent_at: at(1), stamp }),
-            rtt: Some(rtt),
             ..AckSummary::default()
         }
     }
 
-    fn floor(lost_percent: u64, rtt: Duration) -> LossFloor {
+    fn floor(lost_percent: u64, is_quiet: bool) -> LossFloor {
         let mut floor = LossFloor::default();
-        (0..8).for_each(|_| floor.count(&calm(100, lost_percent, rtt), ms(55), DATAGRAM));
+        (0..8).for_each(|_| floor.count(&calm(100, lost_percent), is_quiet, DATAGRAM));
         floor
     }
 
     fn round(floor: &LossFloor, lost_percent: u64) -> Option<Excess> {
-        let mut round = Round::default();
-        round.count(at(0), &calm(100, lost_percent, ms(40)));
+        let mut round = Rounds::default();
+        round.count(at(0), &calm(100, lost_percent));
         round.end(at(100), floor, DATAGRAM)
     }
 
     #[test]
     fn what_calm_packets_lose_is_the_paths_unless_others_are_there() {
-        assert_eq!((floor(10, ms(42)).share(), floor(10, ms(42)).is_crowded()), (100, false));
-        assert_eq!((floor(10, ms(80)).share(), floor(10, ms(80)).is_crowded()), (0, true));
+        assert_eq!((floor(10, true).share(), floor(10, true).is_crowded()), (100, false));
+        assert_eq!((floor(10, false).share(), floor(10, false).is_crowded()), (0, true));
+    }
+
+    #[test]
+    fn what_a_queue_takes_is_not_the_paths_though_both_are_seen() {
+        let mut floor = floor(0, true);
+        for _ in 0..8 {
+            floor.count(&calm(20, 30), false, DATAGRAM);
+            floor.count(&calm(20, 0), true, DATAGRAM);
+        }
+        assert_eq!((floor.share(), floor.is_crowded()), (0, false));
     }
 
     #[test]
     fn a_round_exceeds_what_the_path_loses_by_more_than_chance() {
-        let (clean, lossy) = (floor(0, ms(40)), floor(10, ms(40)));
+        let (clean, lossy) = (floor(0, true), floor(10, true));
         assert_eq!((round(&clean, 5), round(&lossy, 15)), (None, None));
         assert!(round(&clean, 20).is_some() && round(&lossy, 35).is_some());
         assert_eq!(round(&LossFloor::default(), 50), None, "nothing is known yet");
@@ -269,11 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_again_and_again_is_an_excess_though_it_is_never_much() {
+        let clean = floor(0, true);
+        let mut rounds = Rounds::default();
+        let excesses = (1..=4).map(|number| {
+            rounds.count(at(number * 100), &calm(100, 6));
+            rounds.end(at(number * 100 + 60), &clean, DATAGRAM).is_some()
+        });
+        assert_eq!(excesses.collect::<Vec<_>>(), [false, false, true, false]);
+    }
+
+    #[test]
     fn a_silence_is_no_excess() {
-        let mut round = Round::default();
-        round.count(at(0), &calm(100, 50, ms(40)));
+        let mut round = Rounds::default();
+        round.count(at(0), &calm(100, 50));
         assert!(!round.on_silence(ms(90), ms(20)) && round.on_silence(ms(200), ms(20)));
-        assert_eq!(round.end(at(300), &floor(0, ms(40)), DATAGRAM), None);
+        assert_eq!(round.end(at(300), &floor(0, true), DATAGRAM), None);
     }
 
     #[test]

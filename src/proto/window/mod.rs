@@ -1,5 +1,6 @@
 //! What each side remembers of the packets it sent and received, and how fast it may send.
 
+mod ecn;
 mod kept;
 mod length;
 mod loss;
@@ -12,6 +13,7 @@ mod rtt;
 mod send;
 mod way;
 
+pub use ecn::{Codepoint, EcnPath, EcnSeen};
 pub use length::{LengthCounts, PacketLength};
 pub use loss::LossThresholds;
 pub use pacer::Pacer;

@@ -12,7 +12,8 @@ use crate::time::Instant;
 use crate::units::Bitrate;
 use crate::window::AckSummary;
 use crate::window::kept::KeptQueue;
-use crate::window::losses::{Ceiling, LossFloor, Round};
+use crate::window::losses::{Ceiling, LossFloor, Rounds};
+use crate::window::rtt::LongestRtt;
 
 /// Gains in percent.
 const STARTUP_GAIN: u64 = 277;
@@ -26,6 +27,10 @@ const FIRST_STEP: usize = 2;
 const CALM_ROUNDS_MAX: u32 = 3;
 const IN_FLIGHT_GAIN: u64 = 200;
 const STARTUP_IN_FLIGHT_GAIN: u64 = 290;
+/// A queue is short with which the round trip is at most so many halves of the shortest; of what one that others share makes it
+/// longer, so many fifths are filled.
+const SHORT_QUEUE_HALVES: u32 = 5;
+const SHORT_QUEUE_FIFTHS: u32 = 4;
 /// Start-up ends when so many rounds in a row bring less than a quarter more.
 const STARTUP_FLAT_ROUNDS: u32 = 3;
 /// Spans that the delivery rate's maximum looks back on, and the length of each: a round at least.
@@ -83,12 +88,6 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The same of a packet that went slower than the path delivers.
-    #[cfg(test)]
-    pub(super) const fn calmed(self) -> Self {
-        Self { calm: true, ..self }
-    }
-
     /// Whether the packet went slower than the path delivers: if it was lost, it was not for want of room.
     #[must_use]
     pub const fn is_calm(&self) -> bool {
@@ -113,14 +112,18 @@ pub struct RateController {
     min_rtt: Duration,
     min_rtt_at: Instant,
     losses: LossFloor,
-    round: Round,
+    rounds: Rounds,
     ceiling: Ceiling,
     /// The shortest round trip in a longer time, in which queues of others have come and gone.
     base_rtt: Duration,
     base_rtt_at: Instant,
     /// The newest round trip.
     latest_rtt: Duration,
+    longest_rtt: LongestRtt,
     kept: KeptQueue,
+    /// The newest sample of the delivery rate, and until when marks tell of packets that went out before the last answer to some.
+    latest_rate: Bitrate,
+    marks_until: Instant,
     /// The rate when the step began, or the probe that is to be judged.
     step_rate: Bitrate,
     full: FullPath,
@@ -151,12 +154,15 @@ impl RateController {
             min_rtt: rtt_guess,
             min_rtt_at: Instant::ZERO,
             losses: LossFloor::default(),
-            round: Round::default(),
+            rounds: Rounds::default(),
             ceiling: Ceiling::default(),
             base_rtt: rtt_guess,
             base_rtt_at: Instant::ZERO,
             latest_rtt: rtt_guess,
+            longest_rtt: LongestRtt::default(),
             kept: KeptQueue::default(),
+            latest_rate: Bitrate::default(),
+            marks_until: Instant::ZERO,
             step_rate: Bitrate::default(),
             full: FullPath::default(),
             phase_since: now,
@@ -204,10 +210,11 @@ impl RateController {
     /// Takes what an ack, or a loss found by time, says, `in_flight` bytes being left in flight.
     pub fn on_event(&mut self, now: Instant, summary: &AckSummary, in_flight: u64) {
         self.delivered += summary.acked_bytes;
-        self.losses.count(summary, self.near_rtt(), self.datagram);
-        self.round.count(now, summary);
+        let is_quiet = summary.rtt.unwrap_or(self.latest_rtt) <= self.quiet_rtt();
+        self.losses.count(summary, is_quiet, self.datagram);
+        self.rounds.count(now, summary);
         if summary.acked_bytes > 0 {
-            if self.round.on_silence(now.saturating_since(self.delivered_at), self.min_rtt) {
+            if self.rounds.on_silence(now.saturating_since(self.delivered_at), self.min_rtt) {
                 self.ceiling.pass_over();
             }
             self.delivered_at = now;
@@ -222,6 +229,37 @@ impl RateController {
             self.on_delivery(now, newest.sent_at, newest.stamp);
         }
         self.advance(now, in_flight);
+    }
+
+    /// Packets came that a router has marked: it has a queue, or is about to. Says whether that changed anything.
+    // SPEC [LFP-9.16]: A server MUST answer packets that came as CE by sending less, as it answers losses that are too many, but no
+    // more than once a round trip.
+    pub fn on_marks(&mut self, now: Instant) -> bool {
+        match self.phase {
+            _ if now < self.marks_until => return false,
+            // Less is sent already, for a few round trips at most.
+            Phase::Drain | Phase::ProbeRtt => return false,
+            Phase::Cruise if self.probe_step == CALM_STEP => return false,
+            // The path is full.
+            Phase::Startup => self.enter(now, Phase::Drain),
+            Phase::Cruise => {
+                // Who sends less than the path takes has not filled it, and only lets it be.
+                if self.limited_until.is_none() {
+                    let (round_trip, rate) = (self.round_trip(), self.delivery_rate());
+                    self.ceiling.on_marks(now, round_trip, self.latest_rate, rate);
+                }
+                (self.probe_step, self.has_probed, self.phase_since) = (CALM_STEP, false, now);
+            }
+        }
+        // What is under way went out before.
+        self.marks_until = now + self.latest_rtt.max(self.min_rtt);
+        true
+    }
+
+    /// Whether the newest round trip may have waited for something: it need not be long for a router to mark what waits.
+    #[must_use]
+    pub fn may_have_waited(&self) -> bool {
+        self.latest_rtt > self.base_rtt + self.base_rtt / 16 + ACK_DELAY
     }
 
     /// The rate to pace at.
@@ -266,7 +304,10 @@ impl RateController {
                 product * STARTUP_IN_FLIGHT_GAIN / 100 + slack
             }
             Phase::Startup => (product * STARTUP_IN_FLIGHT_GAIN / 100 + slack).max(initial),
-            Phase::Drain | Phase::Cruise => product * IN_FLIGHT_GAIN / 100 + slack,
+            Phase::Drain | Phase::Cruise => {
+                let most = product * IN_FLIGHT_GAIN / 100;
+                self.short_queue_max().map_or(most, |short| most.min(short)) + slack
+            }
             Phase::ProbeRtt => floor,
         };
         // SPEC [LFP-10.4]: A server MUST NOT send more bytes in one burst than the receive buffer that the HELLO states
@@ -318,6 +359,24 @@ impl RateController {
         }
     }
 
+    /// The longest round trip with which it is not the queue that takes packets: half of what it is at its longest, or what
+    /// timers and acks take.
+    fn quiet_rtt(&self) -> Duration {
+        let queue = self.longest_rtt.rtt().saturating_sub(self.base_rtt);
+        self.base_rtt + (queue / 2).max(ACK_DELAY + self.base_rtt / 16)
+    }
+
+    /// The most to have in flight where others share a short queue; `None` where they do not. Who fills it has what comes next
+    /// dropped, whosesoever it is, and a bulk transfer yields to that.
+    fn short_queue_max(&self) -> Option<u64> {
+        let (least, longest) = (self.round_trip(), self.longest_rtt.rtt());
+        let is_short = longest * 2 <= self.base_rtt * SHORT_QUEUE_HALVES;
+        (is_short && self.losses.is_crowded()).then(|| {
+            let queue = longest.saturating_sub(least) * SHORT_QUEUE_FIFTHS / 5;
+            self.delivery_rate().bytes_in(least + queue)
+        })
+    }
+
     /// The longest round trip that shows no queue.
     fn near_rtt(&self) -> Duration {
         self.base_rtt * NEAR_EIGHTHS / 8 + ACK_DELAY
@@ -336,6 +395,7 @@ impl RateController {
 
     fn on_rtt(&mut self, now: Instant, rtt: Duration) {
         self.latest_rtt = rtt;
+        self.longest_rtt.on_rtt(now, rtt);
         self.kept.on_rtt(now, rtt, self.base_rtt);
         let old = now.saturating_since(self.base_rtt_at) > BASE_RTT_LIFETIME;
         if old || rtt <= self.base_rtt {
@@ -371,6 +431,7 @@ impl RateController {
         let bytes = self.delivered - stamp.delivered;
         let fence = if bytes > SAMPLE_DATAGRAMS * self.datagram { self.datagram } else { 0 };
         let sample = Bitrate::of(bytes - fence, interval);
+        self.latest_rate = sample;
         if !stamp.limited || self.rates.max().is_none_or(|max| sample >= max) {
             self.rates.add(now, self.round_trip(), sample);
         }
@@ -384,7 +445,7 @@ impl RateController {
 
     /// A round trip is over: have losses shown that too much is sent?
     fn end_round(&mut self, now: Instant) {
-        let excess = self.round.end(now, &self.losses, self.datagram);
+        let excess = self.rounds.end(now, &self.losses, self.datagram);
         if excess.is_some() {
             // Who loses much to a queue is one of those who fill it.
             self.kept = KeptQueue::anew(now);

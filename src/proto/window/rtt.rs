@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::limits::ACK_DELAY;
+use crate::time::Instant;
 
 /// Smallest allowance for the variation of the round-trip time in a probe timeout: what timers resolve.
 const GRANULARITY: Duration = Duration::from_millis(1);
@@ -74,6 +75,30 @@ impl Rtt {
     }
 }
 
+/// For how long the longest round trip is remembered, at least; at most twice as long.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(2);
+
+/// The longest round trip of late: with it, the queue is full, or as full as anybody makes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LongestRtt {
+    before: Duration,
+    now: Duration,
+    since: Instant,
+}
+
+impl LongestRtt {
+    pub(super) fn on_rtt(&mut self, now: Instant, rtt: Duration) {
+        if now.saturating_since(self.since) > LONGEST_LIFETIME {
+            (self.before, self.now, self.since) = (self.now, rtt, now);
+        }
+        self.now = self.now.max(rtt);
+    }
+
+    pub(super) fn rtt(&self) -> Duration {
+        self.before.max(self.now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +134,17 @@ mod tests {
         assert_eq!(rtt.smoothed().as_millis(), 40);
         assert!(rtt.variation() < ms(1));
         assert_eq!(rtt.probe_timeout().as_millis(), 46);
+    }
+
+    #[test]
+    fn the_longest_is_remembered_for_a_while() {
+        let at = |millis: u64| Instant::from_micros(millis * 1_000);
+        let mut longest = LongestRtt::default();
+        longest.on_rtt(at(10_000), ms(90));
+        longest.on_rtt(at(11_000), ms(50));
+        longest.on_rtt(at(13_000), ms(50));
+        assert_eq!(longest.rtt(), ms(90));
+        longest.on_rtt(at(15_500), ms(50));
+        assert_eq!(longest.rtt(), ms(50));
     }
 }

@@ -70,9 +70,11 @@ pub struct AckSummary {
 }
 
 impl AckSummary {
-    /// Of what is acked now, `bytes` did not come: a PARITY gave them. To what the path delivers they are lost.
-    pub fn on_recovered(&mut self, bytes: u64) {
-        let (all, calm) = (bytes.min(self.acked_bytes), bytes.min(self.calm_acked_bytes));
+    /// Of what is acked now, `packets` did not come: a PARITY gave them. To what the path delivers they are lost. Nobody says
+    /// which they were: they are taken to be as long, and as calm, as all that are acked are on average.
+    pub const fn on_recovered(&mut self, packets: u64) {
+        let (of, packets) = if packets < self.acked_packets { (self.acked_packets, packets) } else { (1, 1) };
+        let (all, calm) = (self.acked_bytes * packets / of, self.calm_acked_bytes * packets / of);
         self.acked_bytes -= all;
         self.lost_bytes += all;
         self.calm_acked_bytes -= calm;
@@ -173,6 +175,15 @@ impl<T> SendWindow<T> {
         self.base
     }
 
+    /// The oldest packet of whose fate the caller may still be told.
+    #[must_use]
+    pub fn oldest(&self) -> Option<&Sent<T>> {
+        self.slots.iter().find_map(|slot| match slot {
+            Slot::Flying(sent) | Slot::Lost(sent, _) => Some(sent),
+            Slot::Settled => None,
+        })
+    }
+
     /// The packets whose fate is open, in ascending order.
     pub fn flying(&self) -> impl Iterator<Item = &Sent<T>> {
         self.slots.iter().filter_map(|slot| match slot {
@@ -193,13 +204,10 @@ impl<T> SendWindow<T> {
         self.backoff
     }
 
-    /// Bytes that the window takes beside itself; `info` says how many of them an info does.
-    pub fn memory_bytes(&self, info: impl Fn(&T) -> usize) -> usize {
-        let infos = self.slots.iter().map(|slot| match slot {
-            Slot::Flying(sent) | Slot::Lost(sent, _) => info(&sent.info),
-            Slot::Settled => 0,
-        });
-        self.slots.capacity() * size_of::<Slot<T>>() + infos.sum::<usize>()
+    /// Bytes that the window takes beside itself, and beside what infos point to.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<T>>()
     }
 
     /// The path is another one: what was learnt about the old one is forgotten, packets in flight stay.

@@ -222,16 +222,18 @@ impl TestClient {
                     self.closes = 1;
                 }
                 Frame::Floor(floor) => self.receive.on_floor(floor),
-                Frame::Prove(_) | Frame::Parity(_) | Frame::Echo(_) | Frame::Quality(_) => {}
+                Frame::Prove(_) | Frame::Parity(_) | Frame::Echo(_) | Frame::Quality(_) | Frame::Keep(_) => {}
                 Frame::Stream(_) | Frame::StreamCredit(_) | Frame::StreamReset(_) => {
                     panic!("this client opens no streams")
                 }
                 Frame::Hold(_) => panic!("this client keeps no references"),
                 Frame::Ack(_) | Frame::Ping | Frame::Padding => {}
                 Frame::Digest(_)
+                | Frame::Ecn(_)
                 | Frame::Input(_)
                 | Frame::Attention(_)
                 | Frame::Path(_)
+                | Frame::Offer(_)
                 | Frame::Report(_) => {
                     panic!("a server sent {frame:?}")
                 }

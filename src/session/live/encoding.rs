@@ -9,6 +9,7 @@ use crate::limits::{
 };
 use crate::logic::{Encoded, EncodedRecord, Lossy};
 use crate::scan::Tick;
+use crate::session::offer::Offers;
 use crate::session::quality::Allowance;
 use crate::session::stats::SessionStats;
 use crate::time::{Instant, micros};
@@ -30,7 +31,8 @@ impl Live {
         lossy: Option<Allowance>,
         stats: &mut SessionStats,
     ) -> Option<Wanted> {
-        let waits = self.retry_at.is_some() || self.trickle_at.is_some();
+        let held = self.offers.as_ref().and_then(Offers::holds_until).is_some_and(|until| now < until);
+        let waits = held || self.retry_at.is_some() || self.trickle_at.is_some();
         if self.requests.len() >= ENCODES_PENDING_MAX || waits {
             return None;
         }

@@ -18,7 +18,7 @@ use lfp::server::{Config, Input, Output, Server};
 use lfp_proto::frame::{Frame, InputKind, SurfaceState};
 use lfp_proto::geometry::Size;
 use lfp_proto::greeting::SealedHello;
-use lfp_proto::hello::{Challenge, Hello};
+use lfp_proto::hello::{Challenge, Hello, RETURNS};
 use lfp_proto::packet::{Builder, Header, Kind, Protection, View};
 use lfp_proto::time::Instant;
 use lfp_proto::units::{ConnectionId, Epoch, PacketNumber};
@@ -26,6 +26,9 @@ use lfp_proto::units::{ConnectionId, Epoch, PacketNumber};
 use crate::harness::Tally;
 use crate::script::{Step, steps};
 use crate::traffic::{ADDRESSES, CONNECTION, WITH_COOKIE};
+
+/// The bit of the first step of a script that makes its client one that comes back.
+const COMES_BACK: u8 = 0x40;
 
 /// The session that has nothing to do with the script.
 const BYSTANDER: ConnectionId = ConnectionId(77);
@@ -43,8 +46,10 @@ const AMPLIFICATION_MAX: u64 = 3;
 /// A script of datagrams to a server with two sessions, one of which the script speaks in.
 pub(crate) fn server(input: &[u8], tally: &mut Tally) {
     let mut world = World::new();
-    world.join(0, CONNECTION);
-    world.join(BYSTANDER_ADDRESS, BYSTANDER);
+    // What a client has that comes back is waited for.
+    let returns = steps(input).next().is_some_and(|step| step.what & COMES_BACK != 0);
+    world.join(0, CONNECTION, returns);
+    world.join(BYSTANDER_ADDRESS, BYSTANDER, false);
     let before = *world.server.stats();
     for (at, step) in steps(input).enumerate() {
         world.wait(step.gap);
@@ -131,10 +136,11 @@ impl World {
     }
 
     /// A client at `from` gets a session.
-    fn join(&mut self, from: u8, connection: ConnectionId) {
+    fn join(&mut self, from: u8, connection: ConnectionId, returns: bool) {
         for _ in 0..2 {
             let mut client = Client::new(&ClientConfig::default(), Security::Plain, connection, self.now);
             let bytes = client.poll_transmit(self.now).expect("a client asks");
+            let bytes = if returns { returning(&bytes) } else { bytes };
             let bytes = with_cookie(&bytes, &self.peers[usize::from(from)].cookies).unwrap_or(bytes);
             self.send(from, &bytes);
         }
@@ -278,6 +284,13 @@ fn with_cookie(bytes: &[u8], cookies: &BTreeMap<u64, Vec<u8>>) -> Option<Vec<u8>
     }
     let hello = Hello { cookie, ..Hello::parse(view.payload()).ok()? };
     Some(datagram(view.connection(), &hello))
+}
+
+/// The same HELLO of a client that comes back with a picture.
+fn returning(bytes: &[u8]) -> Vec<u8> {
+    let view = View::new_checked(bytes).expect("a client's datagram");
+    let hello = Hello::parse(view.payload()).expect("a HELLO");
+    datagram(view.connection(), &Hello { decoders: hello.decoders | RETURNS, ..hello })
 }
 
 fn encoder() -> &'static Encoder {

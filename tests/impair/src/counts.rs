@@ -44,6 +44,8 @@ counts! {
     policed,
     /// Dropped because the bottleneck's queue, or the link, was full.
     overflowed,
+    /// Marked as having met congestion (CE).
+    marked,
     /// Copies made.
     duplicated,
     /// Delivered after one that was sent later.

@@ -6,8 +6,9 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use lfp_proto::limits::UDP_OVERHEAD;
 use lfp_proto::time::{Instant, micros};
+use lfp_proto::window::Codepoint;
 
-use crate::{Counts, Params, Policer, Random};
+use crate::{Counts, Ecn, Params, Policer, Random};
 
 /// Datagrams that a link holds at most.
 pub const FLIGHT_MAX: usize = 65_536;
@@ -49,6 +50,7 @@ struct Flight {
     number: u64,
     copy: bool,
     flow: Flow,
+    codepoint: Codepoint,
     bytes: Vec<u8>,
 }
 
@@ -128,8 +130,13 @@ impl Link {
         self.free_at.saturating_since(now)
     }
 
-    /// Puts a datagram in. `now` never goes back.
-    pub fn send(&mut self, now: Instant, flow: Flow, mut bytes: Vec<u8>) {
+    /// Puts a datagram in, which nobody may mark. `now` never goes back.
+    pub fn send(&mut self, now: Instant, flow: Flow, bytes: Vec<u8>) {
+        self.send_marked(now, flow, Codepoint::NotEct, bytes);
+    }
+
+    /// Puts a datagram in whose header has `codepoint`.
+    pub fn send_marked(&mut self, now: Instant, flow: Flow, codepoint: Codepoint, mut bytes: Vec<u8>) {
         let number = self.next;
         self.next += 1;
         self.counts.sent += 1;
@@ -146,10 +153,16 @@ impl Link {
             self.counts.policed += 1;
             return;
         }
+        let Some(marked) = self.pass_marker(now, codepoint) else {
+            self.counts.overflowed += 1;
+            return;
+        };
         let Some(sent_at) = self.pass_bottleneck(now, bytes.len()) else {
             self.counts.overflowed += 1;
             return;
         };
+        self.counts.marked += u64::from(marked == Codepoint::Ce && codepoint != Codepoint::Ce);
+        let codepoint = marked;
         if self.is_lost() {
             return;
         }
@@ -160,22 +173,34 @@ impl Link {
         if self.random.chance(self.params.duplicate) && self.flying.len() < FLIGHT_MAX {
             self.counts.duplicated += 1;
             let at = at + self.up_to(self.params.reorder_by);
-            self.flying.push(Reverse(Flight { at, number, copy: true, flow, bytes: bytes.clone() }));
+            self.flying.push(Reverse(Flight {
+                at,
+                number,
+                copy: true,
+                flow,
+                codepoint,
+                bytes: bytes.clone(),
+            }));
         }
-        self.flying.push(Reverse(Flight { at, number, copy: false, flow, bytes }));
+        self.flying.push(Reverse(Flight { at, number, copy: false, flow, codepoint, bytes }));
     }
 
     /// Takes out one datagram that has arrived, with the flow that it is of. Call until `None`.
     pub fn poll(&mut self, now: Instant) -> Option<(Flow, Vec<u8>)> {
+        self.poll_marked(now).map(|(flow, _, bytes)| (flow, bytes))
+    }
+
+    /// The same, with what its header has by then.
+    pub fn poll_marked(&mut self, now: Instant) -> Option<(Flow, Codepoint, Vec<u8>)> {
         if self.poll_timeout()? > now {
             return None;
         }
-        let Reverse(Flight { number, copy, flow, bytes, .. }) = self.flying.pop()?;
+        let Reverse(Flight { number, copy, flow, codepoint, bytes, .. }) = self.flying.pop()?;
         self.counts.delivered += 1;
         self.counts.bytes_delivered += bytes.len() as u64;
         self.counts.reordered += u64::from(!copy && number < self.delivered_through);
         self.delivered_through = self.delivered_through.max(number + 1);
-        Some((flow, bytes))
+        Some((flow, codepoint, bytes))
     }
 
     /// When the next datagram arrives; `None` if none is under way.
@@ -209,6 +234,21 @@ impl Link {
         let passes = cost <= tokens;
         self.tokens = Some((if passes { tokens - cost } else { tokens }, now));
         passes
+    }
+
+    /// What a datagram's header has behind the bottleneck; `None` if it is dropped for what waits there.
+    fn pass_marker(&self, now: Instant, codepoint: Codepoint) -> Option<Codepoint> {
+        match self.params.ecn {
+            Ecn::Bleached => Some(Codepoint::NotEct),
+            Ecn::All => Some(if codepoint.is_capable() { Codepoint::Ce } else { codepoint }),
+            Ecn::Above(bytes) => {
+                let rate = self.params.rate.unwrap_or_default();
+                match rate.bytes_in(self.waiting(now)) > bytes {
+                    true => codepoint.is_capable().then_some(Codepoint::Ce),
+                    false => Some(codepoint),
+                }
+            }
+        }
     }
 
     /// When the bottleneck has sent a datagram of `len` bytes; `None` if its queue has no room for it.
@@ -380,6 +420,30 @@ mod tests {
             out[..100].iter().zip(0..).all(|((_, bytes), at)| number(bytes) == at),
             "the bucket was full"
         );
+    }
+
+    #[test]
+    fn a_queue_marks_what_may_be_marked_and_drops_the_rest() {
+        let mut link = Link::new(params("rate=1mbit,queue=100kb,ecn=1kb"), 4);
+        // 125 bytes a millisecond: eight of them are the threshold.
+        for codepoint in [Codepoint::Ect0; 12].into_iter().chain([Codepoint::NotEct; 3]) {
+            link.send_marked(Instant::ZERO, 0, codepoint, vec![0; 97]);
+        }
+        let came = |link: &mut Link| {
+            std::iter::from_fn(|| {
+                link.poll_marked(Instant::from_micros(90_000)).map(|(_, codepoint, _)| codepoint)
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(came(&mut link), [[Codepoint::Ect0; 9].as_slice(), &[Codepoint::Ce; 3]].concat());
+        assert_eq!((link.counts().marked, link.counts().overflowed), (3, 3));
+        for (spec, codepoint) in
+            [("", Codepoint::NotEct), ("ecn=off", Codepoint::NotEct), ("ecn=all", Codepoint::Ce)]
+        {
+            let mut link = Link::new(params(spec), 4);
+            link.send_marked(Instant::ZERO, 0, Codepoint::Ect0, vec![0; 97]);
+            assert_eq!(came(&mut link), [codepoint], "{spec}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod clock;
 mod control;
+mod marked;
 mod relay;
 
 use std::io::Write;
@@ -29,7 +30,7 @@ struct Arguments {
     #[arg(long, value_name = "ADDR:PORT")]
     to: SocketAddr,
     /// What is wrong with each direction: rtt, delay, jitter, loss, burst=ENTER/LEAVE[/LOSS], reorder, reorder-by,
-    /// dup, corrupt, rate, queue, policer=RATE/BUCKET, mtu=BYTES[@START+SPAN], blackout=START+SPAN, seed; for example
+    /// dup, corrupt, rate, queue, policer=RATE/BUCKET, ecn=BYTES|all|off, mtu=BYTES[@START+SPAN], blackout=START+SPAN, seed; for example
     /// rtt=100ms,loss=3%,dup=10%,reorder=5%,rate=20mbit,seed=1. With up: (to the server) or down: before it, of that
     /// direction alone: up:rate=1mbit,down:rate=20mbit. tests/README.md has the whole grammar
     #[arg(long, value_name = "SPEC", default_value = "")]

@@ -66,6 +66,18 @@ pub struct Policer {
     pub bucket_bytes: u64,
 }
 
+/// What becomes of the bits by which a datagram may be marked in place of being dropped (ECN).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Ecn {
+    /// They are cleared, as many a router does.
+    #[default]
+    Bleached,
+    /// What finds more than so many bytes before the bottleneck is marked; what may not be is dropped.
+    Above(u64),
+    /// Whatever may be is marked, for no reason.
+    All,
+}
+
 /// What one direction of a link does to datagrams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Params {
@@ -93,6 +105,8 @@ pub struct Params {
     pub mtu: Option<u16>,
     /// What stands before the bottleneck, and drops what is faster than was sold.
     pub policer: Option<Policer>,
+    /// What becomes of ECN's bits.
+    pub ecn: Ecn,
 }
 
 impl Default for Params {
@@ -110,15 +124,18 @@ impl Default for Params {
             queue_bytes: 256 * 1024,
             mtu: None,
             policer: None,
+            ecn: Ecn::Bleached,
         }
     }
 }
 
 impl Params {
-    /// The same path without faults: delay, bottleneck, policer and the longest packet stay.
+    /// The same path without faults: delay, bottleneck with its marks (those without a reason are a fault), policer and the longest
+    /// packet stay.
     #[must_use]
     pub fn without_faults(self) -> Self {
-        let Self { delay, rate, queue_bytes, mtu, policer, .. } = self;
-        Self { delay, rate, queue_bytes, mtu, policer, ..Self::default() }
+        let Self { delay, rate, queue_bytes, mtu, policer, ecn, .. } = self;
+        let ecn = if ecn == Ecn::All { Ecn::Bleached } else { ecn };
+        Self { delay, rate, queue_bytes, mtu, policer, ecn, ..Self::default() }
     }
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::clock;
 use crate::control::{Command, Lines};
+use crate::marked::MarkedSocket;
 
 /// Clients at a time; one more takes the place of the one that was silent longest.
 const CLIENTS_MAX: usize = 64;
@@ -42,7 +43,7 @@ pub(crate) enum RelayError {
 /// A relay with all its clients.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    socket: UdpSocket,
+    socket: MarkedSocket,
     to: SocketAddr,
     spec: LinkSpec,
     began_at: Instant,
@@ -64,7 +65,7 @@ struct Client {
     address: SocketAddr,
     flow: Flow,
     /// Faces the server.
-    socket: UdpSocket,
+    socket: MarkedSocket,
     /// `None` if all clients share one link.
     own: Option<Pipes>,
     heard_at: Instant,
@@ -100,8 +101,7 @@ impl Relay {
         spec: LinkSpec,
         shared: bool,
     ) -> Result<Self, RelayError> {
-        let socket = UdpSocket::bind(listen).map_err(|error| RelayError::Bind { listen, error })?;
-        socket.set_nonblocking(true)?;
+        let socket = MarkedSocket::bind(listen).map_err(|error| RelayError::Bind { listen, error })?;
         let mut relay = Self {
             socket,
             to,
@@ -186,19 +186,19 @@ impl Relay {
     fn deliver(&mut self, now: Instant) {
         let mut arrived = Vec::new();
         for pipes in self.all_pipes() {
-            while let Some((flow, bytes)) = pipes.up.poll(now) {
-                arrived.push((flow, true, bytes));
+            while let Some((flow, codepoint, bytes)) = pipes.up.poll_marked(now) {
+                arrived.push((flow, true, codepoint, bytes));
             }
-            while let Some((flow, bytes)) = pipes.down.poll(now) {
-                arrived.push((flow, false, bytes));
+            while let Some((flow, codepoint, bytes)) = pipes.down.poll_marked(now) {
+                arrived.push((flow, false, codepoint, bytes));
             }
         }
-        for (flow, is_up, bytes) in arrived {
+        for (flow, is_up, codepoint, bytes) in arrived {
             // A client may have had to go meanwhile.
-            let Some(client) = self.clients.iter().find(|client| client.flow == flow) else { continue };
+            let Some(client) = self.clients.iter_mut().find(|client| client.flow == flow) else { continue };
             let sent = match is_up {
-                true => client.socket.send(&bytes),
-                false => self.socket.send_to(&bytes, client.address),
+                true => client.socket.send(None, codepoint, &bytes),
+                false => self.socket.send(Some(client.address), codepoint, &bytes),
             };
             self.gone.unsendable += u64::from(sent.is_err());
         }
@@ -231,7 +231,7 @@ impl Relay {
 
     fn receive_from_clients(&mut self) -> Result<(), RelayError> {
         for _ in 0..BATCH {
-            let (len, from) = match self.socket.recv_from(&mut self.buffer) {
+            let (len, from, codepoint) = match self.socket.receive(&mut self.buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // A client that closed its socket has the system say so on ours.
@@ -247,7 +247,7 @@ impl Relay {
             client.heard_at = now;
             let bytes = self.buffer[..len].to_vec();
             if let Some(pipes) = client.own.as_mut().or(self.shared.as_mut()) {
-                pipes.up.send(now, client.flow, bytes);
+                pipes.up.send_marked(now, client.flow, codepoint, bytes);
             }
         }
         Ok(())
@@ -256,11 +256,11 @@ impl Relay {
     fn receive_from_server(&mut self) {
         for client in &mut self.clients {
             for _ in 0..BATCH {
-                match client.socket.recv(&mut self.buffer) {
-                    Ok(len) => {
+                match client.socket.receive(&mut self.buffer) {
+                    Ok((len, _, codepoint)) => {
                         let bytes = self.buffer[..len].to_vec();
                         if let Some(pipes) = client.own.as_mut().or(self.shared.as_mut()) {
-                            pipes.down.send(clock::now(), client.flow, bytes);
+                            pipes.down.send_marked(clock::now(), client.flow, codepoint, bytes);
                         }
                     }
                     // A server that is not there (yet) is a fault of the network like any other.
@@ -283,9 +283,8 @@ impl Relay {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let socket = UdpSocket::bind(any)?;
+        let socket = MarkedSocket::bind(any)?;
         socket.connect(self.to)?;
-        socket.set_nonblocking(true)?;
         let own = self.shared.is_none().then(|| self.pipes());
         let flow = self.next;
         self.next = self.next.wrapping_add(1);

@@ -22,6 +22,7 @@
 //! | `rate` | `bit`, `kbit`, `mbit`, `gbit` a second | the bottleneck, headers included |
 //! | `queue` | bytes: none or `b`, `kb`, `mb` (powers of 10), `kib`, `mib` (of 2); 256kib | what waits before it; only with `rate` |
 //! | `policer` | `RATE/BUCKET` | a token bucket before the bottleneck: drops what is faster, delays nothing |
+//! | `ecn` | bytes as for `queue`, `all`, or `off` (`off`) | what may be marked for congestion (ECT) is marked (CE) where it finds more than so many bytes before the bottleneck, and what may not is dropped there; `all`: whatever may be is marked; `off`: the bits are cleared |
 //! | `mtu` | bytes, 68 to 65535, or `BYTES@START+SPAN` | longest IP packet, its 28 bytes of headers included: longer ones vanish; for a while if so written, up to 64 times |
 //! | `blackout` | `START+SPAN`, times from the link's beginning | drops everything; may be there up to 64 times |
 //! | `seed` | whole number (0) | names the run; of both directions only |
@@ -32,7 +33,7 @@ use std::collections::BTreeSet;
 
 use lfp_proto::units::Bitrate;
 
-use crate::{BLACKOUTS_MAX, Bursts, Params, Policer, Share};
+use crate::{BLACKOUTS_MAX, Bursts, Ecn, Params, Policer, Share};
 
 /// A time in which nothing passes, counted from a link's beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,7 +86,7 @@ pub enum SpecError {
     },
     /// A key that does not exist.
     #[error(
-        "no link parameter is called {key:?}; there are rtt, delay, jitter, loss, burst, reorder, reorder-by, dup, corrupt, rate, queue, policer, mtu, blackout, seed, all but rtt and seed with up: or down: before them, too"
+        "no link parameter is called {key:?}; there are rtt, delay, jitter, loss, burst, reorder, reorder-by, dup, corrupt, rate, queue, policer, ecn, mtu, blackout, seed, all but rtt and seed with up: or down: before them, too"
     )]
     Unknown {
         /// What was found.
@@ -197,6 +198,7 @@ impl Way {
             "rate" => params.rate = Some(parse_rate(value).ok_or_else(|| wrong(RATE))?),
             "queue" => params.queue_bytes = parse_size(value).ok_or_else(|| wrong(SIZE))?,
             "policer" => params.policer = Some(parse_policer(value).ok_or_else(|| wrong(POLICER))?),
+            "ecn" => params.ecn = parse_ecn(value).ok_or_else(|| wrong(ECN))?,
             "mtu" => match value.split_once('@') {
                 None => params.mtu = Some(parse_mtu(value).ok_or_else(|| wrong(MTU))?),
                 Some(_) if self.narrows.len() == BLACKOUTS_MAX => return Err(SpecError::Blackouts),
@@ -219,10 +221,13 @@ impl Way {
 
     /// Whether every part has what it needs.
     fn check(&self) -> Result<(), SpecError> {
-        let Params { rate, queue_bytes, reorder, reorder_by, duplicate, .. } = self.params;
+        let Params { rate, queue_bytes, reorder, reorder_by, duplicate, ecn, .. } = self.params;
         let usual = Params::default();
         if rate.is_none() && queue_bytes != usual.queue_bytes {
             return Err(SpecError::Alone { key: "queue", other: "rate" });
+        }
+        if rate.is_none() && matches!(ecn, Ecn::Above(_)) {
+            return Err(SpecError::Alone { key: "ecn", other: "rate" });
         }
         let late = reorder != Share::ZERO || duplicate != Share::ZERO;
         if !late && reorder_by != usual.reorder_by {
@@ -239,6 +244,8 @@ const BURST: &str =
 const RATE: &str = "a rate above zero such as 20mbit, 512kbit or 1gbit";
 const SIZE: &str = "a size such as 65536, 10kb, 64kib or 1mib";
 const POLICER: &str = "a rate and the size of a bucket above zero, such as 2mbit/10kb";
+const ECN: &str =
+    "the bytes before the bottleneck beyond which datagrams are marked, such as 10kb, or all, or off";
 const BLACKOUT: &str = "when it begins and how long it is, such as 5s+10s";
 const MTU: &str = "the bytes of an IP packet, 68 to 65535, and optionally when that begins and how long it lasts, such as 1400 or 1400@5s+10s";
 const SEED: &str = "a whole number";
@@ -274,6 +281,14 @@ fn parse_policer(text: &str) -> Option<Policer> {
     let (rate, bucket) = text.split_once('/')?;
     let bucket_bytes = parse_size(bucket).filter(|bytes| *bytes > 0)?;
     Some(Policer { rate: parse_rate(rate)?, bucket_bytes })
+}
+
+fn parse_ecn(text: &str) -> Option<Ecn> {
+    match text {
+        "off" => Some(Ecn::Bleached),
+        "all" => Some(Ecn::All),
+        size => parse_size(size).map(Ecn::Above),
+    }
 }
 
 fn parse_blackout(text: &str) -> Option<Blackout> {
@@ -337,7 +352,7 @@ mod tests {
 
     #[test]
     fn reads_every_parameter() {
-        let spec: LinkSpec = "rtt=100ms, jitter=1.5ms,loss=3%,burst=1%/30%,reorder=5%,reorder-by=20ms,dup=10%,corrupt=0.25%,rate=20mbit,queue=64kib,policer=2mbit/10kb,mtu=1500,mtu=1400@2s+3s,mtu=1300@9s+1s,blackout=5s+10s,blackout=30s+1s,seed=7"
+        let spec: LinkSpec = "rtt=100ms, jitter=1.5ms,loss=3%,burst=1%/30%,reorder=5%,reorder-by=20ms,dup=10%,corrupt=0.25%,rate=20mbit,queue=64kib,policer=2mbit/10kb,ecn=20kb,mtu=1500,mtu=1400@2s+3s,mtu=1300@9s+1s,blackout=5s+10s,blackout=30s+1s,seed=7"
             .parse()
             .unwrap();
         let params = Params {
@@ -353,6 +368,7 @@ mod tests {
             queue_bytes: 65_536,
             mtu: Some(1_500),
             policer: Some(Policer { rate: Bitrate::from_bps(2_000_000), bucket_bytes: 10_000 }),
+            ecn: Ecn::Above(20_000),
         };
         let blackout =
             |start, span| Blackout { start: Duration::from_secs(start), span: Duration::from_secs(span) };
@@ -404,6 +420,8 @@ mod tests {
             ("burst=1%", "enter and to leave"),
             ("burst=1%/0%", "enter and to leave"),
             ("rate=1mbit,queue=1gb", "64kib"),
+            ("ecn=some", "such as 10kb"),
+            ("ecn=10kb", "ecn means nothing without rate"),
             ("policer=2mbit", "2mbit/10kb"),
             ("policer=2mbit/0", "2mbit/10kb"),
             ("blackout=5s", "5s+10s"),

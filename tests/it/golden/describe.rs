@@ -146,6 +146,14 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             "frame": "attention", "surface": attend.surface.0,
             "level": format!("{:?}", attend.attention).to_lowercase(),
         }),
+        Frame::Offer(offer) => json!({
+            "frame": "offer", "surface": offer.surface.0, "epoch": offer.epoch.0, "part": offer.part,
+            "digests": offer.digests.iter().map(|digest| format!("{digest:016x}")).collect::<Vec<_>>(),
+        }),
+        Frame::Keep(keep) => json!({
+            "frame": "keep", "surface": keep.surface.0, "epoch": keep.epoch.0, "part": keep.part,
+            "plots": format!("{:032x}", keep.plots),
+        }),
         Frame::Path(path) => json!({"frame": "path", "cookie": hex(path.cookie)}),
         Frame::Ticket(ticket) => {
             json!({"frame": "ticket", "lifetime_s": ticket.lifetime_s, "ticket": hex(ticket.ticket)})
@@ -179,6 +187,7 @@ pub(super) fn frame(frame: &Frame<'_>) -> Value {
             "frame": "report", "came": report.came, "missing": report.missing, "reordered": report.reordered, "again": report.again,
             "busy": report.busy,
         }),
+        Frame::Ecn(counts) => json!({"frame": "ecn", "ect0": counts.ect0, "ce": counts.ce}),
         Frame::Quality(quality) => json!({
             "frame": "quality", "rtt_us": quality.rtt_us, "rate_bps": quality.rate.as_bps(),
             "jitter_us": quality.jitter_us, "queued_us": quality.queued_us,

@@ -120,12 +120,10 @@ impl Start<'_> {
         let drive = |format: &str| {
             let (file, kind) = match format {
                 "vhd" => ("disk.vhd", "vpc"),
-                "ova" => return ova_drive(bench),
+                "ova" => return boot_drive(&unpacked(bench), "vmdk"),
                 other => (&*format!("disk.{other}"), other),
             };
-            // What it writes to its disk, which is nothing, would go with the test.
-            let file = built(file);
-            ["-drive".to_owned(), format!("if=virtio,format={kind},snapshot=on,file={file}")]
+            boot_drive(&built(file), kind)
         };
         match self {
             Self::Direct => {
@@ -149,17 +147,18 @@ impl Start<'_> {
     }
 }
 
-/// The disk inside the OVA, unpacked.
-fn ova_drive(bench: &Bench) -> [String; 2] {
-    let status = std::process::Command::new("tar")
-        .arg("-C")
-        .arg(bench.path())
-        .args(["-xf", &built("disk.ova")])
-        .status()
-        .expect("tar runs");
-    assert!(status.success(), "tar ended with {status}");
-    let file = bench.file("lfp-appliance-disk1.vmdk");
-    ["-drive".to_owned(), format!("if=virtio,format=vmdk,snapshot=on,file={}", file.display())]
+/// A disk to boot from, before any other. What is written to it, which is nothing, would go with the test.
+fn boot_drive(file: &str, format: &str) -> [String; 4] {
+    let drive = format!("if=none,id=boot,format={format},snapshot=on,file={file}");
+    ["-drive", &drive, "-device", "virtio-blk-pci,drive=boot,bootindex=0"].map(str::to_owned)
+}
+
+/// The disk inside the OVA.
+fn unpacked(bench: &Bench) -> String {
+    let mut tar = std::process::Command::new("tar");
+    let status = tar.arg("-C").arg(bench.path()).args(["-xf", &built("disk.ova")]).status();
+    assert!(status.expect("tar runs").success());
+    bench.file("lfp-appliance-disk1.vmdk").display().to_string()
 }
 
 /// Words that hand over a configuration by `fw_cfg`.

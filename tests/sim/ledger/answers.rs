@@ -109,6 +109,11 @@ impl Ledger {
         assert!(delta.cells.contains(index) && sent >= tick.number, "LFP-12.9: {echo:?} of tick {sent}");
     }
 
+    /// The client begins with what one before it has counted.
+    pub(crate) fn on_begun(&mut self, client: &Client) {
+        self.answers.counted = client.stats().echo.total_us.count();
+    }
+
     /// The client, whose user has pressed these keys, has acted on what came.
     pub(crate) fn on_shown(&mut self, now: Instant, client: &Client, pressed: &[(u16, Instant)]) {
         let answers = &mut self.answers;

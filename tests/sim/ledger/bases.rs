@@ -34,6 +34,7 @@ impl Ledger {
                     let epoch = self.epochs.get_mut(&hold.epoch.0).expect("it was announced");
                     epoch.came.on_hold(hold.slot, hold.through(number).map_or(0, |through| through.0));
                 }
+                Frame::Keep(keep) => self.follow_keep(keep),
                 Frame::Pixels(pixels) => {
                     for record in pixels.records() {
                         let epoch = self.epochs.get_mut(&pixels.epoch.0).filter(|_| !self.tampered);

@@ -8,6 +8,7 @@
 //! tables, `LFP_TABLES_ROW=TEXT` the rows whose keys, joined by commas, hold that; `LFP_TABLES_OUT=FOLDER` leaves what was made there, as NAME.txt and NAME.json.
 
 mod aims;
+mod ecn;
 mod plays;
 mod rates;
 pub(crate) mod stage;
@@ -61,7 +62,7 @@ struct Made(Vec<(Vec<String>, Figures)>);
 fn all() -> Vec<Table> {
     let mut all = vec![plays::grid(), plays::without(), plays::bursts(), plays::narrow(), plays::odd()];
     all.extend([rates::alone(), rates::flows(), rates::rivals(), rates::changes()]);
-    all.push(aims::aims());
+    all.extend([ecn::ecn(), aims::aims()]);
     all
 }
 

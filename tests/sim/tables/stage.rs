@@ -221,6 +221,12 @@ impl Stage {
         (counts.overflowed + counts.policed) * 1_000 / counts.sent.max(1)
     }
 
+    /// Of as many, thousandths that it marked.
+    pub(crate) fn marked_permille(&self) -> u64 {
+        let counts = self.world.networks[0].down.counts();
+        counts.marked * 1_000 / counts.sent.max(1)
+    }
+
     /// Lets `span` pass, in which nothing is painted.
     pub(crate) fn rest(&mut self, span: Duration) {
         self.world.run(span);
@@ -236,7 +242,8 @@ impl Stage {
         flow >= RIVALS_FROM
     }
 
-    fn stats(&self) -> Vec<SessionStats> {
+    /// What the server has counted of each client's session.
+    pub(crate) fn stats(&self) -> Vec<SessionStats> {
         let of = |peer: &Peer| {
             let status = self.world.server.status().find(|status| status.connection == peer.connection);
             status.expect("a session").stats
