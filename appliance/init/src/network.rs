@@ -45,9 +45,7 @@ impl Link {
         }
         self.due = now + RETRY;
         let was_there = self.card.is_some();
-        let Some(card) = self.card.clone().or_else(first_card) else {
-            return None;
-        };
+        let card = self.card.clone().or_else(first_card)?;
         let result = self.configure(&card);
         self.card = Some(card.clone());
         match result {
