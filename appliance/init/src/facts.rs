@@ -159,12 +159,18 @@ fn session(value: &Value) -> String {
     format!(
         "{:<12} {:<21} rtt {}.{} ms, {} kbit/s, {lost} of {} lost",
         cut(&text(&value["service"]), 12),
-        cut(&text(&value["address"]), 21),
+        cut(&plain_address(&text(&value["address"])), 21),
         rtt_us / 1_000,
         rtt_us / 100 % 10,
         number(&value["rate_bps"]) / 1_000,
         lost + came,
     )
+}
+
+/// A socket of IPv6 hears those of IPv4 under names of its own, such as `[::ffff:10.0.2.2]:999`.
+fn plain_address(address: &str) -> String {
+    let mapped = address.strip_prefix("[::ffff:").and_then(|rest| rest.split_once(']'));
+    mapped.map_or_else(|| address.to_owned(), |(v4, port)| format!("{v4}{port}"))
 }
 
 /// A line of log in words: what happened, then its fields.
@@ -212,7 +218,7 @@ mod tests {
         let line = r#"{"level":"INFO","fields":{"message":"the server's key","fingerprint":"ab:cd"}}"#;
         assert_eq!(facts.take_log(Duration::ZERO, line), "info the server's key fingerprint=ab:cd");
         facts.take_statistics(
-            &json!({"sessions": [{"service": "web", "address": "10.0.2.2:999", "rtt_us": 2_150,
+            &json!({"sessions": [{"service": "web", "address": "[::ffff:10.0.2.2]:999", "rtt_us": 2_150,
             "rate_bps": 1_000_000, "down": {"packets": 90, "lost": 10}}]}),
         );
         facts.fault = Some("configuration (fw_cfg): x".to_owned());
@@ -221,7 +227,7 @@ mod tests {
             "10.0.2.15:5810  [fec0::1]:5810",
             "Fingerprint    ab:cd",
             "web              fbdev:/dev/fb0",
-            "rtt 2.1 ms, 1000 kbit/s, 10 of 100 lost",
+            "10.0.2.2:999          rtt 2.1 ms, 1000 kbit/s, 10 of 100 lost",
             "configuration (fw_cfg): x",
         ] {
             assert!(page.contains(words), "{words} in\n{page}");
