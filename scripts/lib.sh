@@ -57,9 +57,32 @@ missing_packages() {
         lacks git && say "git clones what the tests of the quickstart run in"
         [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || say "ovmf is a guest without an operating system"
         [ -e /boot/memtest86+x64.efi ] || say "memtest86+ is a guest that is nobody's Linux"
+        lacks qemu-img && say "qemu-utils makes the appliance's disk in other formats"
+        lacks zstd && say "zstd packs the appliance's initramfs"
         lacks shellcheck && say "shellcheck reads the scripts"
     fi
     return 0
+}
+
+# download_package PACKAGE DIR: fetches a Debian package and unpacks it into DIR, its version beside that; needs no root
+# and installs nothing.
+download_package() {
+    local at
+    command -v apt-get >/dev/null || die "not a Debian: set up $1 by hand, or run this in a Debian container"
+    say "==> fetching $1 into ${2#"$root"/} (not installed; undo: rm -r .cache)"
+    at=$(dirname "$2")
+    mkdir -p "$at"
+    (cd "$at" && rm -f "$1"_*.deb && apt-get -qq -o APT::Sandbox::User=root download "$1") ||
+        die "cannot fetch $1: run apt-get update as root first"
+    rm -rf "$2"
+    dpkg-deb -x "$at/$1"_*.deb "$2"
+    dpkg-deb -f "$at/$1"_*.deb Version >"$2.version"
+    rm -f "$at/$1"_*.deb
+}
+
+# newest_kernel_package: the package that Debian's linux-image-amd64 stands for.
+newest_kernel_package() {
+    apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1
 }
 
 is_static_busybox() {

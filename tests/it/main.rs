@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod appliance;
 mod confined;
 mod fairness;
 mod firmware;

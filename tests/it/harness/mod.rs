@@ -1,6 +1,7 @@
 //! What the tests stand on: processes that end with the test that started them, guests, pictures, waits with an
 //! end.
 
+pub(crate) mod appliance;
 mod client;
 mod guest;
 mod host;

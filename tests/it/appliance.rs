@@ -1,0 +1,92 @@
+//! The appliance itself: it boots, by kernel and from disk, takes its configuration, and serves.
+
+use std::process::Command;
+
+use crate::harness::appliance::{Appliance, Start, by_drive, by_fw_cfg, services, wait_same};
+use crate::harness::{Bench, Client};
+
+/// A screen of its own, and a painter that always shows the same at the same time.
+fn screen_and_idle() -> String {
+    services(&[("screen", "fbdev:/dev/fb0"), ("idle", "synthetic:idle?size=320x200")]).to_string()
+}
+
+/// Boots from a disk and serves the machine's own screen exactly.
+fn serves_from_disk(name: &str, start: Start<'_>) {
+    let bench = Bench::new();
+    let mut appliance = Appliance::start(&bench, name, start, &by_drive(&bench, &screen_and_idle()));
+    appliance.wait_line("configuration: config drive");
+    appliance.wait_served();
+    let mut client =
+        Client::start(&bench, "client", appliance.address(), &["--service", "screen", "--seconds", "120"]);
+    client.wait_picture();
+    let shown = wait_same(&mut appliance, &client);
+    println!("{name}: {}x{} served after {:?}", shown.width, shown.height, appliance.age());
+}
+
+#[test]
+fn the_kernel_boots_and_serves_the_machine_s_own_screen() {
+    let bench = Bench::new();
+    let words = by_fw_cfg(&bench, &screen_and_idle());
+    let mut appliance = Appliance::start(&bench, "direct", Start::Direct, &words);
+    appliance.wait_line("configuration: fw_cfg");
+    appliance.wait_served();
+    let mut client =
+        Client::start(&bench, "client", appliance.address(), &["--service", "screen", "--seconds", "120"]);
+    client.wait_picture();
+    println!("direct: first picture after {:?}", appliance.age());
+    let shown = wait_same(&mut appliance, &client);
+    assert_eq!((shown.width, shown.height), (1280, 800));
+    // The other service is there as well, and proves itself.
+    Client::settled(&bench, "idle", appliance.address(), &["--service", "idle"]);
+}
+
+#[test]
+fn the_disk_boots_by_a_bios() {
+    serves_from_disk("bios", Start::Bios("raw"));
+}
+
+#[test]
+fn the_disk_boots_by_uefi() {
+    serves_from_disk("uefi", Start::Uefi("raw"));
+}
+
+/// The other formats are compared with the raw disk when they are made; each boots where there is time for it.
+#[test]
+fn every_format_boots() {
+    if std::env::var_os("LFP_APPLIANCE_FORMATS").is_none() {
+        return;
+    }
+    for format in ["qcow2", "vmdk", "vhd", "vhdx", "ova"] {
+        serves_from_disk(format, Start::Bios(format));
+        serves_from_disk(format, Start::Uefi(format));
+    }
+}
+
+#[test]
+fn a_wrong_configuration_leaves_the_appliance_up_and_says_what_is_wrong() {
+    let bench = Bench::new();
+    let words = by_fw_cfg(&bench, r#"{"server": {}, "nettwork": "dhcp"}"#);
+    let mut appliance = Appliance::start(&bench, "wrong", Start::Direct, &words);
+    appliance.wait_line("configuration (fw_cfg): \"nettwork\" is no field");
+    appliance.wait_line("address: 10.0.2.15:5810");
+    appliance.assert_running();
+}
+
+/// A disk keeps the key, and the power button ends the machine in order.
+#[test]
+fn the_key_stays_on_the_state_disk() {
+    let bench = Bench::new();
+    let disk = bench.file("state.img");
+    std::fs::File::create(&disk).and_then(|file| file.set_len(4 << 20)).expect("an empty disk");
+    let made = Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-L", "LFP-STATE"]).arg(&disk).status();
+    assert!(made.expect("mkfs.ext4: apt-get install e2fsprogs").success());
+    let mut words: Vec<String> = by_fw_cfg(&bench, &screen_and_idle()).into();
+    words.extend(["-drive".to_owned(), format!("if=virtio,format=raw,file={}", disk.display())]);
+    let mut first = Appliance::start(&bench, "first", Start::Direct, &words);
+    first.wait_line("the server's key is kept on /dev/vd");
+    let fingerprint = first.fingerprint();
+    first.wait_served();
+    first.power_off();
+    let mut second = Appliance::start(&bench, "second", Start::Direct, &words);
+    assert_eq!(second.fingerprint(), fingerprint);
+}
