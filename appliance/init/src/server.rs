@@ -144,7 +144,17 @@ impl Server {
 
     fn start(&mut self, now: Duration) -> io::Result<Running> {
         let mut command = Command::new(PROGRAM);
-        command.args(["--log-json", "serve", "--config", CONFIG, "--state-dir", STATE, "--stats", STATS]);
+        command.args([
+            "--log-json",
+            "serve",
+            "--config",
+            CONFIG,
+            "--state-dir",
+            STATE,
+            "--stats",
+            STATS,
+            "--confine",
+        ]);
         if self.with_control && has_port(CONTROL_PORT) {
             command.args(["--control", &format!("port:{CONTROL_PORT}")]);
         }
