@@ -155,7 +155,7 @@ impl Server {
             STATS,
             "--confine",
         ]);
-        if self.with_control && has_port(CONTROL_PORT) {
+        if self.with_control {
             command.args(["--control", &format!("port:{CONTROL_PORT}")]);
         }
         // No capability outlives the change of user, and no program that it might start brings one back: see `boot`.
@@ -198,14 +198,6 @@ pub(crate) fn statistics() -> Option<Value> {
     let mut text = String::new();
     open_stats().ok()?.take(STATS_MAX).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
-}
-
-/// Whether the machine has a virtio port of this name.
-fn has_port(name: &str) -> bool {
-    let ports = fs::read_dir("/sys/class/virtio-ports").into_iter().flatten().flatten();
-    ports
-        .map(|port| port.path().join("name"))
-        .any(|file| fs::read_to_string(file).is_ok_and(|found| found.trim_end() == name))
 }
 
 /// The server's user owns the folder: what stands there is opened as nothing but a file.
