@@ -287,7 +287,7 @@ fn half_done_attachments_are_undone() {
         "device_add lfp-port-web",
     ];
     let bench = Bench::new();
-    let guest = Guest::boot(&bench, "web", Display::Vga32, "lfp.quiet=1");
+    let guest = Guest::blank(&bench, "web");
     let host = Host::start(&bench, &config(&guest));
     let control = Control::listen(&bench.file("control"), "refused");
     wait_for("its memory", PATIENCE, || {
