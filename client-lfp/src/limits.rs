@@ -62,6 +62,8 @@ pub const DIGEST_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// Longest wait before a part of an offer that is not answered is repeated, and how often it is said at most: the server waits for
 /// [`OFFER_WAIT`].
 pub const OFFER_INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// Shortest: a server whose answers take no time has no offer said again at once.
+pub const OFFER_INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// See [`OFFER_INTERVAL_MAX`].
 pub const OFFER_TRIES_MAX: u32 = 6;
 

@@ -10,7 +10,7 @@ use lfp_proto::time::Instant;
 use lfp_proto::units::{Epoch, SurfaceId};
 
 use crate::framebuffer::Framebuffer;
-use crate::limits::{OFFER_INTERVAL_MAX, OFFER_TRIES_MAX};
+use crate::limits::{OFFER_INTERVAL_MAX, OFFER_INTERVAL_MIN, OFFER_TRIES_MAX};
 use crate::stats::Stats;
 
 /// What a client has left of its session: the picture, for the next session ([`crate::Client::returning`]), and what was counted.
@@ -108,7 +108,7 @@ impl Offering {
                 self.parts.swap_remove(at);
                 continue;
             }
-            let wait = answer_time.min(OFFER_INTERVAL_MAX) * 2_u32.pow(part.tries);
+            let wait = answer_time.clamp(OFFER_INTERVAL_MIN, OFFER_INTERVAL_MAX) * 2_u32.pow(part.tries);
             (part.again_at, part.tries) = (now + wait.min(OFFER_INTERVAL_MAX), part.tries + 1);
             self.offered |= 1 << part.part;
             return Some(Offer { surface, epoch, part: part.part, digests });

@@ -155,6 +155,8 @@ fn the_table_of_limits_is_the_code_s() {
         LOSS_PACKETS,
         ACK_PACKETS,
         ECN_TOLD_EVERY,
+        OFFER_PLOTS_MAX,
+        OFFER_PART_PLOTS,
         PARITY_PACKETS_MAX,
         PARITY_KEPT,
     ));

@@ -1,9 +1,10 @@
 //! The client's core: whatever a server says, it goes on, within its bounds.
 
 use client_lfp::limits::{DATAGRAM_DEFAULT, INPUT_PENDING_MAX};
-use client_lfp::{Client, Config, Security, State};
+use client_lfp::{Client, Config, Security, State, Stats};
 use lfp_proto::frame::InputKind;
 use lfp_proto::hello::{Accept, Challenge, Hello};
+use lfp_proto::limits::OFFER_PARTS_MAX;
 use lfp_proto::packet::{Builder, Kind, View};
 use lfp_proto::time::Instant;
 use lfp_proto::units::PacketNumber;
@@ -12,8 +13,8 @@ use crate::harness::Tally;
 use crate::script::steps;
 use crate::traffic::CONNECTION;
 
-/// Datagrams that a client may send for one that came and for the time since.
-const ANSWERS_MAX: usize = 8;
+/// Datagrams that a client may send for one that came and for the time since: one that comes back offers what it has at once.
+const ANSWERS_MAX: usize = 8 + OFFER_PARTS_MAX;
 
 /// A script of datagrams to a client in an established session, or (if the first comes from an odd address) to one
 /// that asks for a session still.
@@ -28,9 +29,11 @@ pub(crate) fn client(input: &[u8], tally: &mut Tally) {
         client
     };
     let (mut client, mut given) = (begin(now), 0);
+    // What one that comes back brings along.
+    let mut before = Stats::default();
     for (at, step) in steps(input).enumerate() {
         if client.state().is_final() && at % 8 == 0 {
-            count(&client, std::mem::take(&mut given), tally);
+            count(&client, &before, std::mem::take(&mut given), tally);
             // Every other one comes back with what that one showed.
             client = match at % 16 {
                 0 => begin(now),
@@ -42,6 +45,7 @@ pub(crate) fn client(input: &[u8], tally: &mut Tally) {
                     client
                 }
             };
+            before = client.stats().clone();
         }
         now = now + step.gap;
         client.handle_timeout(now);
@@ -52,19 +56,24 @@ pub(crate) fn client(input: &[u8], tally: &mut Tally) {
         }
         check(&mut client, now);
     }
-    count(&client, given, tally);
+    count(&client, &before, given, tally);
 }
 
-/// Counts what became of the datagrams that a client was `given`.
-fn count(client: &Client, given: u64, tally: &mut Tally) {
+/// Counts what became of the datagrams that a client was `given`, which had counted so much `before`.
+fn count(client: &Client, before: &Stats, given: u64, tally: &mut Tally) {
     let stats = client.stats();
-    let dropped = stats.malformed + stats.foreign + stats.duplicates + stats.untimely;
+    let reasons = [
+        ("malformed", stats.malformed - before.malformed),
+        ("foreign", stats.foreign - before.foreign),
+        ("duplicate", stats.duplicates - before.duplicates),
+        ("untimely", stats.untimely - before.untimely),
+    ];
+    let dropped: u64 = reasons.iter().map(|(_, datagrams)| datagrams).sum();
     assert!(dropped <= given, "a datagram is dropped once");
     tally.take(given - dropped);
-    tally.refuse("malformed", stats.malformed);
-    tally.refuse("foreign", stats.foreign);
-    tally.refuse("duplicate", stats.duplicates);
-    tally.refuse("untimely", stats.untimely);
+    for (reason, datagrams) in reasons {
+        tally.refuse(reason, datagrams);
+    }
 }
 
 fn establish(client: &mut Client, now: Instant) {
