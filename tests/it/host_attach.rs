@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, Control, Display, Guest, Host, PATIENCE, wait_for};
+use crate::harness::{Bench, Control, Guest, Host, PATIENCE, wait_for};
 
 /// The devices of an appliance whose name begins so, with those behind bridges.
 fn devices(appliance: &mut Guest, prefix: &str) -> Vec<Value> {
@@ -57,6 +57,13 @@ fn is_mapped(pid: u32, inode: &str) -> bool {
     })
 }
 
+/// Waits until the host's side has found the guest's memory.
+fn wait_memory(host: &Host) {
+    wait_for("the guest's memory", PATIENCE, || {
+        (host.json(&["list"])["guests"][0]["vram_bytes"] == 16 << 20).then_some(())
+    });
+}
+
 fn config(guest: &Guest) -> Value {
     json!({ "guests": [{ "name": "web", "qmp": guest.qmp() }] })
 }
@@ -64,8 +71,9 @@ fn config(guest: &Guest) -> Value {
 #[test]
 fn a_guest_is_given_to_a_running_appliance_and_taken_away() {
     let bench = Bench::new();
-    let mut guest = Guest::boot(&bench, "web", Display::Vga32, "lfp.quiet=1");
+    let mut guest = Guest::blank(&bench, "web");
     let host = Host::start(&bench, &config(&guest));
+    wait_memory(&host);
     let mut svm = Guest::appliance(&bench, "svm", "pc", &[]);
     let control = Control::listen(&bench.file("control"), "refused");
     let qmp = svm.qmp().to_str().expect("UTF-8").to_owned();
@@ -109,7 +117,8 @@ fn a_guest_is_given_to_a_running_appliance_and_taken_away() {
         (host.json(&["list"])["guests"][0]["state"] == "gone").then_some(())
     });
     drop(guest);
-    let guest = Guest::boot(&bench, "web", Display::Vga32, "lfp.quiet=1");
+    let guest = Guest::blank(&bench, "web");
+    wait_memory(&host);
     let second = memory_file(guest.pid()).expect("its memory");
     assert_ne!(first, second);
     wait_for("the new memory in the appliance", PATIENCE, || is_mapped(svm.pid(), &second).then_some(()));
@@ -152,8 +161,9 @@ fn a_guest_is_given_to_a_running_appliance_and_taken_away() {
 #[test]
 fn a_q35_takes_guests_on_root_ports_with_room() {
     let bench = Bench::new();
-    let mut guest = Guest::boot(&bench, "web", Display::Bochs, "lfp.quiet=1");
+    let mut guest = Guest::blank(&bench, "web");
     let host = Host::start(&bench, &config(&guest));
+    wait_memory(&host);
     let path = bench.file("svm.control");
     let channel = format!("socket,id=lfp.control,path={},server=on,wait=off", path.display());
     let ports = ["-device", "pcie-root-port,id=small,chassis=1,slot=1", "-device"];
@@ -287,12 +297,10 @@ fn half_done_attachments_are_undone() {
         "device_add lfp-port-web",
     ];
     let bench = Bench::new();
-    let guest = Guest::boot(&bench, "web", Display::Vga32, "lfp.quiet=1");
+    let guest = Guest::blank(&bench, "web");
     let host = Host::start(&bench, &config(&guest));
     let control = Control::listen(&bench.file("control"), "refused");
-    wait_for("its memory", PATIENCE, || {
-        (host.json(&["list"])["guests"][0]["vram_bytes"] == 16 << 20).then_some(())
-    });
+    wait_memory(&host);
     // One more: the appliance itself refuses.
     for fails in 1..=STEPS.len() + 1 {
         let path = bench.file(&format!("fake{fails}"));

@@ -89,6 +89,11 @@ impl Guest {
         guest
     }
 
+    /// Starts a machine with nothing to boot: video memory, a keyboard and a monitor are all that is needed of it.
+    pub(crate) fn blank(bench: &Bench, name: &str) -> Self {
+        Self::qemu(bench, name, &["-vga".to_owned(), "std".to_owned()])
+    }
+
     /// Starts UEFI firmware, and `kernel` (an EFI program) from it if there is one.
     pub(crate) fn firmware(bench: &Bench, name: &str, kernel: Option<&str>) -> Self {
         let code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
