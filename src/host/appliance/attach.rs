@@ -37,13 +37,15 @@ pub(super) struct Attachment {
 impl Attachment {
     /// The appliance's QEMU is another one, which has nothing.
     pub(super) fn forget(&mut self) {
-        self.is_lost = true;
+        (self.is_lost, self.is_unsaid) = (true, false);
         self.retry = Instant::ZERO;
     }
 
     /// Whether something is to be done at `now`.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        (self.is_lost || self.is_stale || self.is_unsaid) && now >= self.retry
+        // A machine that was just started has firmware in it: its hello says that its system takes devices.
+        let is_due = if self.is_lost { self.is_unsaid } else { self.is_stale || self.is_unsaid };
+        is_due && now >= self.retry
     }
 }
 
@@ -202,7 +204,8 @@ impl Worker {
             unplug_memory(caller, &ids)?;
             self.plug_memory(&attachment.wanted, &ids)?;
         }
-        let is_to_be_said = attachment.is_lost || attachment.is_unsaid;
+        let (is_lost, is_stale) = (attachment.is_lost, attachment.is_stale);
+        let is_to_be_said = is_lost || attachment.is_unsaid;
         // An appliance that began anew may have other addresses.
         self.find_place(attachment)?;
         if is_to_be_said {
@@ -210,7 +213,7 @@ impl Worker {
         }
         (attachment.is_lost, attachment.is_stale, attachment.is_unsaid) = (false, false, false);
         let (guest, pci) = (&attachment.wanted.guest, &attachment.pci);
-        tracing::info!(appliance = self.name, guest, pci, "attached anew");
+        tracing::info!(appliance = self.name, guest, pci, is_lost, is_stale, is_to_be_said, "attached anew");
         Ok(())
     }
 
