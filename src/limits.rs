@@ -212,6 +212,8 @@ pub const DISCOVERED_MEMORY: Duration = Duration::from_secs(60);
 pub const CONTROL_ANSWER: Duration = Duration::from_secs(20);
 /// Longest time between an attachment and the first picture, if the guest shows one.
 pub const APPLIANCE_SERVES: Duration = Duration::from_secs(20);
+/// How long an appliance may call a guest's memory faulty before that counts: its system has yet to give it the device.
+pub const APPLIANCE_SETTLES: Duration = Duration::from_secs(5);
 /// Longest time that an appliance's system may take to let go of a device: a root port's attention button takes 5 s.
 pub const UNPLUG_PATIENCE: Duration = Duration::from_secs(15);
 /// Longest time that an appliance's firmware or system may take to say where a device sits.

@@ -1,5 +1,7 @@
 //! The appliance itself: it boots, by kernel and from disk, takes its configuration, and serves.
 
+mod neighbours;
+
 use std::process::Command;
 
 use crate::harness::appliance::{Appliance, Start, by_drive, by_fw_cfg, services, wait_same};

@@ -89,7 +89,10 @@ const fn is_worth_it(state: &State) -> bool {
         State::Closed { reason, .. } => {
             matches!(reason, CloseReason::Unknown | CloseReason::ShuttingDown | CloseReason::Idle)
         }
-        State::Refused { reason, .. } => matches!(reason, RefuseReason::Full | RefuseReason::ShuttingDown),
+        // A service that was there may yet be given to a server that has just begun.
+        State::Refused { reason, .. } => {
+            matches!(reason, RefuseReason::Full | RefuseReason::ShuttingDown | RefuseReason::UnknownService)
+        }
         _ => false,
     }
 }

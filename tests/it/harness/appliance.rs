@@ -101,6 +101,11 @@ impl Appliance {
         self.monitor.screendump(&self.dump)
     }
 
+    /// Resets the machine, as its button would.
+    pub(crate) fn reset(&mut self) {
+        self.monitor.execute("system_reset", &json!({}));
+    }
+
     /// Presses the power button, and waits until the machine is off.
     pub(crate) fn power_off(mut self) {
         self.monitor.execute("system_powerdown", &json!({}));
