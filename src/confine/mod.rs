@@ -1,4 +1,4 @@
-//! What a server that has started may still do: few system calls ([`calls`]), few files ([`files`]).
+//! What a server that has started may still do: few system calls (`calls`), few files (`files`).
 //!
 //! A fault in what parses a guest's pixels or a stranger's packets must not be a door to the machine. Both hold for
 //! the rest of the process's life, cannot be taken back, and need no privilege.

@@ -36,7 +36,12 @@ fn eight_clients_on_four_sources_are_exact_and_outlive_each_other() {
     );
     let client = |service: &str, number: usize| {
         let name = format!("{service}{number}");
-        Client::start(&bench, &name, server.address(), &["--service", service, "--seconds", "300"])
+        Client::start(
+            &bench,
+            &name,
+            server.address(),
+            &["--service", service, "--seconds", "300", "--reconnect", "0"],
+        )
     };
     let mut clients: Vec<(&str, Client)> = ["guest", "other", "left", "right"]
         .into_iter()

@@ -100,8 +100,10 @@ fn monitors_that_misbehave_disturb_nobody() {
     }
     let services: Vec<(&str, &str)> = services.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let mut server = Server::of_services(&bench, &services);
-    let watching =
-        |name: &str| Client::start(&bench, name, server.address(), &["--service", name, "--seconds", "300"]);
+    let watching = |name: &str| {
+        let words = ["--service", name, "--seconds", "300", "--reconnect", "0"];
+        Client::start(&bench, name, server.address(), &words)
+    };
     let mut healthy = watching("healthy");
     let mut others: Vec<Client> = FAKES.iter().map(|(name, _)| watching(name)).collect();
     healthy.wait_shows(&pattern(640, 480, 0), PATIENCE);

@@ -51,7 +51,7 @@ fn a_client_goes_on_with_a_server_that_was_killed_and_started_anew() {
     // Both sessions together cost little more than one: the second is handshake, offers, proofs.
     let (once, both) = (first.number("bytes_down"), report.number("bytes_down"));
     assert!(both < once + once / 4 + 8_000, "{both} bytes for both, {once} for one");
-    let returned = &report.json["server"]["cells_returned"];
+    let returned = &report.json["server"]["counts"]["cells_returned"];
     assert_eq!(returned.as_u64(), Some(80 * 50), "{}", report.json);
     server.close();
 }
