@@ -78,7 +78,7 @@ fn whoever_watches_a_service_that_ends_is_told_and_the_others_go_on() {
     };
     assert!(world.run_until(ms(2_000), told).is_some(), "{}", world.totals);
     let gone = world.run_until(ms(2_000), |world| world.server.sessions() == 1);
-    assert!(gone.is_some() && world.server.watched().get("1").is_none(), "nothing is left of the session");
+    assert!(gone.is_some() && !world.server.watched().contains_key("1"), "nothing is left of the session");
     assert!(world.pipeline.newest(SourceId(1)).is_none() && !world.pipeline.remove(SourceId(1)));
     world.run(ms(3_000));
     assert_settles(&mut world);

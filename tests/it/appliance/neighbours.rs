@@ -1,6 +1,6 @@
 //! The appliance and its neighbours: guests that are given to it while it runs, through real video memory and real ports.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ fn state_disk(bench: &Bench) -> Vec<String> {
     ["-drive".to_owned(), format!("if=virtio,format=raw,file={}", disk.display())].into()
 }
 
-fn attach(host: &Host, appliance: &PathBuf, guest: &str) {
+fn attach(host: &Host, appliance: &Path, guest: &str) {
     let path = appliance.display().to_string();
     let given = host.json(&["attach", "--appliance", &path, "--guest", guest]);
     assert_eq!(given["service"]["state"], "live", "{given}");
