@@ -5,6 +5,7 @@ use lfp::limits::{CACHE_SLOT_CELLS, CACHE_SLOTS, CELL_PIXELS, INPUT_PENDING_MAX}
 use lfp::server::SessionStatus;
 
 use super::World;
+use crate::peer::Peer;
 
 /// Most bytes of a session in the server beside what its client's cache holds, on surfaces much smaller than a desktop.
 const SESSION_MEMORY_MAX: u64 = 1_000_000;
@@ -35,7 +36,9 @@ impl World {
 
     /// Whether every peer that wants a session does, and knows that it does.
     pub(crate) fn all_exact(&self) -> bool {
-        (0..self.peers.len()).all(|index| !self.peers[index].wanted || self.is_exact(index))
+        // What costs little first: a client that does not know it yet saves a look at all pixels of those before it.
+        let knows = |peer: &Peer| !peer.wanted || peer.client.as_ref().is_some_and(Client::exact);
+        self.peers.iter().all(knows) && self.all_right()
     }
 
     /// Looks at everything that every client shows.
