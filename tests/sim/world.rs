@@ -82,8 +82,6 @@ pub(crate) struct World {
     /// By connection id.
     pub(crate) ledgers: BTreeMap<u64, Ledger>,
     pub(crate) totals: Totals,
-    /// Whose picture was wrong last: it is looked at first.
-    wrong: std::cell::Cell<usize>,
     pub(crate) pipes: Pipes,
     /// How long a worker takes for a record's cell; requests take a hundred of them more.
     pub(crate) cell_cost: Duration,
@@ -129,7 +127,6 @@ impl World {
             measures: false,
             ledgers: BTreeMap::new(),
             totals: Totals::default(),
-            wrong: std::cell::Cell::new(0),
             pipes: Pipes::default(),
             cell_cost: Duration::from_micros(2),
             gate: Gate::default(),

@@ -31,11 +31,7 @@ impl World {
 
     /// Whether every peer that wants a session shows what its source shows.
     pub(crate) fn all_right(&self) -> bool {
-        let count = self.peers.len();
-        let is_wrong = |index: &usize| self.peers[*index].wanted && !self.is_right(*index);
-        let wrong = (0..count).map(|at| (self.wrong.get() + at) % count).find(is_wrong);
-        wrong.into_iter().for_each(|index| self.wrong.set(index));
-        wrong.is_none()
+        (0..self.peers.len()).all(|index| !self.peers[index].wanted || self.is_right(index))
     }
 
     /// Whether every peer that wants a session does, and knows that it does.
