@@ -56,6 +56,7 @@ fn the_disk_boots_by_uefi() {
 #[test]
 fn every_format_boots() {
     if std::env::var_os("LFP_APPLIANCE_FORMATS").is_none() {
+        println!("no format but the raw disk is booted: `scripts/test formats` boots them all");
         return;
     }
     for format in ["qcow2", "vmdk", "vhd", "vhdx", "ova"] {
