@@ -23,7 +23,7 @@ use crate::time::Instant;
 
 mod peer;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use peer::Peer;
 

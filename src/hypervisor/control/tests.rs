@@ -124,26 +124,28 @@ fn vram(slot: u8) -> File {
     memfd
 }
 
-fn control() -> Control {
+pub(in crate::hypervisor) fn control() -> Control {
     Control::start(|| ()).expect("started")
 }
 
-fn live() -> View {
+pub(in crate::hypervisor) fn live() -> View {
     View::Live(Surface { size: SIZE, stride_bytes: 1280, format: PixelFormat::Xrgb8888, offset_bytes: 0 })
 }
 
 /// Waits until the source shows what `is_it` says; panics with the last view if it never does.
-fn wait_for(source: &mut QemuSource, is_it: impl Fn(&View) -> bool) -> View {
+pub(in crate::hypervisor) fn wait_for(source: &mut QemuSource, is_it: impl Fn(&View) -> bool) -> View {
     let seen = clock::poll_for(LIMIT, || Some(source.view(clock::now())).filter(&is_it));
     seen.unwrap_or_else(|| panic!("it shows {:?}", source.view(clock::now())))
 }
 
-fn wait_for_text(source: &mut QemuSource, state: SurfaceState, part: &str) {
+pub(in crate::hypervisor) fn wait_for_text(source: &mut QemuSource, state: SurfaceState, part: &str) {
     let view = wait_for(
         source,
         |view| matches!(view, View::Dark { state: is, text } if *is == state && text.contains(part)),
     );
-    assert!(matches!(view, View::Dark { text, .. } if text.len() <= TEXT_MAX));
+    assert!(
+        matches!(view, View::Dark { text, .. } if text.len() <= TEXT_MAX && !text.contains(char::is_control))
+    );
 }
 
 const ID: SourceId = SourceId(1);

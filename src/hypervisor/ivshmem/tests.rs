@@ -16,10 +16,11 @@ use crate::channel::guest::{Event, FromAppliance, FromHost, Mode};
 use crate::channel::line;
 use crate::clock;
 use crate::geometry::{CellSet, Size};
+use crate::hypervisor::control::tests::{control, live, wait_for, wait_for_text};
 use crate::hypervisor::{
-    Action, Control, InputCounters, PciFunction, QemuSource, Source, SourceId, SourceSpec, Surface, View,
+    Action, Control, InputCounters, PciFunction, QemuSource, Source, SourceId, SourceSpec, View,
 };
-use crate::limits::{CHANNEL_LINE_MAX, PORT_INPUT_MAX, TEXT_MAX};
+use crate::limits::{CHANNEL_LINE_MAX, PORT_INPUT_MAX};
 use crate::pixel::PixelFormat;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -134,29 +135,6 @@ fn mode() -> Mode {
         offset_bytes: 0,
         format,
     }
-}
-
-fn control() -> Control {
-    Control::start(|| ()).expect("started")
-}
-
-fn live() -> View {
-    View::Live(Surface { size: SIZE, stride_bytes: 1280, format: PixelFormat::Xrgb8888, offset_bytes: 0 })
-}
-
-fn wait_for(source: &mut QemuSource, is_it: impl Fn(&View) -> bool) -> View {
-    let seen = clock::poll_for(LIMIT, || Some(source.view(clock::now())).filter(&is_it));
-    seen.unwrap_or_else(|| panic!("it shows {:?}", source.view(clock::now())))
-}
-
-fn wait_for_text(source: &mut QemuSource, state: SurfaceState, part: &str) {
-    let view = wait_for(
-        source,
-        |view| matches!(view, View::Dark { state: is, text } if *is == state && text.contains(part)),
-    );
-    assert!(
-        matches!(view, View::Dark { text, .. } if text.len() <= TEXT_MAX && !text.contains(char::is_control))
-    );
 }
 
 /// What a sweep of everything finds changed, since `shadow`.
