@@ -170,6 +170,8 @@ pub const CONTROL_READ_BYTES: usize = 4 * 1024;
 /// Bytes that wait for the other side of a conversation to read them, beyond which it is not answered: the longest line, once
 /// more.
 pub const CONTROL_UNREAD_MAX: usize = CHANNEL_LINE_MAX;
+/// Bytes of a conversation that has ended in a flood which are thrown away unread: twice what a virtio port of QEMU's holds.
+pub const CONTROL_LEFT_MAX: usize = 1 << 20;
 /// Conversations at once, where the control channel is a socket.
 pub const CONTROL_CONVERSATIONS_MAX: usize = 4;
 /// How often it is looked whether a control channel that nobody holds has somebody again.
@@ -178,6 +180,9 @@ pub const CONTROL_RECHECK: Duration = Duration::from_millis(250);
 pub const CONTROL_NEWS_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest name of a source on the control channel, in bytes.
 pub const CONTROL_SOURCE_MAX: usize = 1_024;
+/// Longest text that says on the control channel what is wrong, in characters: what is quoted of a configuration may be as
+/// long as that.
+pub const CONTROL_FAULT_MAX: usize = 1_000;
 /// Guests that the host's side follows, and ports that it serves.
 pub const HOST_GUESTS_MAX: usize = SOURCES_MAX;
 /// See [`HOST_GUESTS_MAX`].
@@ -352,6 +357,8 @@ const _: () = {
     assert!(INPUT_KEYS_PER_BATCH * 4 <= 16);
     // The host's side has room for what an appliance may have under way.
     assert!(PORT_INPUT_MAX < ACTIONS_PENDING_MAX && CHANNEL_LINE_MAX <= PORT_TURN_BYTES);
+    // A character of JSON is at most 6 bytes long, as `\u001b` is, or two of those.
+    assert!(12 * CONTROL_FAULT_MAX + 12 * CONTROL_SOURCE_MAX < CHANNEL_LINE_MAX);
     assert!(CLOSE_REPEATS as u128 * CLOSE_INTERVAL.end().as_millis() <= SHUTDOWN_GRACE.as_millis());
     // One cell without compression, with its header, fits the smallest datagram beside everything else.
     assert!(CELL_PIXELS * 3 + lfp_proto::record::RECORD_HEADER_MAX + RECORD_OVERHEAD <= DATAGRAM_MIN);

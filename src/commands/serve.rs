@@ -39,6 +39,10 @@ pub struct ServeArgs {
     /// configuration is then said there, and the server runs without its services
     #[arg(long, value_name = "PATH")]
     control: Option<Endpoint>,
+    /// What is wrong with the configuration in whose place this one stands, as who starts the server has found out: said on the
+    /// control channel
+    #[arg(long, value_name = "TEXT", requires = "control", hide = true)]
+    fault: Option<String>,
     /// UDP address to listen on; overrides the configuration's
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
@@ -164,7 +168,7 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
             Ok(statistics) => network.report(statistics),
             // Of what the command line says the user hears at once.
             Err(error) if args.control.is_none() || args.stats.is_some() => return Err(error.into()),
-            Err(error) => complain(&mut catalogue, error.to_string()),
+            Err(error) => complain(&mut catalogue, &error.to_string()),
         }
     }
     let address = network.local_addr()?;
@@ -241,16 +245,20 @@ fn catalogue(args: &ServeArgs) -> Result<Catalogue, ConfigError> {
         config.listen = config.listen.or_else(|| Some(default_listen()));
     }
     let mut catalogue = Catalogue::new(config, overrides);
+    if let Some(text) = &args.fault {
+        // Who found that has said so already.
+        let _ = catalogue.complain(text);
+    }
     if let Some(text) = error {
-        complain(&mut catalogue, text);
+        complain(&mut catalogue, &text);
     }
     Ok(catalogue)
 }
 
 /// Something is wrong with the configuration, with which it goes on.
-fn complain(catalogue: &mut Catalogue, text: String) {
+fn complain(catalogue: &mut Catalogue, text: &str) {
+    let text = catalogue.complain(text);
     tracing::error!(text, "the configuration is wrong; the control channel can change it");
-    catalogue.complain(text);
 }
 
 /// Every address of this machine: of both families, where one socket serves both.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::config::{Config, InputPolicy, Overrides, Service, Use, check_name};
 use crate::directory;
 use crate::hypervisor::{SourceId, SourceSpec};
-use crate::limits::{CONTROL_SOURCE_MAX, SOURCES_MAX};
+use crate::limits::{CONTROL_FAULT_MAX, CONTROL_SOURCE_MAX, SOURCES_MAX};
 use crate::server::Settings;
 
 /// All services, those of the configuration and those that were attached, and the settings under which they are served.
@@ -81,9 +81,11 @@ impl Catalogue {
         &self.config
     }
 
-    /// Takes note of what is wrong with the configuration; the first is what is said.
-    pub fn complain(&mut self, text: String) {
-        self.error.get_or_insert(text);
+    /// Takes note of what is wrong with the configuration; the first is what is said. Gives as much of `text` as is fit to be.
+    pub fn complain(&mut self, text: &str) -> String {
+        let text = cut(text, CONTROL_FAULT_MAX);
+        self.error.get_or_insert_with(|| text.clone());
+        text
     }
 
     /// What is wrong with the configuration, if something is.
@@ -273,6 +275,11 @@ pub(super) fn settings(config: &Config) -> Settings {
         idle_timeout: config.idle_timeout(),
         list_services: config.list_services,
     }
+}
+
+/// The first `characters` of `text`.
+pub(super) fn cut(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
 }
 
 fn ended(name: &str, why: &str) -> Deed {

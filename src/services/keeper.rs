@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use super::catalogue::{Catalogue, Deed, Opening};
+use super::catalogue::{Catalogue, Deed, Opening, cut};
 use super::conversation::Conversation;
 use super::endpoint::{Endpoint, EndpointError, Opened};
 use super::status::{self, statuses};
@@ -18,7 +18,10 @@ use crate::channel::VERSION;
 use crate::channel::control::{Command, FromAppliance, Request, ServiceStatus, Status};
 use crate::clock;
 use crate::hypervisor::{self, Control};
-use crate::limits::{CONTROL_CONVERSATIONS_MAX, CONTROL_NEWS_INTERVAL, CONTROL_READ_BYTES, CONTROL_RECHECK};
+use crate::limits::{
+    CONTROL_CONVERSATIONS_MAX, CONTROL_FAULT_MAX, CONTROL_LEFT_MAX, CONTROL_NEWS_INTERVAL,
+    CONTROL_READ_BYTES, CONTROL_RECHECK,
+};
 use crate::output::{Order, Orders, Report};
 use crate::time::Instant;
 
@@ -175,6 +178,7 @@ impl Room {
         Some(match outcome {
             Ok(()) => FromAppliance::Done { id },
             Err(text) => {
+                let text = cut(&text, CONTROL_FAULT_MAX);
                 tracing::warn!(text, "a request on the control channel was refused");
                 FromAppliance::Error { id: Some(id), text }
             }
@@ -237,6 +241,7 @@ impl Room {
 
     /// Waits for anybody to say something, or for the next deadline; takes in what was said.
     fn wait(&mut self, now: Instant) {
+        let is_port = matches!(self.opened, Opened::Port(_));
         let Self { premises, opened, talks, news_at, look_at, .. } = self;
         let mut fds = vec![PollFd::new(premises.orders.as_fd(), PollFlags::POLLIN)];
         let (mut until, mut listens) = (*news_at, false);
@@ -253,8 +258,8 @@ impl Room {
         for (at, talk) in talks.iter().enumerate().filter(|(_, talk)| !talk.is_hung) {
             until = until.into_iter().chain(talk.conversation.deadline(now)).min();
             let flags = talk.flags(now);
-            // One that is asked for nothing would say that the other side is gone, again and again.
-            if !flags.is_empty() {
+            // A socket that is asked for nothing would say that the other side is gone, again and again. A port is left then.
+            if is_port || !flags.is_empty() {
                 fds.push(PollFd::new(talk.stream.as_fd(), flags));
                 waited.push(at);
             }
@@ -275,8 +280,7 @@ impl Room {
         }
         let others = &ready[1 + usize::from(listens)..];
         for (at, events) in waited.into_iter().zip(others) {
-            let (is_port, gone) =
-                (matches!(opened, Opened::Port(_)), PollFlags::POLLHUP | PollFlags::POLLERR);
+            let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
             if talks[at].conversation.wants_bytes(now) && events.intersects(PollFlags::POLLIN | gone) {
                 talks[at].read(now, is_port);
             } else if events.intersects(gone) {
@@ -335,6 +339,13 @@ impl Talk {
     /// Nobody is at the other end any more. A port stays: somebody may open that again.
     fn leave(&mut self, is_port: bool) {
         *(if is_port { &mut self.is_hung } else { &mut self.is_over }) = true;
+        // What is still in it could not be answered as fast as it came, and whoever comes next would have to wait for the end of it.
+        let mut bytes = [0; CONTROL_READ_BYTES];
+        for _ in 0..CONTROL_LEFT_MAX / CONTROL_READ_BYTES {
+            if !is_port || !matches!(self.stream.read(&mut bytes), Ok(count) if count > 0) {
+                break;
+            }
+        }
     }
 
     /// Has as much written as is taken.
@@ -363,4 +374,27 @@ fn program() -> String {
 
 fn hello(catalogue: &Catalogue) -> FromAppliance {
     FromAppliance::Hello { version: VERSION, program: program(), error: catalogue.error().map(str::to_owned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn what_a_flood_has_left_in_a_port_is_nobody_else_s() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        for side in [&ours, &theirs] {
+            side.set_nonblocking(true).expect("set");
+        }
+        let mut talk = Talk::new(File::from(OwnedFd::from(ours)), Instant::ZERO);
+        let flood = b"{\"id\":1,\"do\":{\"status\":{}}}\n".repeat(1_000);
+        while matches!(theirs.write(&flood), Ok(count) if count > 0) {}
+        talk.leave(true);
+        assert!(talk.is_hung && !talk.is_over);
+        let rest = talk.stream.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(rest, Err(ErrorKind::WouldBlock), "nothing is left");
+    }
 }

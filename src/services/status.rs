@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, cut};
 use crate::channel::control::{FromAppliance, ServiceStatus, Status};
 use crate::channel::line;
 use crate::hypervisor::{SourceId, View};
-use crate::limits::CHANNEL_LINE_MAX;
+use crate::limits::{CHANNEL_LINE_MAX, CONTROL_SOURCE_MAX};
 use crate::output::Report;
 use lfp_proto::frame::SurfaceState;
 
@@ -20,7 +20,9 @@ pub(super) fn statuses(catalogue: &Catalogue, report: &Report) -> BTreeMap<Strin
     let status = |(name, entry): (&str, &super::catalogue::Entry)| {
         let first = entry.sources.first().and_then(|id| views.get(id).copied().flatten());
         let (state, text) = in_words(first);
+        // A configuration may name longer ones than the channel carries.
         let source = entry.service.sources.first().map(ToString::to_string).unwrap_or_default();
+        let source = cut(&source, CONTROL_SOURCE_MAX);
         let sessions = report.watched.get(name).copied().unwrap_or_default();
         let (service, is_attached) = (name.to_owned(), entry.is_attached);
         (service.clone(), ServiceStatus { service, source, state, text, sessions, is_attached })

@@ -92,7 +92,7 @@ fn a_configuration_changes_what_differs_and_leaves_the_rest() {
     let mut catalogue = configured(json!({"listen": "127.0.0.1:5810", "services": [
         {"name": "a", "source": IDLE}, {"name": "b", "source": IDLE}, {"name": "c", "source": IDLE}]}));
     catalogue.attach("web", IDLE, true).unwrap();
-    catalogue.complain("it was wrong".to_owned());
+    assert_eq!(catalogue.complain("it was wrong"), "it was wrong");
     let deeds = catalogue.configure(json!({"plain": true, "sessions_max": 3, "services": [
         {"name": "a", "source": IDLE}, {"name": "b", "source": IDLE, "rate_hz": 5}, {"name": "d", "source": IDLE}]}));
     let deeds = deeds.unwrap();
@@ -153,6 +153,21 @@ fn a_status_fits_a_line_however_many_services_there_are() {
         assert_eq!(status.services.len() + status.services_left_out, count);
         assert_eq!(status.services, services[..status.services.len()]);
         assert!(status.services.len() >= count.min(50));
+    }
+}
+
+/// A configuration may quote anything, and name files at any length.
+#[test]
+fn what_is_wrong_fits_a_line_however_long_it_is() {
+    let path = "\u{1b}".repeat(100_000);
+    let source = format!("shm:/{path}");
+    let mut catalogue = configured(json!({"services": [{"name": "a", "source": source}]}));
+    catalogue.complain(&format!("{path:?} is no field"));
+    let all = statuses(&catalogue, &Report::default());
+    let (error, service) = (catalogue.error().expect("it was said").to_owned(), all["a"].clone());
+    let hello = FromAppliance::Hello { version: 1, program: String::new(), error: Some(error.clone()) };
+    for said in [hello, FromAppliance::Error { id: Some(1), text: error }, FromAppliance::Service(service)] {
+        assert!(line(&said).len() <= CHANNEL_LINE_MAX);
     }
 }
 

@@ -14,6 +14,8 @@ use crate::modules::Modules;
 
 /// Longest configuration, in bytes: as much as the server reads.
 const BYTES_MAX: u64 = 1 << 20;
+/// Longest text of what is wrong with one, in characters: it may quote as much of it.
+const FAULT_MAX: usize = 1_000;
 /// Where a configuration's disk is mounted while it is read.
 const MOUNT: &str = "/run/lfp-config";
 /// Where QEMU's `-fw_cfg name=opt/lfp/config.json,file=FILE` comes out.
@@ -73,7 +75,10 @@ impl Found {
         let parsed = text.and_then(|text| Config::parse(&text));
         let (config, error) = match parsed {
             Ok(config) => (config, None),
-            Err(error) => (Config::default(), Some(format!("configuration ({origin}): {error}"))),
+            Err(error) => {
+                let fault = format!("configuration ({origin}): {error}");
+                (Config::default(), Some(fault.chars().take(FAULT_MAX).collect()))
+            }
         };
         Self { config, origin: Some(origin), error }
     }
@@ -202,6 +207,26 @@ mod tests {
             let error = Config::parse(text).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_a_configuration_is_said() {
+        let folder = std::env::temp_dir().join(format!("lfp-init-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("config.json");
+        let said = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            Found::of("config drive", read(&file)).error
+        };
+        assert_eq!(said(b"{}"), None);
+        assert!(said(&[0xff; 9]).unwrap().ends_with("config.json is no text in UTF-8"));
+        assert_eq!(said(&vec![b' '; BYTES_MAX as usize - 2]).map(|error| error.contains("EOF")), Some(true));
+        assert!(said(&vec![b' '; BYTES_MAX as usize + 1]).unwrap().contains("longer than 1048576 bytes"));
+        let quoted = format!("{{\"{}\": 1}}", "x".repeat(500_000));
+        assert_eq!(said(quoted.as_bytes()).map(|error| error.len()), Some(FAULT_MAX));
+        assert!(read(&folder).unwrap_err().contains("cannot be read"), "a folder");
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(read(&file).unwrap_err().contains("cannot be read"), "nothing");
     }
 
     #[test]

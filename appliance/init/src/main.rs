@@ -111,12 +111,13 @@ impl Appliance {
             problem(&mut facts, &words);
         }
         if let Some(fault) = &found.error {
-            console.say(clock::now(), fault);
+            console.say(clock::now(), &facts::clean(fault));
         }
         console.say(clock::now(), &format!("configuration: {}", found.origin.unwrap_or("none")));
         console.say(clock::now(), &format!("the server's key is {state}"));
         facts.port = found.config.port().to_owned();
         facts.take_configured(&found.config.server);
+        let server = Server::new(options.control, found.error.clone());
         (facts.origin, facts.state, facts.fault) = (found.origin, state, found.error);
         Self {
             console,
@@ -125,7 +126,7 @@ impl Appliance {
             uevents: uevents.ok(),
             devices,
             link: Link::new(found.config.network),
-            server: Server::new(options.control),
+            server,
             buttons: Buttons::open(),
             watchdog: Watchdog::open(),
             shell: options.shell.then(Shell::default),

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::devices::USER;
+use crate::facts;
 
 /// The program.
 const PROGRAM: &str = "/bin/lfp-server";
@@ -44,6 +45,8 @@ const STATS_MAX: u64 = 8 << 20;
 #[derive(Debug)]
 pub(crate) struct Server {
     with_control: bool,
+    /// What is wrong with the machine's configuration: the server says it to the host.
+    fault: Option<String>,
     child: Option<Running>,
     failures: u32,
     due: Duration,
@@ -74,8 +77,8 @@ pub(crate) enum News {
 }
 
 impl Server {
-    pub(crate) const fn new(with_control: bool) -> Self {
-        Self { with_control, child: None, failures: 0, due: Duration::ZERO, seen: None }
+    pub(crate) const fn new(with_control: bool, fault: Option<String>) -> Self {
+        Self { with_control, fault, child: None, failures: 0, due: Duration::ZERO, seen: None }
     }
 
     /// Does what is due at `now`, and gives what has happened.
@@ -157,6 +160,8 @@ impl Server {
         ]);
         if self.with_control {
             command.args(["--control", &format!("port:{CONTROL_PORT}")]);
+            // In one word, whatever it begins with; no program's argument has a NUL in it.
+            command.args(self.fault.iter().map(|fault| format!("--fault={}", facts::clean(fault))));
         }
         // No capability outlives the change of user, and no program that it might start brings one back: see `boot`.
         command.uid(USER).gid(USER).current_dir("/run/lfp").env_clear();

@@ -11,13 +11,14 @@ use crate::panel::Panel;
 use crate::screen::{Mode, Screen};
 use crate::{Report, dispi, landscape};
 
-const HELP: [&str; 7] = [
+const HELP: [&str; 8] = [
     "quiet, lively   stop or start the boats",
     "video           a moving picture, on or off",
     "storm           change every pixel, on or off",
     "mode 800x600x16 change the mode",
     "pan             move it in video memory",
     "text            leave the linear mode",
+    "claim 9999x9x7  say so in the display's registers, and paint as before",
     "clear, reboot, poweroff",
 ];
 
@@ -110,6 +111,10 @@ impl Desk {
                 let row = if mode.offset_bytes == 0 { mode.height } else { 0 };
                 self.enter(dispi::pan(mode, row)?)?;
             }
+            "claim" => {
+                let numbers = parse_numbers(rest).ok_or_else(|| io::Error::other("a claim is NxNxN"))?;
+                dispi::claim(numbers)?;
+            }
             "text" => {
                 dispi::leave()?;
                 self.dark = true;
@@ -198,11 +203,17 @@ impl Desk {
 }
 
 fn parse_mode(text: &str) -> Option<(usize, usize, usize)> {
-    let mut parts = text.trim().split('x').map(|part| part.parse().ok());
-    let (width, height, depth) = (parts.next()??, parts.next()??, parts.next()??);
-    let known = parts.next().is_none() && matches!(depth, 15 | 16 | 24 | 32);
+    let (width, height, depth) = parse_numbers(text)?;
+    let known = matches!(depth, 15 | 16 | 24 | 32);
     let fits = (320..=1920).contains(&width) && (200..=1200).contains(&height) && width % 8 == 0;
-    (known && fits).then_some((width, height, depth))
+    (known && fits).then_some((width.into(), height.into(), depth.into()))
+}
+
+/// Three numbers that registers can hold.
+fn parse_numbers(text: &str) -> Option<(u16, u16, u16)> {
+    let mut parts = text.trim().split('x').map(|part| part.parse().ok());
+    let numbers = (parts.next()??, parts.next()??, parts.next()??);
+    parts.next().is_none().then_some(numbers)
 }
 
 fn video_area(canvas: &Canvas) -> Rect {
@@ -230,6 +241,8 @@ mod tests {
     #[test]
     fn modes_are_read_and_nonsense_is_not() {
         assert_eq!(parse_mode("800x600x16"), Some((800, 600, 16)));
+        assert_eq!(parse_numbers(" 65535x0x7"), Some((65_535, 0, 7)));
+        assert_eq!(parse_numbers("65536x0x7"), None);
         for nonsense in ["", "800x600", "800x600x8", "801x600x32", "99999x1x32", "800x600x32x1", "axbxc"] {
             assert_eq!(parse_mode(nonsense), None, "{nonsense}");
         }

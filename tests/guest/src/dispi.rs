@@ -29,6 +29,15 @@ pub(crate) fn enter(width: usize, height: usize, depth: usize) -> io::Result<Mod
     Ok(Mode { width, height, depth, stride_bytes, offset_bytes: 0 })
 }
 
+/// Writes width, height and depth as they are, whatever they mean, as a guest may that lies. What is painted stays.
+pub(crate) fn claim((width, height, depth): (u16, u16, u16)) -> io::Result<()> {
+    let base = registers()?;
+    for (register, value) in [(XRES, width), (YRES, height), (BPP, depth)] {
+        write(base, register, value.into())?;
+    }
+    Ok(())
+}
+
 /// Shows video memory from row `row` on.
 pub(crate) fn pan(mode: Mode, row: usize) -> io::Result<Mode> {
     write(registers()?, Y_OFFSET, row)?;
