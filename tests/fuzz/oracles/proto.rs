@@ -162,10 +162,12 @@ pub(crate) fn sealed(input: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// A message of a Noise handshake: no panic, and no keys of a forged one.
+/// A message of a Noise handshake: no panic, and no keys of a forged one. Taken is what may begin one: an XX handshake's first
+/// message proves nothing yet.
 pub(crate) fn noise(input: &[u8]) -> Outcome {
     let own = Secret::new([5; 32]);
     let connection = ConnectionId(7);
+    let mut begins = false;
     for pattern in [Pattern::Ik, Pattern::Xx] {
         let mut server = Noise::server(pattern, &own, connection, Secret::new([6; 32]));
         let read = server.read(input);
@@ -173,6 +175,7 @@ pub(crate) fn noise(input: &[u8]) -> Outcome {
         if read.is_ok() {
             let _ = server.write(&[]).expect("it was read");
             assert!(server.read(input).is_err() && server.keys().is_none());
+            begins = true;
         }
         let known = own.public();
         let known = (pattern == Pattern::Ik).then_some(&known);
@@ -180,7 +183,7 @@ pub(crate) fn noise(input: &[u8]) -> Outcome {
         let _ = client.write(&[]).expect("a message");
         assert!(client.read(input).is_err() && client.keys().is_none(), "a forged answer is read");
     }
-    Err("forged")
+    if begins { Ok(()) } else { Err("forged") }
 }
 
 /// The payload of a CHALLENGE.
