@@ -1,5 +1,6 @@
 //! The appliance itself: it boots, by kernel and from disk, takes its configuration, and serves.
 
+mod hostile;
 mod neighbours;
 
 use std::process::Command;

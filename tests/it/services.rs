@@ -13,7 +13,7 @@ use crate::harness::{Bench, Client, PATIENCE, Painted, Server, wait_for, watch};
 use crate::many::pattern;
 
 /// The host's side of a control channel.
-struct Host {
+pub(crate) struct Host {
     stream: UnixStream,
     lines: BufReader<UnixStream>,
     id: u64,
@@ -23,7 +23,7 @@ struct Host {
 
 impl Host {
     /// Connects, and hears who is there.
-    fn connect(path: &Path) -> (Self, Value) {
+    pub(crate) fn connect(path: &Path) -> (Self, Value) {
         let stream = UnixStream::connect(path).expect("somebody listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let lines = BufReader::new(stream.try_clone().expect("a descriptor"));
@@ -31,6 +31,29 @@ impl Host {
         let mut hello = host.line();
         assert_eq!(hello["hello"]["version"], 1, "{hello}");
         (host, hello["hello"].take())
+    }
+
+    /// Connects to the end of a port where others have left what they said and did not read, and waits for an answer: once the
+    /// appliance has had time to notice that they have left, and again where it says nothing.
+    pub(crate) fn meet(path: &Path) -> Self {
+        wait_for("an answer on the control channel", PATIENCE, || {
+            watch(Duration::from_millis(300), || ());
+            let mut stream = UnixStream::connect(path).expect("QEMU listens");
+            stream.set_read_timeout(Some(Duration::from_secs(3))).expect("a time-out");
+            // Whatever broke off before is a line of its own.
+            stream.write_all(b"\n{\"id\":1,\"do\":{\"status\":{}}}\n").ok()?;
+            let mut lines = BufReader::new(stream.try_clone().expect("a descriptor"));
+            for _ in 0..2_000 {
+                let mut line = Vec::new();
+                lines.read_until(b'\n', &mut line).ok().filter(|count| *count > 0)?;
+                let said = serde_json::from_slice::<Value>(&line).unwrap_or_default();
+                if said["status"]["id"] == 1 {
+                    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+                    return Some(Self { stream, lines, id: 1, heard: Vec::new() });
+                }
+            }
+            None
+        })
     }
 
     fn line(&mut self) -> Value {
@@ -44,7 +67,7 @@ impl Host {
     }
 
     /// Asks for something, and gives the answer; what is said unasked meanwhile is kept.
-    fn ask(&mut self, command: &Value) -> Value {
+    pub(crate) fn ask(&mut self, command: &Value) -> Value {
         self.id += 1;
         let id = self.id;
         self.write(format!("{}\n", json!({"id": id, "do": command})).as_bytes());
@@ -58,26 +81,26 @@ impl Host {
         }
     }
 
-    fn done(&mut self, command: &Value) {
+    pub(crate) fn done(&mut self, command: &Value) {
         let answer = self.ask(command);
         assert!(answer.get("done").is_some(), "{command}: {answer}");
     }
 
-    fn refused(&mut self, command: &Value) -> String {
+    pub(crate) fn refused(&mut self, command: &Value) -> String {
         let answer = self.ask(command);
         answer["error"]["text"].as_str().unwrap_or_else(|| panic!("{command}: {answer}")).to_owned()
     }
 
-    fn attach(&mut self, service: &str, source: &str) {
+    pub(crate) fn attach(&mut self, service: &str, source: &str) {
         self.done(&json!({"attach": {"service": service, "source": source}}));
     }
 
-    fn status(&mut self) -> Value {
+    pub(crate) fn status(&mut self) -> Value {
         self.ask(&json!({"status": {}}))["status"]["status"].take()
     }
 
     /// Waits until it is said that `service` is in `state`; gives what was said.
-    fn hears(&mut self, service: &str, state: &str) -> Value {
+    pub(crate) fn hears(&mut self, service: &str, state: &str) -> Value {
         loop {
             let is_it =
                 |said: &Value| said["service"]["service"] == service && said["service"]["state"] == state;

@@ -9,7 +9,7 @@ use crate::harness::{Bench, Client, Display, Guest, Host, PATIENCE, assert_same,
 
 /// What lets guests be given to an appliance: a monitor for the host's side, a control channel, root ports with room for video
 /// memory. Its own screen can be given on.
-fn may_be_given(bench: &Bench, name: &str) -> Vec<String> {
+pub(super) fn may_be_given(bench: &Bench, name: &str) -> Vec<String> {
     let socket =
         |what: &str| format!("{},server=on,wait=off", bench.file(&format!("{name}.{what}")).display());
     let mut words = vec!["-machine".to_owned(), "aux-ram-share=on".to_owned()];
@@ -41,13 +41,13 @@ fn state_disk(bench: &Bench) -> Vec<String> {
     ["-drive".to_owned(), format!("if=virtio,format=raw,file={}", disk.display())].into()
 }
 
-fn attach(host: &Host, appliance: &Path, guest: &str) {
+pub(super) fn attach(host: &Host, appliance: &Path, guest: &str) {
     let path = appliance.display().to_string();
     let given = host.json(&["attach", "--appliance", &path, "--guest", guest]);
     assert_eq!(given["service"]["state"], "live", "{given}");
 }
 
-fn watch(bench: &Bench, name: &str, appliance: &Appliance, service: &str) -> Client {
+pub(super) fn watch(bench: &Bench, name: &str, appliance: &Appliance, service: &str) -> Client {
     let words = ["--service", service, "--seconds", "600", "--reconnect", "120"];
     let mut client = Client::start(bench, name, appliance.address(), &words);
     client.wait_picture();
@@ -55,7 +55,7 @@ fn watch(bench: &Bench, name: &str, appliance: &Appliance, service: &str) -> Cli
 }
 
 /// The client shows what the guest's own QEMU says that it shows, pixel for pixel.
-fn assert_shows(client: &mut Client, guest: &mut Guest) {
+pub(super) fn assert_shows(client: &mut Client, guest: &mut Guest) {
     guest.stop();
     let truth = guest.screendump();
     client.wait_shows(&truth, PATIENCE);

@@ -1,6 +1,7 @@
 //! The appliance that `appliance/build` made, in QEMU.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,8 @@ use super::{Bench, PATIENCE, Picture, Process, wait_for};
 pub(crate) enum Start<'a> {
     /// Its kernel and initramfs, without a disk.
     Direct,
+    /// The same with a root shell on the serial port.
+    Rescue,
     /// Its disk in this format, by a BIOS.
     Bios(&'a str),
     /// The same by UEFI.
@@ -26,6 +29,10 @@ pub(crate) struct Appliance {
     process: Process,
     monitor: Qmp,
     serial: PathBuf,
+    /// What is typed at its serial port.
+    keyboard: File,
+    /// Commands that its shell was given.
+    asked: usize,
     dump: PathBuf,
     address: SocketAddr,
     began: lfp::time::Instant,
@@ -43,19 +50,24 @@ impl Appliance {
         args.extend(["-nodefaults", "-no-user-config", "-device", "virtio-serial-pci"].map(str::to_owned));
         args.extend(["-name".to_owned(), format!("lfp-it-{name}")]);
         args.extend(["-qmp".to_owned(), format!("unix:{},server=on,wait=off", monitor.display())]);
-        args.extend(["-serial".to_owned(), format!("file:{}", serial.display())]);
+        let typed = bench.file(&format!("{name}.typed"));
+        let port = format!("file,id=serial,path={},input-path={}", serial.display(), typed.display());
+        args.extend(["-chardev".to_owned(), port, "-serial".to_owned(), "chardev:serial".to_owned()]);
         let forward = format!("user,id=net,hostfwd=udp:{address}-:5810");
         args.extend(["-netdev".to_owned(), forward]);
         args.extend(["-device".to_owned(), "virtio-net-pci,netdev=net,romfile=".to_owned()]);
         args.extend(start.words(bench, name));
         args.extend_from_slice(rest);
-        for stale in [&monitor, &serial] {
+        for stale in [&monitor, &serial, &typed] {
             let _ = fs::remove_file(stale);
         }
+        nix::unistd::mkfifo(&typed, nix::sys::stat::Mode::S_IRWXU).expect("a pipe with a name");
+        // Whoever opens one end alone waits for the other.
+        let keyboard = OpenOptions::new().read(true).write(true).open(&typed).expect("the pipe");
         let began = lfp::clock::now();
         let process = Process::start(bench, name, Path::new("/usr/bin/qemu-system-x86_64"), &args);
         let dump = bench.file(&format!("{name}.ppm"));
-        Self { process, monitor: Qmp::connect(&monitor), serial, dump, address, began }
+        Self { process, monitor: Qmp::connect(&monitor), serial, keyboard, asked: 0, dump, address, began }
     }
 
     /// Where clients of this host find it.
@@ -82,6 +94,29 @@ impl Appliance {
             whole.lines().find_map(|line| line.split_once(words).map(|(_, rest)| rest.trim_end().to_owned()))
         });
         found.unwrap_or_else(|| panic!("the appliance never said {words:?}, but:\n{}", self.said()))
+    }
+
+    /// Has the shell on its serial port run `command`, and gives what that printed; what the appliance itself said meanwhile is
+    /// left out.
+    pub(crate) fn shell(&mut self, command: &str) -> String {
+        self.asked += 1;
+        let number = self.asked;
+        // What is typed is shown as well: the quotes tell it from what is printed.
+        let line = format!("echo 'begin'-{number}; {command}; echo 'end'-{number}\n");
+        self.keyboard.write_all(line.as_bytes()).expect("the machine reads its serial port");
+        let (begin, end) = (format!("begin-{number}\r\n"), format!("end-{number}\r\n"));
+        wait_for(&format!("the end of {command:?}"), PATIENCE, || {
+            self.process.assert_running();
+            let said = self.said();
+            let printed = said.split_once(&begin)?.1.split_once(&end)?.0;
+            let lines = printed.lines().filter(|line| !line.contains("] lfp: "));
+            Some(lines.collect::<Vec<_>>().join("\n"))
+        })
+    }
+
+    /// Runs a command of its monitor.
+    pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Value {
+        self.monitor.execute(command, arguments)
     }
 
     /// Waits until it serves, and has an address.
@@ -131,10 +166,11 @@ impl Start<'_> {
             boot_drive(&built(file), kind)
         };
         match self {
-            Self::Direct => {
+            Self::Direct | Self::Rescue => {
                 let line = fs::read_to_string(built("cmdline")).expect("the appliance's command line");
                 // Without firmware's help QEMU's own screen is set by its old number: 1280x800, 32 bits.
-                let line = format!("{} vga=0x37a", line.trim_end());
+                let shell = if self == Self::Rescue { " lfp.shell=1" } else { "" };
+                let line = format!("{} vga=0x37a{shell}", line.trim_end());
                 let words = ["-kernel", &built("vmlinuz"), "-initrd", &built("initramfs"), "-append", &line];
                 words.map(str::to_owned).into()
             }
