@@ -35,7 +35,7 @@ boot_appliance() {
         -chardev "socket,id=lfp.control,path=$work/control,server=on,wait=off" \
         -device virtserialport,chardev=lfp.control,name=lfp.control \
         -qmp "unix:$work/appliance.qmp,server=on,wait=off" -serial "file:$work/appliance.serial"
-    wait_until 120 "the appliance to serve" grep -qs 'listening on ' "$work/appliance.serial"
+    wait_until 300 "the appliance to serve" grep -qs 'listening on ' "$work/appliance.serial"
     ready=${EPOCHREALTIME/[.,]/}
     key=$(sed -n 's/.* fingerprint=\([a-z0-9-]*\).*/\1/p' "$work/appliance.serial" | head -n 1)
     address=127.0.0.1:$(udp_port "${children[-1]}")
