@@ -38,7 +38,7 @@ debian_release() { # prints 12, 13, ..., or nothing elsewhere
 qemu_version() { (qemu-system-x86_64 --version 2>/dev/null || true) | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'; }
 rust_version() { (rustc --version 2>/dev/null || true) | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
 
-# missing_packages quickstart|test: one line `package reason` for each Debian package that is missing here.
+# missing_packages quickstart|appliance|test: one line `package reason` for each Debian package that is missing here.
 missing_packages() {
     lacks() { ! command -v "$1" >/dev/null; }
     lacks cc && say "gcc links Rust programs and compiles zstd"
@@ -53,12 +53,14 @@ missing_packages() {
     fi
     lacks cpio && say "cpio packs the guest's initramfs"
     lacks xz && say "xz-utils unpacks the guest's kernel modules"
+    if [ "$1" != quickstart ]; then
+        lacks qemu-img && say "qemu-utils makes the appliance's disk in other formats"
+        lacks zstd && say "zstd packs the appliance's initramfs"
+    fi
     if [ "$1" = test ]; then
         lacks git && say "git clones what the tests of the quickstart run in"
         [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || say "ovmf is a guest without an operating system"
         [ -e /boot/memtest86+x64.efi ] || say "memtest86+ is a guest that is nobody's Linux"
-        lacks qemu-img && say "qemu-utils makes the appliance's disk in other formats"
-        lacks zstd && say "zstd packs the appliance's initramfs"
         lacks shellcheck && say "shellcheck reads the scripts"
     fi
     return 0
