@@ -59,6 +59,8 @@ missing_packages() {
         [ -e /boot/memtest86+x64.efi ] || say "memtest86+ is a guest that is nobody's Linux"
         lacks qemu-img && say "qemu-utils makes the appliance's disk in other formats"
         lacks zstd && say "zstd packs the appliance's initramfs"
+        lacks xmllint && say "libxml2-utils checks the files for libvirt and the OVA"
+        [ -e /usr/share/libvirt/schemas/domain.rng ] || say "libvirt0 has the schema of libvirt's domains"
         lacks shellcheck && say "shellcheck reads the scripts"
     fi
     return 0
