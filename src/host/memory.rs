@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(Memory::read(path.clone()).expect("read").known(), all);
         fs::remove_dir(beside(&path, ".new")).expect("out of the way");
         memory.write(Vec::new());
-        assert!(Memory::read(path.clone()).expect("read").known().is_empty());
+        assert!(Memory::read(path).expect("read").known().is_empty());
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
     }
 
