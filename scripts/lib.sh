@@ -61,6 +61,8 @@ missing_packages() {
         lacks git && say "git clones what the tests of the quickstart run in"
         [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || say "ovmf is a guest without an operating system"
         [ -e /boot/memtest86+x64.efi ] || say "memtest86+ is a guest that is nobody's Linux"
+        lacks xmllint && say "libxml2-utils checks the files for libvirt and the OVA"
+        [ -e /usr/share/libvirt/schemas/domain.rng ] || say "libvirt0 has the schema of libvirt's domains"
         lacks shellcheck && say "shellcheck reads the scripts"
     fi
     return 0
