@@ -379,7 +379,7 @@ fn fake_monitor(path: &Path, fails: usize) -> Arc<Mutex<Vec<String>>> {
 fn half_done_attachments_are_undone() {
     const STEPS: [&str; 6] = [
         "add-fd",
-        "object-add lfp-mem-web",
+        "object-add lfp-mem-N-web",
         "remove-fd",
         "device_add lfp-vram-web",
         "chardev-add lfp-port-web",

@@ -426,8 +426,8 @@ fn add_memory(caller: &mut Caller, memory: &GuestMemory, ids: &Ids) -> Result<()
 
 fn unplug_memory(caller: &mut Caller, ids: &Ids) -> Result<(), String> {
     remove_device(caller, &ids.vram)?;
-    if has_child(caller, "/objects", &ids.memory)? {
-        caller.call("object-del", Some(json!({ "id": ids.memory }))).map_err(text)?;
+    for memory in children(caller, "/objects")?.iter().filter(|name| ids.is_memory(name)) {
+        caller.call("object-del", Some(json!({ "id": memory }))).map_err(text)?;
     }
     Ok(())
 }
@@ -461,8 +461,14 @@ fn remove_device(caller: &mut Caller, id: &str) -> Result<(), String> {
 
 /// Whether an object of QEMU's has this child.
 fn has_child(caller: &mut Caller, path: &str, name: &str) -> Result<bool, String> {
+    Ok(children(caller, path)?.iter().any(|child| child == name))
+}
+
+/// The names of what is at `path` of QEMU's objects.
+fn children(caller: &mut Caller, path: &str) -> Result<Vec<String>, String> {
     let children = caller.call("qom-list", Some(json!({ "path": path }))).map_err(text)?;
-    Ok(children.as_array().into_iter().flatten().any(|child| child["name"] == name))
+    let names = children.as_array().into_iter().flatten().filter_map(|child| child["name"].as_str());
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// Where the host's end of the control channel is: the channel of that name, or of the port that has it.
