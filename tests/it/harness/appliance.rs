@@ -225,7 +225,7 @@ fn image() -> &'static Path {
 fn needs_a_loader(program: &Path) -> bool {
     let bytes = fs::read(program).expect("the program can be read");
     let number = |at: usize, len: usize| {
-        bytes[at..at + len].iter().rev().fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+        bytes[at..at + len].iter().rev().fold(0, |sum, &byte| (sum << 8) | usize::from(byte))
     };
     let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).any(|entry| number(table + entry * size, 4) == 3)
