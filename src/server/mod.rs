@@ -302,7 +302,7 @@ impl Server {
             self.remove(now, key);
         }
         let Some(step) = step else {
-            self.roster.rest(now, key);
+            self.stats.restless += u64::from(self.roster.rest(now, key));
             return None;
         };
         self.roster.wake(key);

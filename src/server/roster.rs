@@ -118,17 +118,20 @@ impl Roster {
         Some(key)
     }
 
-    /// A session whose turn it was has nothing more to do before its deadline.
-    pub(super) fn rest(&mut self, now: Instant, key: SessionKey) {
-        let Some(entry) = self.sessions.get_mut(&key).filter(|entry| !entry.is_ready) else { return };
-        // One that has nothing to do at a deadline of its own must not keep everybody awake.
-        let deadline = entry.session.deadline().map(|at| at.max(now + SHORTEST_REST));
+    /// A session whose turn it was has nothing more to do before its deadline. Says whether that is over already: then one of
+    /// its timers is wrong, and must not keep everybody awake.
+    pub(super) fn rest(&mut self, now: Instant, key: SessionKey) -> bool {
+        let Some(entry) = self.sessions.get_mut(&key).filter(|entry| !entry.is_ready) else { return false };
+        let deadline = entry.session.deadline();
+        let restless = deadline.is_some_and(|at| at <= now);
+        let deadline = if restless { Some(now + SHORTEST_REST) } else { deadline };
         if let Some(old) = std::mem::replace(&mut entry.deadline, deadline) {
             self.deadlines.remove(&(old, key));
         }
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, key));
         }
+        restless
     }
 
     /// When the next session must get a turn.
@@ -149,5 +152,5 @@ impl Roster {
     }
 }
 
-/// Shortest time between two wake-ups of a session by time.
-const SHORTEST_REST: std::time::Duration = std::time::Duration::from_micros(1);
+/// Rest of a session that has nothing to do though its deadline is over.
+const SHORTEST_REST: std::time::Duration = std::time::Duration::from_millis(1);

@@ -67,6 +67,8 @@ pub struct ServerStats {
     pub sessions_moved: u64,
     /// CLOSE sent for connections that are not known.
     pub unknown_closed: u64,
+    /// Times that a session had nothing to do though its time had come: a timer of its is wrong.
+    pub restless: u64,
     /// What the sessions that are over had done.
     pub ended: SessionTotals,
 }

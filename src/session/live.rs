@@ -287,6 +287,10 @@ impl Live {
         self.note_rest(now);
         self.stale.on_time(now, &self.cells, !self.queue.is_empty());
         self.trickle_at = self.trickle_at.filter(|at| *at > now);
+        self.pass_at = self.pass_at.filter(|at| *at > now);
+        if let Some(offers) = &mut self.offers {
+            offers.on_time(now);
+        }
         if self.requests.front().is_some_and(|(_, at)| *at + ENCODE_PATIENCE <= now) {
             self.give_up_requests(stats);
         }

@@ -79,6 +79,13 @@ impl Offers {
         Some((at as u8, cells))
     }
 
+    /// Takes note of the time: what has not come by now is not waited for any more.
+    pub(super) fn on_time(&mut self, now: Instant) {
+        if self.until <= now {
+            self.until = Instant::ZERO;
+        }
+    }
+
     /// Until when pixels are held back for what is still to come; `None`: they are not.
     // SPEC [LFP-11.9]: A server MUST NOT hold pixels back for offers for more than 1 s, nor once each part has been compared or
     // the client has nothing to offer.

@@ -14,6 +14,7 @@ use crate::limits::{REPEAT_BYTES_MAX, REPEAT_INTERVAL, REPEAT_ROUNDS_MAX, REPEAT
 use crate::logic::EncodedRecord;
 use crate::session::cells::Cells;
 use crate::session::losses::Losses;
+use crate::session::reference::References;
 use crate::time::Instant;
 use crate::units::ContentNumber;
 
@@ -120,9 +121,12 @@ impl Repeats {
         self.entries.iter().filter(|entry| entry.left > 0).map(|entry| entry.next_at).min()
     }
 
-    /// Forgets what has been overtaken, or is known to be lost, which is sent anew.
-    pub(super) fn prune(&mut self, cells: &Cells) {
-        self.entries.retain(|entry| cells.is_open_at(entry.record.cells, entry.content));
+    /// Forgets what has been overtaken, or is known to be lost, which is sent anew, or whose base is no more.
+    pub(super) fn prune(&mut self, cells: &Cells, references: &References) {
+        let is_based =
+            |record: &EncodedRecord| record.base.is_none_or(|used| references.wire(used).is_some());
+        self.entries
+            .retain(|entry| cells.is_open_at(entry.record.cells, entry.content) && is_based(&entry.record));
     }
 
     /// What is to be said in the packet that is built; with `all`, everything that is not known to have come. Each counts as

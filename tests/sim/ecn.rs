@@ -51,7 +51,7 @@ impl Unanswered {
         let took = now.saturating_since(first);
         assert!(
             took <= limit,
-            "LFP-9.16: {marked} packets were marked, for {took:?}, and nothing came of it"
+            "LFP-9.16: {marked} packets were marked, for {took:?}, and nothing came of it: {status:?}"
         );
     }
 }

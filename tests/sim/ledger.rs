@@ -74,6 +74,8 @@ pub(crate) struct Ledger {
     refused: BTreeSet<(u64, u16)>,
     /// Those of them that the server has been told of.
     refusals_told: BTreeSet<(u64, u16)>,
+    /// Packets of which the server has been told that they came.
+    told: BTreeSet<u64>,
     /// Packets whose acks have been looked at.
     ack_checked: BTreeSet<u64>,
     /// When the ack of what came to the client is due.
@@ -162,6 +164,7 @@ impl Ledger {
             delivered: BTreeMap::new(),
             refused: BTreeSet::new(),
             refusals_told: BTreeSet::new(),
+            told: BTreeSet::new(),
             ack_checked: BTreeSet::new(),
             ack_due: None,
             tampered: false,

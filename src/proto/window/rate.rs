@@ -121,9 +121,11 @@ pub struct RateController {
     latest_rtt: Duration,
     longest_rtt: LongestRtt,
     kept: KeptQueue,
-    /// The newest sample of the delivery rate, and until when marks tell of packets that went out before the last answer to some.
+    /// The newest sample of the delivery rate.
     latest_rate: Bitrate,
-    marks_until: Instant,
+    /// When the newest packet that was acked went out, and when marks were answered last.
+    acked_sent_at: Instant,
+    marks_answered_at: Instant,
     /// The rate when the step began, or the probe that is to be judged.
     step_rate: Bitrate,
     full: FullPath,
@@ -162,7 +164,8 @@ impl RateController {
             longest_rtt: LongestRtt::default(),
             kept: KeptQueue::default(),
             latest_rate: Bitrate::default(),
-            marks_until: Instant::ZERO,
+            acked_sent_at: Instant::ZERO,
+            marks_answered_at: Instant::ZERO,
             step_rate: Bitrate::default(),
             full: FullPath::default(),
             phase_since: now,
@@ -223,6 +226,7 @@ impl RateController {
             self.limited_until = None;
         }
         if let Some(newest) = summary.newest.filter(|newest| newest.stamp.path == self.path) {
+            self.acked_sent_at = self.acked_sent_at.max(newest.sent_at);
             if let Some(rtt) = summary.rtt {
                 self.on_rtt(now, rtt);
             }
@@ -236,7 +240,8 @@ impl RateController {
     // more than once a round trip.
     pub fn on_marks(&mut self, now: Instant) -> bool {
         match self.phase {
-            _ if now < self.marks_until => return false,
+            // What is marked went out before the last answer.
+            _ if self.acked_sent_at < self.marks_answered_at => return false,
             // Less is sent already, for a few round trips at most.
             Phase::Drain | Phase::ProbeRtt => return false,
             Phase::Cruise if self.probe_step == CALM_STEP => return false,
@@ -251,8 +256,7 @@ impl RateController {
                 (self.probe_step, self.has_probed, self.phase_since) = (CALM_STEP, false, now);
             }
         }
-        // What is under way went out before.
-        self.marks_until = now + self.latest_rtt.max(self.min_rtt);
+        self.marks_answered_at = now;
         true
     }
 

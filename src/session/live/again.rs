@@ -24,7 +24,7 @@ impl Live {
     ) {
         let Self { repeats, references, cells, surface, epoch, .. } = self;
         let (surface, epoch) = (*surface, *epoch);
-        repeats.prune(cells);
+        repeats.prune(cells, references);
         let holds = items.iter().any(|item| matches!(item, Item::Hold { surface: of, .. } if *of == surface));
         let records =
             items.iter().filter(|item| matches!(item, Item::Pixels { .. } | Item::Store { .. })).count();

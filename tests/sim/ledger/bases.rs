@@ -62,15 +62,17 @@ impl Ledger {
         );
     }
 
-    /// The server is told what was refused, and what came: of a record that is said more than once, a copy may come after
-    /// another was refused.
+    /// The server is told what was refused, and what came: of a record that is said more than once, a copy may come before
+    /// another is refused, or after that.
     pub(super) fn on_refusals_delivered(&mut self, ack: &Ack) {
+        let mut news = false;
         for refused in &ack.refused {
             let Some(came) = self.delivered.get(&refused.packet.0) else { continue };
             for (index, _) in &refused.records {
                 if !self.refusals_told.insert((refused.packet.0, *index)) {
                     continue;
                 }
+                news = true;
                 let Some(part) = came.records.get(usize::from(*index)) else { continue };
                 let epoch = self.epochs.get_mut(&part.epoch.0);
                 let Some((epoch, content)) = epoch.zip(part.content.filter(|_| part.paints)) else {
@@ -82,12 +84,14 @@ impl Ledger {
                 }
             }
         }
-        if self.epochs.values().all(|epoch| epoch.holds.refused.is_empty()) {
-            return;
+        let before = std::mem::take(&mut self.told);
+        let now = ack.ranges.iter().flat_map(|range| range.first.0..=range.last.0);
+        if self.epochs.values().any(|epoch| !epoch.holds.refused.is_empty()) {
+            let again = before.iter().copied().filter(|_| news);
+            now.clone().chain(again).for_each(|number| self.on_came_told(number));
         }
-        for number in ack.ranges.iter().flat_map(|range| range.first.0..=range.last.0) {
-            self.on_came_told(number);
-        }
+        self.told = before;
+        self.told.extend(now);
     }
 
     /// The server is told that packet `number` came, and has been told which of its records were refused.

@@ -59,8 +59,10 @@ impl World {
         }
     }
 
-    /// Every session stays within its bounds.
+    /// Every session stays within its bounds, and sleeps while it has nothing to do.
     pub(super) fn assert_bounded(&mut self) {
+        let stats = self.server.stats();
+        assert_eq!(stats.restless, 0, "at {:?} a session woke up and had nothing to do: {stats:?}", self.now);
         for status in self.server.status() {
             let cache = status.cache_bytes as u64;
             let memory = status.memory_bytes as u64 - cache;
