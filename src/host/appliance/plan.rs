@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -26,11 +25,9 @@ impl Command {
 /// How the names of memories begin.
 const MEMORY: &str = "lfp-mem-";
 
-/// The number of the next memory: no two have the same, not even of two runs of the program.
-static NEXT_MEMORY: LazyLock<AtomicU64> = LazyLock::new(|| {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    AtomicU64::new(since.as_secs())
-});
+/// The number of the next memory: no two have the same, nor those of two processes that follow one another.
+static NEXT_MEMORY: LazyLock<AtomicU64> =
+    LazyLock::new(|| AtomicU64::new(u64::from(std::process::id()) << 16));
 
 /// What a guest's things are called in an appliance's QEMU.
 #[derive(Clone, PartialEq, Eq, Debug)]
