@@ -38,7 +38,7 @@ debian_release() { # prints 12, 13, ..., or nothing elsewhere
 qemu_version() { (qemu-system-x86_64 --version 2>/dev/null || true) | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'; }
 rust_version() { (rustc --version 2>/dev/null || true) | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
 
-# missing_packages quickstart|test: one line `package reason` for each Debian package that is missing here.
+# missing_packages quickstart|appliance|test: one line `package reason` for each Debian package that is missing here.
 missing_packages() {
     lacks() { ! command -v "$1" >/dev/null; }
     lacks cc && say "gcc links Rust programs and compiles zstd"
@@ -53,31 +53,38 @@ missing_packages() {
     fi
     lacks cpio && say "cpio packs the guest's initramfs"
     lacks xz && say "xz-utils unpacks the guest's kernel modules"
+    if [ "$1" != quickstart ]; then
+        lacks qemu-img && say "qemu-utils makes the appliance's disk in other formats"
+        lacks zstd && say "zstd packs the appliance's initramfs"
+    fi
     if [ "$1" = test ]; then
+        [ -x /usr/sbin/mkfs.ext4 ] || say "e2fsprogs makes the disk on which an appliance keeps its key"
         lacks git && say "git clones what the tests of the quickstart run in"
         [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || say "ovmf is a guest without an operating system"
         [ -e /boot/memtest86+x64.efi ] || say "memtest86+ is a guest that is nobody's Linux"
-        lacks qemu-img && say "qemu-utils makes the appliance's disk in other formats"
-        lacks zstd && say "zstd packs the appliance's initramfs"
+        lacks xmllint && say "libxml2-utils checks the files for libvirt and the OVA"
+        [ -e /usr/share/libvirt/schemas/domain.rng ] || say "libvirt0 has the schema of libvirt's domains"
         lacks shellcheck && say "shellcheck reads the scripts"
     fi
     return 0
 }
 
-# download_package PACKAGE DIR: fetches a Debian package and unpacks it into DIR, its version beside that; needs no root
-# and installs nothing.
-download_package() {
-    local at
+# fetch_package PACKAGE: sets package_at, a folder with what is in a Debian package, its version in $package_at.version.
+# Downloaded once for all that need it, and unpacked; needs no root and installs nothing.
+fetch_package() {
+    local all=$cache/packages
+    package_at=$all/$1
+    # The version is written last: a package without one was not unpacked to its end.
+    [ ! -e "$package_at.version" ] || return 0
     command -v apt-get >/dev/null || die "not a Debian: set up $1 by hand, or run this in a Debian container"
-    say "==> fetching $1 into ${2#"$root"/} (not installed; undo: rm -r .cache)"
-    at=$(dirname "$2")
-    mkdir -p "$at"
-    (cd "$at" && rm -f "$1"_*.deb && apt-get -qq -o APT::Sandbox::User=root download "$1") ||
+    say "==> fetching $1 into ${package_at#"$root"/} (not installed; undo: rm -r .cache)"
+    mkdir -p "$all"
+    (cd "$all" && rm -f "$1"_*.deb && apt-get -qq -o APT::Sandbox::User=root download "$1") ||
         die "cannot fetch $1: run apt-get update as root first"
-    rm -rf "$2"
-    dpkg-deb -x "$at/$1"_*.deb "$2"
-    dpkg-deb -f "$at/$1"_*.deb Version >"$2.version"
-    rm -f "$at/$1"_*.deb
+    rm -rf "$package_at"
+    dpkg-deb -x "$all/$1"_*.deb "$package_at"
+    dpkg-deb -f "$all/$1"_*.deb Version >"$package_at.version"
+    rm -f "$all/$1"_*.deb
 }
 
 # newest_kernel_package: the package that Debian's linux-image-amd64 stands for.
@@ -88,6 +95,17 @@ newest_kernel_package() {
 is_static_busybox() {
     local busybox
     busybox=$(command -v busybox) && ! ldd "$busybox" >/dev/null 2>&1
+}
+
+# link_statically: from here on cargo links this workspace's programs so that they need nothing beside them, as they run in
+# the appliance. One build then serves the tests on this machine and those of the appliance. Naming the target keeps the
+# flag from what runs while compiling: a procedural macro cannot be linked so.
+link_statically() {
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    case $host in *-linux-gnu) ;; *) return 0 ;; esac
+    export CARGO_BUILD_TARGET=$host
+    export "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$host")_RUSTFLAGS=-C target-feature=+crt-static"
 }
 
 # check_rust: explains what to do if Rust is missing or too old.

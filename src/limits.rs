@@ -189,6 +189,8 @@ pub const HOST_GUESTS_MAX: usize = SOURCES_MAX;
 pub const HOST_PORTS_MAX: usize = 256;
 /// Appliances that the host's side has something attached to.
 pub const HOST_APPLIANCES_MAX: usize = 32;
+/// Bytes of the file in which the host's side remembers what it has attached: its longest paths and names fit.
+pub const HOST_MEMORY_BYTES: u64 = 1 << 20;
 /// Commands to the host's side that are under way.
 pub const HOST_COMMANDS_MAX: usize = 16;
 /// Bytes that wait for an appliance that does not read its port. What comes beyond is not said.

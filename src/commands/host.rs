@@ -112,15 +112,15 @@ fn parse_guest(text: &str) -> Result<(String, PathBuf), String> {
 /// # Errors
 /// If it cannot start, none runs, or it says why it did not do what it was asked.
 pub fn run(args: &HostArgs) -> Result<(), CommandError> {
-    let dir = args.dir.clone().map_or_else(default_dir, Ok)?;
+    let dir = told(args.dir.clone().map_or_else(default_dir, Ok)?)?;
     match &args.command {
         HostCommand::Run(run) => serve(run, &dir),
         HostCommand::Attach(attach) => {
             let order = Order::Attach(Attach {
-                appliance: absolute(&attach.appliance),
+                appliance: absolute(&attach.appliance)?,
                 guest: attach.guest.clone(),
                 service: attach.service.clone(),
-                control: attach.control.as_deref().map(absolute),
+                control: attach.control.as_deref().map(absolute).transpose()?,
                 bus: attach.bus.clone(),
                 input: !attach.view_only,
                 dry_run: attach.dry_run,
@@ -129,7 +129,8 @@ pub fn run(args: &HostArgs) -> Result<(), CommandError> {
         }
         HostCommand::Detach(detach) => {
             let is_file = detach.appliance.exists() || detach.appliance.components().count() > 1;
-            let appliance = if is_file { absolute(&detach.appliance) } else { detach.appliance.clone() };
+            let appliance =
+                if is_file { absolute(&detach.appliance) } else { told(detach.appliance.clone()) }?;
             answer(&dir, &Order::Detach { appliance, guest: detach.guest.clone() }, detach.json, said)
         }
         HostCommand::List { json } => answer(&dir, &Order::Status {}, *json, |answer| match answer {
@@ -141,8 +142,16 @@ pub fn run(args: &HostArgs) -> Result<(), CommandError> {
 }
 
 /// What a path means here, wherever the process works that is told.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
+    told(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+/// A path that can be told to another process: that is done in JSON, whose text is UTF-8.
+fn told(path: PathBuf) -> Result<PathBuf, CommandError> {
+    if path.to_str().is_some() {
+        return Ok(path);
+    }
+    Err(CommandError::Refused(format!("{} is not UTF-8: name it by another path", path.display())))
 }
 
 fn serve(args: &RunArgs, dir: &Path) -> Result<(), CommandError> {
@@ -281,6 +290,9 @@ fn given_text(given: &AttachmentStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -289,5 +301,12 @@ mod tests {
         for wrong in ["web", "=x", "a b=x", "../a=x"] {
             assert!(parse_guest(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn paths_that_cannot_be_told_are_refused() {
+        assert!(absolute(Path::new("web.qmp")).expect("UTF-8").is_absolute());
+        let error = absolute(Path::new(OsStr::from_bytes(b"/run/\xff.qmp"))).expect_err("no UTF-8");
+        assert!(error.to_string().contains("name it by another path"), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 //! `lfp-server inspect SOURCE`: what the adapter of a source sees; `--all`: which guests of this host can be sources.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,8 +14,9 @@ use super::support::{CommandError, open, parse_seconds, print};
 use crate::clock;
 use crate::geometry::{CellSet, Size};
 use crate::hypervisor::discover::{discover, table};
-use crate::hypervisor::ivshmem::{self, Survey};
+use crate::hypervisor::ivshmem::{self, Served, Survey};
 use crate::hypervisor::{Reading, Root, Source, SourceError, SourceSpec, Surface, View};
+use crate::limits::SOURCES_MAX;
 use crate::pixel::convert_row;
 use crate::scan::Mode;
 
@@ -31,6 +34,9 @@ pub struct InspectArgs {
     /// in the way
     #[arg(long, conflicts_with = "source")]
     pub all: bool,
+    /// Statistics of the server of this machine, which say whose device it serves; an appliance's are there
+    #[arg(long, value_name = "FILE", default_value = "/run/lfp/stats.json", requires = "all")]
+    pub stats: PathBuf,
     /// Write the picture to this file
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub png: Option<PathBuf>,
@@ -66,7 +72,7 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode, CommandError> {
 
 fn list(args: &InspectArgs) -> Result<ExitCode, CommandError> {
     let guests = discover()?;
-    let devices = ivshmem::devices(&Root::chosen());
+    let devices = ivshmem::devices(&Root::chosen(), &served(&args.stats));
     let printed = if args.json {
         let all = guests.iter().map(|guest| json!(guest)).chain(devices.iter().map(|device| json!(device)));
         format!("{}\n", Value::from_iter(all))
@@ -82,6 +88,21 @@ fn list(args: &InspectArgs) -> Result<ExitCode, CommandError> {
     let can_serve = sources.flatten().next().is_some();
     Ok(if can_serve { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DARK) })
 }
+
+/// The devices that a server serves whose statistics are in `file`; none if there is no such file.
+fn served(file: &Path) -> Vec<Served> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|file| file.take(STATISTICS_READ_MAX).read_to_string(&mut text));
+    let statistics: Value = read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let served = |service: &Value| {
+        let Ok(SourceSpec::Ivshmem(source)) = service["source"].as_str()?.parse() else { return None };
+        Some(Served { service: service["service"].as_str()?.to_owned(), source })
+    };
+    statistics["services"].as_array().into_iter().flatten().filter_map(served).take(SOURCES_MAX).collect()
+}
+
+/// Thousands of sessions take less.
+const STATISTICS_READ_MAX: u64 = 256 << 20;
 
 struct Report {
     state: SurfaceState,
@@ -247,7 +268,7 @@ fn write_png(path: &Path, surface: &Surface, shadow: &[u8]) -> Result<(), Comman
             [red, green, blue]
         }));
     }
-    let file = std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?);
+    let file = std::io::BufWriter::new(File::create(path).map_err(failed)?);
     let (width, height) = (u32::from(surface.size.width), u32::from(surface.size.height));
     let mut encoder = png::Encoder::new(file, width, height);
     encoder.set_color(png::ColorType::Rgb);

@@ -15,8 +15,8 @@ use crate::hypervisor::{self, Control, SourceSpec};
 use crate::identity::{Identity, IdentityError};
 use crate::limits::SOCKETS_MAX;
 use crate::output::{
-    Facilities, Facility, Listen, Network, NetworkError, Statistics, StatisticsError, StopSignals, Waker,
-    orders, sockets_for,
+    Facilities, Facility, Listen, Network, NetworkError, ServicesBoard, Statistics, StatisticsError,
+    StopSignals, Waker, orders, sockets_for,
 };
 use crate::pipeline::{PipelineError, PipelineHandle};
 use crate::server::{self, Server};
@@ -173,9 +173,10 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     }
     let address = network.local_addr()?;
     let started = args.control.as_ref().map(|endpoint| {
-        network.attend(desk);
+        let board = ServicesBoard::default();
+        network.attend(desk, board.clone());
         let (fingerprint, listen) = (identity.public().fingerprint().to_string(), address.to_string());
-        Keeper::start(endpoint, Premises { catalogue, orders, control, fingerprint, listen })
+        Keeper::start(endpoint, Premises { catalogue, orders, control, fingerprint, listen, board })
     });
     keeper = started.transpose()?;
     if args.confine {

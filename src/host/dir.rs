@@ -15,6 +15,7 @@ use super::HostError;
 /// Where the socket for commands is, in the directory.
 pub(super) const COMMANDS: &str = "host.sock";
 const PORTS: &str = "ports";
+const ATTACHED: &str = "attached.json";
 
 /// Where the host's sockets are if nobody says otherwise: `/run/lfp-host` for root, `lfp-host` of
 /// `$XDG_RUNTIME_DIR` for others.
@@ -65,6 +66,11 @@ impl HostDir {
         listen(&self.commands())
     }
 
+    /// Where it stands what is attached.
+    pub(super) fn attached(&self) -> PathBuf {
+        self.path.join(ATTACHED)
+    }
+
     /// Where the port of `guest` for `appliance` is, whose names are such.
     pub(super) fn port(&self, appliance: &str, guest: &str) -> PathBuf {
         self.path.join(PORTS).join(appliance).join(format!("{guest}.sock"))
@@ -106,7 +112,7 @@ fn listen(path: &Path) -> Result<UnixListener, HostError> {
     listening().map_err(|error| unusable(path, error))
 }
 
-fn unusable(path: &Path, error: io::Error) -> HostError {
+pub(super) fn unusable(path: &Path, error: io::Error) -> HostError {
     HostError::Dir { path: path.to_owned(), error }
 }
 

@@ -229,6 +229,11 @@ impl Guests {
         });
     }
 
+    /// Whether appliances may type into the guest of this name, whether it has been found or not.
+    pub(super) fn allows_input(&self, name: &str) -> bool {
+        self.policies.get(name).is_none_or(|policy| policy.input)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Guest> {
         self.by_name.get(name)
     }

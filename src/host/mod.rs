@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod dir;
 mod guests;
+mod memory;
 mod port;
 mod run;
 mod switch;

@@ -13,10 +13,12 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
-use super::appliance::{Appliance, Job, Report, Wanted};
+use super::appliance::{Appliance, Job, Report, Resumed, Wanted};
 use super::commands::Commands;
 use super::config::bad_name;
+use super::dir::unusable;
 use super::guests::PortId;
+use super::memory::{KnownAppliance, Memory};
 use super::port::{Place, THROTTLED};
 use super::switch::Switch;
 use super::words::{Answer, ApplianceStatus, Attach, HostStatus, Order};
@@ -37,6 +39,7 @@ pub struct Host {
     commands: Commands,
     /// By name; those that something is attached to, or being so.
     appliances: BTreeMap<String, Appliance>,
+    memory: Memory,
     /// Orders under way, by ticket.
     waiting: BTreeMap<u64, Waiting>,
     reports: Receiver<Report>,
@@ -95,12 +98,14 @@ impl Host {
             }
         }
         let commands = Commands::listen(&dir)?;
+        let memory = Memory::read(dir.attached()).map_err(|error| unusable(&dir.attached(), error))?;
         let (tell, reports) = channel();
-        Ok(Self {
+        let mut host = Self {
             dir,
             switch,
             commands,
             appliances: BTreeMap::new(),
+            memory,
             waiting: BTreeMap::new(),
             reports,
             tell,
@@ -108,7 +113,40 @@ impl Host {
             tickets: 0,
             discovers: config.discover,
             discover_at: Instant::ZERO,
-        })
+        };
+        for known in host.memory.known().to_vec() {
+            host.resume(&known);
+        }
+        host.remember();
+        Ok(host)
+    }
+
+    /// Goes on with what an earlier process gave an appliance. What cannot go on is forgotten, with a line in the log.
+    fn resume(&mut self, known: &KnownAppliance) {
+        let mut resumed = Resumed::new();
+        for guest in &known.guests {
+            let name = &guest.guest;
+            if let Err(error) = self.switch.open(&self.dir, &known.name, name, false) {
+                tracing::error!(appliance = known.name, guest = name, "forgotten: {error}");
+                continue;
+            }
+            let wanted = Wanted {
+                guest: name.clone(),
+                service: guest.service.clone(),
+                input: guest.input && self.switch.guests.allows_input(name),
+                bus: guest.bus.clone(),
+                memory: None,
+                socket: self.dir.port(&known.name, name),
+                control: known.control.clone(),
+                is_live: false,
+            };
+            resumed.push((wanted, guest.memory));
+        }
+        let guests = resumed.len();
+        match self.begin_appliance(&known.name, &known.qmp, resumed) {
+            Ok(()) => tracing::info!(appliance = known.name, guests, "going on with what was attached"),
+            Err(error) => tracing::error!(appliance = known.name, "forgotten: {error}"),
+        }
     }
 
     /// Serves ports and commands until a signal comes. What is attached stays so; keys are released.
@@ -141,11 +179,22 @@ impl Host {
                     appliance.send(Job::Moved { guest: guest.clone(), memory: memory.clone() });
                 }
             }
+            let mut is_new = false;
             while let Ok(report) = self.reports.try_recv() {
                 self.on_report(now, report);
+                is_new = true;
+            }
+            if is_new {
+                self.remember();
             }
             self.switch.tick(now);
         }
+    }
+
+    /// Has the file say what is attached.
+    fn remember(&mut self) {
+        let known = self.appliances.values().map(Appliance::known).filter(|known| !known.guests.is_empty());
+        self.memory.write(known.collect());
     }
 
     /// Waits until something is ready, or time has to be looked at.
@@ -280,7 +329,7 @@ impl Host {
             service: attach.service.clone().unwrap_or_else(|| attach.guest.clone()),
             input,
             bus: attach.bus.clone(),
-            memory,
+            memory: Some(memory),
             socket: self.dir.port(&name, &attach.guest),
             control: attach.control.clone(),
             is_live,
@@ -312,15 +361,20 @@ impl Host {
             .chain(candidates)
             .find(|name| !self.appliances.contains_key(name))
             .unwrap_or_default();
+        self.begin_appliance(&name, path, Resumed::new())?;
+        Ok(name)
+    }
+
+    fn begin_appliance(&mut self, name: &str, path: &Path, resumed: Resumed) -> Result<(), String> {
         let (tell, waker) = (self.tell.clone(), Arc::clone(&self.waker));
         let tell = move |report| {
             // The process is ending if nobody listens any more.
             let _ = tell.send(report);
             let _ = waker.write(1);
         };
-        let appliance = Appliance::start(&name, path, tell).map_err(|error| error.to_string())?;
-        self.appliances.insert(name.clone(), appliance);
-        Ok(name)
+        let appliance = Appliance::start(name, path, resumed, tell).map_err(|error| error.to_string())?;
+        self.appliances.insert(name.to_owned(), appliance);
+        Ok(())
     }
 
     fn on_report(&mut self, now: Instant, report: Report) {
@@ -331,12 +385,16 @@ impl Host {
                     let (guest, source) = (&attached.guest, &attached.source);
                     tracing::info!(appliance, guest, source, "attached");
                 }
+                // Whoever is told that it is done may rely on that.
+                self.remember();
                 self.commands.answer(client, &answer);
                 self.end_appliance_if_idle(&appliance);
             }
             Report::Placed { appliance, guest, identity, pci } => {
                 self.switch.place(now, &appliance, &guest, Some(Place::At(identity, pci)));
             }
+            // Only to be remembered.
+            Report::Renewed => {}
             Report::Moving { appliance, guest } => {
                 self.switch.place(now, &appliance, &guest, Some(Place::Coming));
             }

@@ -16,5 +16,5 @@ pub use facility::{Facilities, Facility};
 pub use network::{Listen, Network, NetworkError};
 pub use orders::{Desk, Order, Orders, Report, orders};
 pub use ports::{Ports, sockets_for};
-pub use statistics::{Statistics, StatisticsError};
+pub use statistics::{ServicesBoard, Statistics, StatisticsError};
 pub use wake::{StopSignals, Waker};

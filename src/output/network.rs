@@ -12,7 +12,7 @@ use nix::sys::time::TimeSpec;
 use crate::clock;
 use crate::hypervisor::Control;
 use crate::limits::SHUTDOWN_GRACE;
-use crate::output::{Desk, Facilities, Ports, Statistics, StopSignals, Waker};
+use crate::output::{Desk, Facilities, Ports, ServicesBoard, Statistics, StopSignals, Waker};
 use crate::pipeline::{Event, PipelineHandle};
 use crate::server::{Input, Output, Server};
 use crate::time::Instant;
@@ -42,6 +42,7 @@ pub struct Network {
     waker: Waker,
     control: Control,
     statistics: Option<Statistics>,
+    board: ServicesBoard,
     desk: Option<Desk>,
 }
 
@@ -79,7 +80,16 @@ impl Network {
         let Listen { address, sockets, facilities } = listen;
         let ports = Ports::bind(address, sockets, facilities)
             .map_err(|error| NetworkError::Bind { listen: address, error })?;
-        Ok(Self { ports, server, pipeline, waker, control, statistics: None, desk: None })
+        Ok(Self {
+            ports,
+            server,
+            pipeline,
+            waker,
+            control,
+            statistics: None,
+            board: ServicesBoard::default(),
+            desk: None,
+        })
     }
 
     /// The address listened on.
@@ -95,9 +105,9 @@ impl Network {
         self.statistics = Some(statistics);
     }
 
-    /// Carries out what is ordered at `desk` from now on.
-    pub fn attend(&mut self, desk: Desk) {
-        self.desk = Some(desk);
+    /// Carries out what is ordered at `desk` from now on, and has what stands on `board` written with what is counted.
+    pub fn attend(&mut self, desk: Desk, board: ServicesBoard) {
+        (self.desk, self.board) = (Some(desk), board);
     }
 
     /// Serves until a signal comes, then closes every session in order.
@@ -119,6 +129,9 @@ impl Network {
                 statistics.offer(now, || {
                     let mut figures = self.server.figures(now);
                     figures["output"] = self.ports.figures();
+                    if let Some(services) = self.board.get() {
+                        figures["services"] = services;
+                    }
                     figures
                 });
             }

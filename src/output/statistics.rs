@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,23 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct StatisticsError {
     path: PathBuf,
     error: io::Error,
+}
+
+/// What another thread knows of the services, for the field `services` of the file.
+#[derive(Clone, Debug, Default)]
+pub struct ServicesBoard(Arc<Mutex<Option<Value>>>);
+
+impl ServicesBoard {
+    /// Says how they are now.
+    pub fn set(&self, services: Value) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(services);
+    }
+
+    /// What was said last, if anything was.
+    #[must_use]
+    pub fn get(&self) -> Option<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Has what is counted written to a file.

@@ -139,10 +139,20 @@ impl Port {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.is_said, true) {
-                    tracing::warn!(endpoint = ?self.endpoint, %error, "no control channel yet; it is tried again");
+                    self.say(&error);
                 }
                 None
             }
+        }
+    }
+
+    fn say(&self, error: &io::Error) {
+        match &self.endpoint {
+            // A machine without the port does what its configuration says. It may be given one while it runs.
+            Endpoint::Named(_) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::info!(%error, "no control channel so far");
+            }
+            _ => tracing::warn!(%error, "no control channel yet; it is tried again"),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::limits::{
     CONTROL_CONVERSATIONS_MAX, CONTROL_FAULT_MAX, CONTROL_LEFT_MAX, CONTROL_NEWS_INTERVAL,
     CONTROL_READ_BYTES, CONTROL_RECHECK,
 };
-use crate::output::{Order, Orders, Report};
+use crate::output::{Order, Orders, Report, ServicesBoard};
 use crate::time::Instant;
 
 /// What the control channel has to do with.
@@ -38,6 +38,8 @@ pub struct Premises {
     pub fingerprint: String,
     /// The address that it listens on.
     pub listen: String,
+    /// Where it is said how services are, for the file of statistics.
+    pub board: ServicesBoard,
 }
 
 /// The running thread. It ends with the network thread, and is waited for when this is dropped.
@@ -222,6 +224,7 @@ impl Room {
             }
         }
         self.statuses = now;
+        self.premises.board.set(status::figures(self.statuses.values()));
         Some(self.report.refused.take())
     }
 

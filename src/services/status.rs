@@ -9,6 +9,7 @@ use crate::hypervisor::{SourceId, View};
 use crate::limits::{CHANNEL_LINE_MAX, CONTROL_SOURCE_MAX};
 use crate::output::Report;
 use lfp_proto::frame::SurfaceState;
+use serde_json::{Value, json};
 
 /// Its state before a source was looked at for the first time.
 const WAITING: &str = "waiting";
@@ -40,6 +41,15 @@ fn in_words(view: Option<&View>) -> (String, String) {
         Some(View::Dark { state, text }) => (state.name().to_owned(), text.clone()),
         None => (WAITING.to_owned(), "it was not looked at yet".to_owned()),
     }
+}
+
+/// What stands of services in the file of statistics, which counts sessions itself.
+pub(super) fn figures<'a>(statuses: impl Iterator<Item = &'a ServiceStatus>) -> Value {
+    let figures = |status: &ServiceStatus| {
+        let ServiceStatus { service, source, state, text, is_attached, .. } = status;
+        json!({"service": service, "source": source, "state": state, "text": text, "is_attached": is_attached})
+    };
+    statuses.map(figures).collect()
 }
 
 /// The answer to a request for the status, which fits a line: services that do not are left out, and counted.

@@ -159,6 +159,94 @@ fn a_guest_is_given_to_a_running_appliance_and_taken_away() {
     host.stop();
 }
 
+/// What stands in an appliance's QEMU for a guest: the device's path there, which another one would not have.
+fn address(appliance: &mut Guest) -> Value {
+    let device = devices(appliance, "lfp-vram-web").pop().unwrap_or_default();
+    json!([device["slot"], device["regions"][1]["address"]])
+}
+
+/// The host's side is killed, and what it gave goes on: with nothing changed, a guest that was restarted, an appliance
+/// that was, and nobody there at all.
+#[test]
+fn what_was_attached_outlives_the_hosts_side() {
+    let bench = Bench::new();
+    let mut guest = Guest::blank(&bench, "web");
+    let config = config(&guest);
+    let host = Host::start(&bench, &config);
+    wait_memory(&host);
+    let mut svm = Guest::appliance(&bench, "svm", "pc", &[]);
+    let control = Control::listen(&bench.file("control"), "refused");
+    let qmp = svm.qmp().to_str().expect("UTF-8").to_owned();
+    let words = ["attach", "--appliance", &qmp, "--guest", "web", "--control", control.path()];
+    host.json(&[&words[..], &["--service", "desk", "--view-only"]].concat());
+    let before = host.given("svm", "web");
+    let (place, memory) = (address(&mut svm), memory_file(guest.pid()).expect("its memory"));
+
+    host.kill();
+    let host = Host::start(&bench, &config);
+    let is_back = |host: &Host, service: &Value| {
+        let given = host.given("svm", "web");
+        let is_whole = given["fault"].is_null() && given["is_attached"] == true && given["pci"].is_string();
+        (is_whole && given["port"]["is_connected"] == true && given["service"] == *service).then_some(given)
+    };
+    let after = wait_for("what was attached", PATIENCE, || is_back(&host, &before["service"]));
+    assert_eq!(after["pci"], before["pci"]);
+    assert_eq!(address(&mut svm), place, "nobody has touched the device");
+    let attached = |control: &Control| {
+        control.heard().iter().filter(|request| request["do"].get("attach").is_some()).count()
+    };
+    assert_eq!(attached(&control), 1, "its sessions go on");
+    assert!(host.refused(&words).contains("attached"), "it is known");
+    assert!(String::from_utf8(host.ask(&["list"]).stdout).expect("UTF-8").contains("svm"));
+
+    // The guest is another process when the next one starts.
+    host.kill();
+    guest.kill();
+    drop(guest);
+    let mut guest = Guest::blank(&bench, "web");
+    let second = memory_file(guest.pid()).expect("its memory");
+    assert_ne!(memory, second);
+    let host = Host::start(&bench, &config);
+    wait_for("the new memory", PATIENCE, || is_mapped(svm.pid(), &second).then_some(()));
+    wait_for("what was attached", PATIENCE, || is_back(&host, &before["service"]));
+    assert_eq!(attached(&control), 1, "it is the same service");
+
+    // So is the appliance.
+    host.kill();
+    svm.kill();
+    drop(svm);
+    let mut svm = Guest::appliance(&bench, "svm", "pc", &[]);
+    control.begin();
+    let host = Host::start(&bench, &config);
+    wait_for("the memory in the new appliance", PATIENCE, || is_mapped(svm.pid(), &second).then_some(()));
+    let again = control.wait_attached(2);
+    assert_eq!((&again["service"], &again["input"]), (&json!("desk"), &json!(false)));
+    wait_for("what was attached", PATIENCE, || is_back(&host, &host.given("svm", "web")["service"]));
+
+    // Nobody is there, and somebody is.
+    host.kill();
+    guest.kill();
+    let host = Host::start(&bench, &config);
+    let given = host.given("svm", "web");
+    assert_eq!(given["is_attached"], true, "{given}");
+    assert!(given["fault"].as_str().is_some_and(|fault| fault.contains("not been found")), "{given}");
+    host.json(&["detach", "--appliance", &qmp, "--guest", "web"]);
+    assert!(remains(&mut svm).is_empty(), "{:?}", remains(&mut svm));
+    assert!(!host.port("svm", "web").exists());
+    host.kill();
+    let host = Host::start(&bench, &config);
+    assert_eq!(host.json(&["status"])["appliances"], json!([]));
+
+    // What is no such file is set aside, and said.
+    let memory = host.memory();
+    host.stop();
+    fs::write(&memory, "{\"version\":1,\"appl").expect("written");
+    let host = Host::start(&bench, &config);
+    assert!(memory.with_extension("json.wrong").exists());
+    assert!(host.log().contains("attached.json.wrong"), "{}", host.log());
+    host.stop();
+}
+
 #[test]
 fn a_q35_takes_guests_on_root_ports_with_room() {
     let bench = Bench::new();
@@ -291,7 +379,7 @@ fn fake_monitor(path: &Path, fails: usize) -> Arc<Mutex<Vec<String>>> {
 fn half_done_attachments_are_undone() {
     const STEPS: [&str; 6] = [
         "add-fd",
-        "object-add lfp-mem-web",
+        "object-add lfp-mem-N-web",
         "remove-fd",
         "device_add lfp-vram-web",
         "chardev-add lfp-port-web",

@@ -5,6 +5,7 @@ mod harness;
 
 mod appliance;
 mod confined;
+mod descriptors;
 mod fairness;
 mod firmware;
 mod golden;

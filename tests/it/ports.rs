@@ -259,3 +259,52 @@ fn inspect_says_how_fast_each_way_to_the_memory_is() {
     assert_eq!((&device["bytes"], &device["way"]), (&BYTES.into(), &"write-combining".into()));
     assert!(device["problem"].as_str().is_some_and(|problem| problem.contains("no port")), "{device}");
 }
+
+/// A guest's port can be opened once, so the server that has it says which device is the guest's.
+#[test]
+fn inspect_says_which_device_and_port_belong_together() {
+    let bench = Bench::new();
+    let machine = Machine::new(&bench);
+    let (here, there, third) = (HERE, "0000:00:08.0", "0000:00:09.0");
+    for address in [here, there] {
+        machine.plug(address);
+    }
+    for (entry, name) in [("vport1p2", "lfp.guest.web"), ("vport1p3", "lfp.guest.db")] {
+        let folder = machine.root.join("sys/class/virtio-ports").join(entry);
+        std::fs::create_dir_all(&folder).expect("a port");
+        std::fs::write(folder.join("name"), name).expect("its name");
+    }
+    let stats = bench.file("stats.json");
+    let words = ["inspect", "--all", "--json", "--stats", stats.to_str().expect("UTF-8")];
+    let list = || {
+        let (_, text, errors) = lfp_server_under(&bench, &machine.root, &words);
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{errors}"));
+        let of = |address: &str| {
+            let all = all.as_array().into_iter().flatten();
+            all.clone().find(|one| one["device"] == address).cloned().unwrap_or_default()
+        };
+        [of(here), of(there), of(third)]
+    };
+    let [web, db, _] = list();
+    for device in [&web, &db] {
+        assert!(device["problem"].as_str().is_some_and(|text| text.contains("one of db, web")), "{device}");
+    }
+    let service = serde_json::json!({ "service": "desk", "source": format!("ivshmem:{there}?guest=db"),
+        "state": "live", "text": "", "is_attached": true });
+    let other = serde_json::json!({ "service": "own", "source": "fbdev:/dev/fb0" });
+    std::fs::write(&stats, serde_json::json!({ "services": [other, service] }).to_string()).expect("written");
+    let [web, db, _] = list();
+    assert_eq!((&db["source"], &db["service"]), (&service["source"], &service["service"]));
+    // What is left belongs together.
+    assert_eq!(web["source"], format!("ivshmem:{here}?guest=web"));
+    assert!(web["service"].is_null() && web["problem"].is_null(), "{web}");
+    machine.plug(third);
+    let [web, db, third] = list();
+    assert_eq!(db["service"], "desk");
+    for device in [web, third] {
+        assert!(device["problem"].as_str().is_some_and(|text| text.ends_with("one of web")), "{device}");
+    }
+    std::fs::write(&stats, "{\"services\": 3").expect("written");
+    let [_, db, _] = list();
+    assert!(db["service"].is_null(), "nonsense says nothing");
+}

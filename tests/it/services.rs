@@ -131,7 +131,8 @@ fn services_are_attached_and_detached_while_clients_watch() {
         Painted::new(&bench.file("left.fb"), &pattern(320, 240, 1)),
         Painted::new(&bench.file("right.fb"), &pattern(200, 100, 2)),
     );
-    let (server, socket) = controlled(&bench, &[]);
+    let stats = bench.file("stats.json");
+    let (server, socket) = controlled(&bench, &["--stats", stats.to_str().expect("UTF-8")]);
     let (mut host, hello) = Host::connect(&socket);
     assert_eq!(hello.get("error"), None);
     let status = host.status();
@@ -143,6 +144,15 @@ fn services_are_attached_and_detached_while_clients_watch() {
     host.attach("left", &left.source());
     let said = host.hears("left", "live");
     assert_eq!((&said["text"], &said["is_attached"]), (&json!("320x240 xrgb8888"), &json!(true)), "{said}");
+    // Whoever reads the statistics sees it as well.
+    let written = wait_for("the service in the statistics", PATIENCE, || {
+        let text = fs::read_to_string(&stats).ok()?;
+        let all: Value = serde_json::from_str(&text).ok()?;
+        all["services"][0]["text"].is_string().then(|| all["services"][0].clone())
+    });
+    let said = json!({ "service": "left", "source": left.source(), "state": "live",
+        "text": "320x240 xrgb8888", "is_attached": true });
+    assert_eq!(written, said);
     host.attach("right", &right.source());
     let mut of_left = watcher(&bench, "of-left", &server, "left");
     let mut of_right = watcher(&bench, "of-right", &server, "right");

@@ -12,21 +12,26 @@ use super::{Report, Wanted, Worker};
 use crate::channel::control::{Command as ControlCommand, Request, ServiceStatus};
 use crate::channel::{CONTROL_PORT, line};
 use crate::clock;
+use crate::host::memory::KnownGuest;
 use crate::host::words::{Answer, Attached};
-use crate::hypervisor::{CallError, Caller, GuestMemory};
+use crate::hypervisor::{CallError, Caller, GuestMemory, MemoryIdentity};
 use crate::limits::{APPLIANCE_SERVES, APPLIANCE_SETTLES, PLACE_PATIENCE, UNPLUG_PATIENCE};
 use crate::time::Instant;
 
 /// A guest that an appliance has.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Attachment {
     pub(super) wanted: Wanted,
     /// Where its memory is.
     pub(super) pci: Option<String>,
+    /// The file that is its memory there.
+    placed: Option<MemoryIdentity>,
+    /// An earlier process gave it, and nobody has looked yet what there is.
+    is_unseen: bool,
     /// Everything is to be plugged in anew: the appliance's QEMU is another.
     is_lost: bool,
     /// The memory is: the guest's QEMU is another.
-    pub(super) is_stale: bool,
+    is_stale: bool,
     /// The appliance is to be told again what it serves.
     pub(super) is_unsaid: bool,
     /// What is in the way, and when it is tried again.
@@ -35,6 +40,42 @@ pub(super) struct Attachment {
 }
 
 impl Attachment {
+    fn new(wanted: Wanted) -> Self {
+        Self {
+            wanted,
+            pci: None,
+            placed: None,
+            is_unseen: false,
+            is_lost: false,
+            is_stale: false,
+            is_unsaid: true,
+            fault: None,
+            retry: Instant::ZERO,
+        }
+    }
+
+    /// One that an earlier process made, in which `placed` is the memory.
+    pub(super) fn resumed(wanted: Wanted, placed: Option<MemoryIdentity>) -> Self {
+        let fault = Some("the guest has not been found since the host's side was started".to_owned());
+        Self { placed, is_unseen: true, fault, ..Self::new(wanted) }
+    }
+
+    /// What a process that comes after this one has to know of it.
+    pub(super) fn known(&self) -> KnownGuest {
+        let Wanted { guest, service, input, bus, .. } = &self.wanted;
+        let (guest, service, bus) = (guest.clone(), service.clone(), bus.clone());
+        KnownGuest { guest, service, input: *input, bus, memory: self.placed }
+    }
+
+    /// The guest's memory is this now; says whether that is another than the appliance has.
+    pub(super) fn take_memory(&mut self, memory: GuestMemory) -> bool {
+        let is_other = self.placed != memory.identity();
+        self.wanted.memory = Some(memory);
+        self.is_stale |= is_other;
+        self.retry = Instant::ZERO;
+        is_other
+    }
+
     /// The appliance's QEMU is another one, which has nothing.
     pub(super) fn forget(&mut self) {
         (self.is_lost, self.is_unsaid) = (true, false);
@@ -45,7 +86,14 @@ impl Attachment {
     pub(super) fn is_due(&self, now: Instant) -> bool {
         // A machine that was just started has firmware in it: its hello says that its system takes devices.
         let is_due = if self.is_lost { self.is_unsaid } else { self.is_stale || self.is_unsaid };
-        is_due && now >= self.retry
+        is_due && self.wanted.memory.is_some() && now >= self.retry
+    }
+}
+
+impl Wanted {
+    fn memory(&self) -> Result<&GuestMemory, String> {
+        let unknown = || format!("{:?} has not been found since the host's side was started", self.guest);
+        self.memory.as_ref().ok_or_else(unknown)
     }
 }
 
@@ -56,15 +104,7 @@ impl Worker {
         if self.attached.contains_key(&guest) {
             return Err(format!("{guest:?} is attached to {:?} already; detach it first", self.name));
         }
-        let mut attachment = Attachment {
-            wanted,
-            pci: None,
-            is_lost: false,
-            is_stale: false,
-            is_unsaid: true,
-            fault: None,
-            retry: Instant::ZERO,
-        };
+        let mut attachment = Attachment::new(wanted);
         match self.bring_up(&mut attachment) {
             Ok(service) => {
                 self.pid = self.caller.as_ref().and_then(Caller::pid);
@@ -120,7 +160,7 @@ impl Worker {
     fn plug_memory(&mut self, wanted: &Wanted, ids: &Ids) -> Result<(), String> {
         let caller = self.caller().map_err(text)?;
         let buses = buses(caller, wanted)?;
-        add_memory(caller, &wanted.memory, ids)?;
+        add_memory(caller, wanted.memory()?, ids)?;
         let mut failed = String::new();
         for bus in buses {
             match give(caller, &ids.add_vram(&bus)) {
@@ -151,8 +191,8 @@ impl Worker {
             }
             caller.listen((now + LOOK_AGAIN).min(until)).map_err(text)?;
         };
-        let identity = attachment.wanted.memory.identity().ok_or("the guest's memory has gone")?;
-        attachment.pci = Some(pci.clone());
+        let identity = attachment.wanted.memory()?.identity().ok_or("the guest's memory has gone")?;
+        (attachment.pci, attachment.placed) = (Some(pci.clone()), Some(identity));
         self.report(Report::Placed { appliance: self.name.clone(), guest, identity, pci });
         Ok(())
     }
@@ -199,6 +239,9 @@ impl Worker {
     /// Gives an attachment anew what it has lost.
     pub(super) fn renew(&mut self, attachment: &mut Attachment) -> Result<(), String> {
         let ids = Ids::of(&attachment.wanted.guest);
+        if attachment.is_unseen {
+            self.recognise(attachment, &ids)?;
+        }
         if attachment.is_lost {
             self.unplug(&ids)?;
             self.plug(&attachment.wanted, &ids)?;
@@ -220,13 +263,28 @@ impl Worker {
         Ok(())
     }
 
+    /// Sees what there is of an attachment that an earlier process made.
+    fn recognise(&mut self, attachment: &mut Attachment, ids: &Ids) -> Result<(), String> {
+        let caller = self.caller().map_err(text)?;
+        let devices = "/machine/peripheral";
+        let is_whole = has_child(caller, devices, &ids.vram)? && has_child(caller, devices, &ids.port)?;
+        if !is_whole {
+            // One that answers takes devices; one that is booting is asked again by and by.
+            self.ask(&ControlCommand::Status {})?;
+        }
+        (attachment.is_unseen, attachment.is_lost, attachment.is_unsaid) = (false, !is_whole, true);
+        Ok(())
+    }
+
     /// Tells the appliance again what to serve, unless it serves that: to be told twice would end its sessions.
     fn say_again(&mut self, attachment: &Attachment) -> Result<(), String> {
         let status = self.ask(&ControlCommand::Status {})?.unwrap_or_default();
-        let source = source(attachment);
-        let is_it = |service: &ServiceStatus| {
-            service.is_attached && service.service == attachment.wanted.service && service.source == source
-        };
+        let Wanted { service, guest, .. } = &attachment.wanted;
+        // It has moved with its guest, whatever address it was attached with.
+        let end = format!("?guest={guest}");
+        let is_same = |source: &str| source.starts_with("ivshmem:") && source.ends_with(&end);
+        let is_it =
+            |known: &ServiceStatus| known.is_attached && known.service == *service && is_same(&known.source);
         if status.services.iter().any(is_it) { Ok(()) } else { self.serve(attachment) }
     }
 
@@ -260,13 +318,13 @@ impl Worker {
 
     /// The commands that attaching would give.
     pub(super) fn plan(&mut self, wanted: &Wanted) -> Result<Answer, String> {
-        let ids = Ids::of(&wanted.guest);
+        let (ids, memory) = (Ids::of(&wanted.guest), wanted.memory()?);
         let caller = self.caller().map_err(text)?;
         let buses = buses(caller, wanted)?;
         let bus = buses.first().ok_or("there is no bus")?;
         let commands = [
             // A person has no descriptor to pass.
-            ids.add_memory(wanted.memory.path(), wanted.memory.bytes()),
+            ids.add_memory(memory.path(), memory.bytes()),
             ids.add_vram(bus),
             ids.add_channel(&wanted.socket, caller.is_at_least(9, 2)),
             ids.add_port(&wanted.guest),
@@ -314,7 +372,7 @@ fn give(caller: &mut Caller, command: &Command) -> Result<(), String> {
 
 /// The buses that may take the memory, the best first.
 fn buses(caller: &mut Caller, wanted: &Wanted) -> Result<Vec<String>, String> {
-    let bytes = wanted.memory.bytes();
+    let bytes = wanted.memory()?.bytes();
     if !bytes.is_power_of_two() {
         return Err(format!(
             "{bytes} bytes of video memory cannot be given to an appliance: they are no power of two"
@@ -368,8 +426,8 @@ fn add_memory(caller: &mut Caller, memory: &GuestMemory, ids: &Ids) -> Result<()
 
 fn unplug_memory(caller: &mut Caller, ids: &Ids) -> Result<(), String> {
     remove_device(caller, &ids.vram)?;
-    if has_child(caller, "/objects", &ids.memory)? {
-        caller.call("object-del", Some(json!({ "id": ids.memory }))).map_err(text)?;
+    for memory in children(caller, "/objects")?.iter().filter(|name| ids.is_memory(name)) {
+        caller.call("object-del", Some(json!({ "id": memory }))).map_err(text)?;
     }
     Ok(())
 }
@@ -403,8 +461,14 @@ fn remove_device(caller: &mut Caller, id: &str) -> Result<(), String> {
 
 /// Whether an object of QEMU's has this child.
 fn has_child(caller: &mut Caller, path: &str, name: &str) -> Result<bool, String> {
+    Ok(children(caller, path)?.iter().any(|child| child == name))
+}
+
+/// The names of what is at `path` of QEMU's objects.
+fn children(caller: &mut Caller, path: &str) -> Result<Vec<String>, String> {
     let children = caller.call("qom-list", Some(json!({ "path": path }))).map_err(text)?;
-    Ok(children.as_array().into_iter().flatten().any(|child| child["name"] == name))
+    let names = children.as_array().into_iter().flatten().filter_map(|child| child["name"].as_str());
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// Where the host's end of the control channel is: the channel of that name, or of the port that has it.

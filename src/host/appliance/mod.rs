@@ -17,6 +17,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
+use super::memory::KnownAppliance;
 use super::words::{Answer, ApplianceStatus, AttachmentStatus};
 use crate::channel::control::Command;
 use crate::clock;
@@ -33,7 +34,8 @@ pub(super) struct Wanted {
     pub(super) service: String,
     pub(super) input: bool,
     pub(super) bus: Option<String>,
-    pub(super) memory: GuestMemory,
+    /// `None`: an earlier process gave it, and the guest has not been found since.
+    pub(super) memory: Option<GuestMemory>,
     /// The socket of its port.
     pub(super) socket: PathBuf,
     /// The host's end of the appliance's control channel, if somebody said where.
@@ -66,6 +68,8 @@ pub(super) enum Report {
     Placed { appliance: String, guest: String, identity: MemoryIdentity, pci: String },
     /// It is being moved.
     Moving { appliance: String, guest: String },
+    /// A guest was given anew, or found to be there.
+    Renewed,
     /// The appliance has a guest no more.
     Detached { appliance: String, guest: String },
 }
@@ -76,36 +80,59 @@ pub(super) struct Appliance {
     pub(super) path: PathBuf,
     jobs: Sender<Job>,
     waker: Arc<EventFd>,
-    status: Arc<Mutex<ApplianceStatus>>,
+    shared: Arc<Mutex<Shared>>,
 }
 
+/// What a thread says of its appliance.
+#[derive(Debug)]
+struct Shared {
+    status: ApplianceStatus,
+    known: KnownAppliance,
+}
+
+/// What an earlier process gave an appliance: by name, with the file that is its memory there.
+pub(super) type Resumed = Vec<(Wanted, Option<MemoryIdentity>)>;
+
 impl Appliance {
-    /// Starts the thread; nothing is connected before the first job. `tell` is called with each report.
-    pub(super) fn start(name: &str, path: &Path, tell: impl Fn(Report) + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread for the appliance whose monitor is at `path`, and which has been given `resumed`; if that is
+    /// nothing, nothing is connected before the first job. `tell` is called with each report.
+    pub(super) fn start(
+        name: &str,
+        path: &Path,
+        resumed: Resumed,
+        tell: impl Fn(Report) + Send + 'static,
+    ) -> io::Result<Self> {
         let (jobs, received) = channel();
         let waker =
             Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
-        let status = Arc::new(Mutex::new(ApplianceStatus {
+        let (qmp, control) = (path.to_owned(), resumed.iter().find_map(|(wanted, _)| wanted.control.clone()));
+        let status = ApplianceStatus {
             appliance: name.to_owned(),
-            qmp: Some(path.to_owned()),
+            qmp: Some(qmp.clone()),
             ..ApplianceStatus::default()
-        }));
+        };
+        let known =
+            KnownAppliance { name: name.to_owned(), qmp, control: control.clone(), guests: Vec::new() };
+        let shared = Arc::new(Mutex::new(Shared { status, known }));
+        let resume =
+            |(wanted, placed): (Wanted, _)| (wanted.guest.clone(), Attachment::resumed(wanted, placed));
         let worker = Worker {
             name: name.to_owned(),
             path: path.to_owned(),
-            control: None,
+            control,
             caller: None,
             pid: None,
             link: None,
-            attached: BTreeMap::new(),
+            attached: resumed.into_iter().map(resume).collect(),
             tell: Box::new(tell),
-            status: Arc::clone(&status),
+            shared: Arc::clone(&shared),
             lost: None,
             next: Instant::ZERO,
         };
+        worker.publish();
         let wake = Arc::clone(&waker);
         thread::Builder::new().name("appliance".to_owned()).spawn(move || worker.run(&received, &wake))?;
-        Ok(Self { path: path.to_owned(), jobs, waker, status })
+        Ok(Self { path: path.to_owned(), jobs, waker, shared })
     }
 
     /// Hands over a job.
@@ -116,7 +143,12 @@ impl Appliance {
     }
 
     pub(super) fn status(&self) -> ApplianceStatus {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).status.clone()
+    }
+
+    /// What a process that comes after this one has to know of it.
+    pub(super) fn known(&self) -> KnownAppliance {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).known.clone()
     }
 }
 
@@ -137,7 +169,7 @@ struct Worker {
     link: Option<Link>,
     attached: BTreeMap<String, Attachment>,
     tell: Box<dyn Fn(Report) + Send>,
-    status: Arc<Mutex<ApplianceStatus>>,
+    shared: Arc<Mutex<Shared>>,
     /// Since when it is out of reach.
     lost: Option<Instant>,
     /// When it is asked, or tried, again.
@@ -168,10 +200,7 @@ impl Worker {
             Job::Plan { ticket, wanted } => (ticket, self.plan(&wanted)),
             Job::Detach { ticket, guest } => (ticket, self.detach(&guest)),
             Job::Moved { guest, memory } => {
-                if let Some(attachment) = self.attached.get_mut(&guest) {
-                    attachment.wanted.memory = memory;
-                    attachment.is_stale = true;
-                    attachment.retry = Instant::ZERO;
+                if self.attached.get_mut(&guest).is_some_and(|attachment| attachment.take_memory(memory)) {
                     self.say_moving(&guest);
                 }
                 return;
@@ -236,7 +265,10 @@ impl Worker {
         match asked {
             Ok(found) => {
                 self.lost = None;
-                if found != pid {
+                if pid.is_none() {
+                    // What an earlier process has left is looked at one by one.
+                    self.pid = found;
+                } else if found != pid {
                     tracing::info!(appliance = self.name, "the appliance has been started anew");
                     self.pid = found;
                     self.link = None;
@@ -280,14 +312,19 @@ impl Worker {
             .map(|(guest, _)| guest.clone())
             .collect();
         for guest in due {
-            let Some(mut attachment) = self.attached.remove(&guest) else { continue };
+            // It counts as attached meanwhile.
+            let Some(mut attachment) = self.attached.get(&guest).cloned() else { continue };
             let outcome = self.renew(&mut attachment);
             if let Err(text) = &outcome {
                 tracing::warn!(appliance = self.name, guest, "{text}");
                 attachment.retry = clock::now() + APPLIANCE_ASK;
             }
+            let is_done = outcome.is_ok();
             attachment.fault = outcome.err();
             self.attached.insert(guest, attachment);
+            if is_done {
+                self.report(Report::Renewed);
+            }
         }
     }
 
@@ -313,10 +350,13 @@ impl Worker {
             service: self.link.as_ref().and_then(|link| link.service(&attachment.wanted.service)).cloned(),
             ..AttachmentStatus::default()
         };
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shared { status, known } = &mut *shared;
         status.is_reached = self.caller.is_some();
         status.is_controlled = self.link.is_some();
         status.guests = self.attached.iter().map(of).collect();
+        known.control.clone_from(&self.control);
+        known.guests = self.attached.values().map(Attachment::known).collect();
     }
 
     fn wait(&self, waker: &EventFd) {

@@ -1,6 +1,8 @@
 //! What is said to an appliance's monitor to give it a guest: commands as values, and what its answers mean.
 
 use std::path::Path;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -20,10 +22,19 @@ impl Command {
     }
 }
 
+/// How the names of memories begin.
+const MEMORY: &str = "lfp-mem-";
+
+/// The number of the next memory: no two have the same, nor those of two processes that follow one another.
+static NEXT_MEMORY: LazyLock<AtomicU64> =
+    LazyLock::new(|| AtomicU64::new(u64::from(std::process::id()) << 16));
+
 /// What a guest's things are called in an appliance's QEMU.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Ids {
-    /// The memory's object.
+    guest: String,
+    /// The memory's object: another name each time. QEMU keeps what was removed for a moment, and ends if a memory of the same
+    /// name comes to the same place meanwhile.
     pub(super) memory: String,
     /// The device with it.
     pub(super) vram: String,
@@ -34,10 +45,17 @@ pub(super) struct Ids {
 impl Ids {
     pub(super) fn of(guest: &str) -> Self {
         Self {
-            memory: format!("lfp-mem-{guest}"),
+            guest: guest.to_owned(),
+            memory: format!("{MEMORY}{}-{guest}", NEXT_MEMORY.fetch_add(1, Ordering::Relaxed)),
             vram: format!("lfp-vram-{guest}"),
             port: format!("lfp-port-{guest}"),
         }
+    }
+
+    /// Whether the object called `name` is this guest's memory, from whatever time.
+    pub(super) fn is_memory(&self, name: &str) -> bool {
+        let numbered = name.strip_prefix(MEMORY).and_then(|rest| rest.split_once('-'));
+        numbered.is_some_and(|(number, guest)| number.parse::<u64>().is_ok() && guest == self.guest)
     }
 
     /// The guest's memory, read-only. A path that QEMU can open.
@@ -168,6 +186,17 @@ mod tests {
             assert_eq!(find_device(&nonsense, "x"), None);
             assert!(empty_bridges(&nonsense).is_empty() && !is_pc(&nonsense));
         }
+    }
+
+    #[test]
+    fn each_memory_has_a_name_of_its_own() {
+        let (web, again, other) = (Ids::of("web"), Ids::of("web"), Ids::of("my-web"));
+        assert_ne!(web.memory, again.memory);
+        assert!(web.is_memory(&again.memory) && again.is_memory(&web.memory));
+        assert!(!web.is_memory(&other.memory) && !other.is_memory(&web.memory));
+        assert!(
+            !web.is_memory("lfp-mem-web") && !web.is_memory("lfp-mem-my-web") && !web.is_memory(&web.vram)
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::bar::{Bandwidth, Survey, Trial, is_ivshmem, survey};
 use super::spec::{Guide, IvshmemSpec};
 use crate::channel::{guest_port, is_guest_name};
-use crate::hypervisor::sysfs::Root;
+use crate::hypervisor::sysfs::{PciFunction, Root};
 use crate::limits::SOURCES_MAX;
 
 /// A device of this machine.
@@ -22,30 +22,48 @@ pub struct Listed {
     pub bytes_per_s: Option<u64>,
     /// The name of that way.
     pub way: Option<&'static str>,
+    /// The service that a running server has made of it, if it says so.
+    pub service: Option<String>,
     /// The source that serves it; `None` if there is no way, or no telling which guest's it is.
     pub source: Option<String>,
     /// What is in the way, and what to do.
     pub problem: Option<String>,
 }
 
-/// The ivshmem devices, at most [`SOURCES_MAX`], by address.
+/// A device that a running server serves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Served {
+    /// What clients ask for.
+    pub service: String,
+    /// The source that it was attached as.
+    pub source: IvshmemSpec,
+}
+
+/// The ivshmem devices, at most [`SOURCES_MAX`], by address. A guest's port can be opened once, so whose a device is
+/// says the server that has it, in `served`; where that leaves one device and one port, they belong together.
 #[must_use]
-pub fn devices(root: &Root) -> Vec<Listed> {
+pub fn devices(root: &Root, served: &[Served]) -> Vec<Listed> {
     let lead = guest_port("");
     let ports = root.ports();
     let guest = |name: &str| name.strip_prefix(&lead).filter(|name| is_guest_name(name)).map(str::to_owned);
     let guests: Vec<String> = ports.iter().filter_map(|port| guest(&port.name)).collect();
     let functions = root.pci_functions().into_iter().filter(|address| is_ivshmem(root, *address));
     let functions: Vec<_> = functions.take(SOURCES_MAX).collect();
-    let alone = functions.len() == 1 && guests.len() == 1;
-    let whose = guests.first().filter(|_| alone);
-    let list = |address: &_| {
+    let server_of = |address: &PciFunction| served.iter().find(|one| one.source.address == *address);
+    let is_taken = |guest: &&String| {
+        served.iter().any(|one| matches!(&one.source.guide, Guide::Guest(taken) if taken == *guest))
+    };
+    let free: Vec<&String> = guests.iter().filter(|guest| !is_taken(guest)).collect();
+    let alone =
+        functions.iter().filter(|address| server_of(address).is_none()).count() == 1 && free.len() == 1;
+    let list = |address: &PciFunction| {
         let mut listed = Listed {
             device: format!("{address}"),
             bytes: None,
             bytes_per_s: None,
             way: None,
-            source: None,
+            service: server_of(address).map(|one| one.service.clone()),
+            source: server_of(address).map(|one| one.source.to_string()),
             problem: None,
         };
         let survey = match survey(root, *address) {
@@ -60,14 +78,18 @@ pub fn devices(root: &Root) -> Vec<Listed> {
         let rate =
             survey.trials.iter().find(|trial| trial.way == way).and_then(|trial| trial.outcome.clone().ok());
         (listed.way, listed.bytes_per_s) = (Some(way.name()), rate);
-        match whose {
-            Some(guest) => {
-                let spec = IvshmemSpec { address: *address, guide: Guide::Guest(guest.clone()) };
+        if listed.source.is_some() {
+            return listed;
+        }
+        match free.as_slice() {
+            [] => listed.problem = Some(NO_PORT.to_owned()),
+            [guest, ..] if alone => {
+                let spec = IvshmemSpec { address: *address, guide: Guide::Guest((*guest).clone()) };
                 listed.source = Some(spec.to_string());
             }
-            None if guests.is_empty() => listed.problem = Some(NO_PORT.to_owned()),
-            None => {
-                listed.problem = Some(format!("say whose it is with ?guest=, one of {}", guests.join(", ")));
+            free => {
+                let names: Vec<&str> = free.iter().map(|guest| guest.as_str()).collect();
+                listed.problem = Some(format!("say whose it is with ?guest=, one of {}", names.join(", ")));
             }
         }
         listed
@@ -119,12 +141,17 @@ pub fn table(listed: &[Listed]) -> String {
     let mut out = String::new();
     let dash = || "-".to_owned();
     // Writing to a string does not fail.
-    let _ = writeln!(out, "{:12}  {:>8}  {:>10}  {:15}  SOURCE", "DEVICE", "MEMORY", "READ", "WAY");
+    let _ = writeln!(
+        out,
+        "{:12}  {:>8}  {:>10}  {:15}  {:16}  SOURCE",
+        "DEVICE", "MEMORY", "READ", "WAY", "SERVED AS"
+    );
     for one in listed {
         let bytes = one.bytes.map_or_else(dash, |bytes| format!("{} MiB", bytes >> 20));
         let rate = one.bytes_per_s.map_or_else(dash, |rate| Bandwidth(rate).to_string());
         let (way, source) = (one.way.unwrap_or("-"), one.source.as_deref().unwrap_or("-"));
-        let _ = writeln!(out, "{:12}  {bytes:>8}  {rate:>10}  {way:15}  {source}", one.device);
+        let service = one.service.as_deref().unwrap_or("-");
+        let _ = writeln!(out, "{:12}  {bytes:>8}  {rate:>10}  {way:15}  {service:16}  {source}", one.device);
         if let Some(problem) = &one.problem {
             let _ = writeln!(out, "{:12}  {problem}", "");
         }

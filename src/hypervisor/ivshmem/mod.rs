@@ -15,7 +15,7 @@ mod tests;
 
 pub(super) use bar::Bar;
 pub use bar::{Bandwidth, BarError, Survey, Trial, Way, survey};
-pub use list::{Listed, devices, table};
+pub use list::{Listed, Served, devices, table};
 pub(super) use port::Port;
 pub(super) use spec::parse;
 pub use spec::{Guide, IvshmemSpec};

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -196,7 +198,7 @@ fn boot_drive(file: &str, format: &str) -> [String; 4] {
 
 /// The disk inside the OVA.
 fn unpacked(bench: &Bench) -> String {
-    let mut tar = std::process::Command::new("tar");
+    let mut tar = Command::new("tar");
     let status = tar.arg("-C").arg(bench.path()).args(["-xf", &built("disk.ova")]).status();
     assert!(status.expect("tar runs").success());
     bench.file("lfp-appliance-disk1.vmdk").display().to_string()
@@ -226,10 +228,43 @@ pub(crate) fn services(list: &[(&str, &str)]) -> Value {
     json!({"server": {"services": services}})
 }
 
+/// A file of the appliance's.
 fn built(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/appliance/out").join(name);
-    assert!(path.exists(), "{} is missing: run appliance/build", path.display());
+    let path = image().join(name);
+    assert!(path.exists(), "{} is missing: is it of a build with --formats?", path.display());
     path.display().to_string()
+}
+
+/// The folder of the appliance that is tested: the one that `LFP_APPLIANCE` names, or one that is made here, of this very
+/// build's programs where those are static (`scripts/test` links them so), else of programs compiled for it, as a release is.
+fn image() -> &'static Path {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        if let Some(named) = std::env::var_os("LFP_APPLIANCE") {
+            return named.into();
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let server = Path::new(env!("CARGO_BIN_EXE_lfp-server"));
+        let mut build = Command::new(root.join("appliance/build"));
+        let out = root.join(".cache/appliance").join(if needs_a_loader(server) { "out" } else { "tested" });
+        if !needs_a_loader(server) {
+            build.arg("--programs").arg(server.parent().expect("a program is in a folder"));
+        }
+        let made = build.arg("--out").arg(&out).output().expect("appliance/build runs");
+        assert!(made.status.success(), "appliance/build: {}", String::from_utf8_lossy(&made.stderr));
+        out
+    })
+}
+
+/// Whether a program is linked to libraries that something has to load: its ELF header (64 bits) counts a segment of type
+/// `PT_INTERP`.
+fn needs_a_loader(program: &Path) -> bool {
+    let bytes = fs::read(program).expect("the program can be read");
+    let number = |at: usize, len: usize| {
+        bytes[at..at + len].iter().rev().fold(0, |sum, &byte| (sum << 8) | usize::from(byte))
+    };
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).any(|entry| number(table + entry * size, 4) == 3)
 }
 
 /// A port that is free now: QEMU takes it at once.

@@ -77,6 +77,16 @@ impl Host {
         self.process.errors()
     }
 
+    /// Ends it at once, as a crash would. Another one may be started in its place.
+    pub(crate) fn kill(mut self) {
+        self.process.kill();
+    }
+
+    /// The file in which it remembers what is attached.
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.dir.join("attached.json")
+    }
+
     /// Ends it politely.
     pub(crate) fn stop(mut self) {
         self.process.interrupt();
@@ -171,20 +181,29 @@ pub(crate) struct Control {
     path: PathBuf,
     heard: Arc<Mutex<Vec<Value>>>,
     stream: Arc<Mutex<Option<UnixStream>>>,
+    /// What is attached, as an appliance says it.
+    services: Services,
 }
+
+type Services = Arc<Mutex<Vec<Value>>>;
 
 impl Control {
     /// Listens; attachments of services called `refused` are refused.
     pub(crate) fn listen(path: &Path, refused: &'static str) -> Self {
         let listener = UnixListener::bind(path).expect("a socket");
-        let (heard, stream) = (Arc::default(), Arc::default());
-        let control = Self { path: path.to_owned(), heard: Arc::clone(&heard), stream: Arc::clone(&stream) };
+        let (heard, stream, services) = (Arc::default(), Arc::default(), Services::default());
+        let control = Self {
+            path: path.to_owned(),
+            heard: Arc::clone(&heard),
+            stream: Arc::clone(&stream),
+            services: Arc::clone(&services),
+        };
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let copy = connection.try_clone().expect("a copy");
                 *stream.lock().expect("unharmed") = Some(copy);
                 say(&connection, &json!({ "hello": { "version": 1, "program": "a test" } }));
-                answer(&connection, &heard, refused);
+                answer(&connection, &heard, &services, refused);
             }
         });
         control
@@ -196,6 +215,7 @@ impl Control {
 
     /// Begins anew, as an appliance that was booted again.
     pub(crate) fn begin(&self) {
+        self.services.lock().expect("unharmed").clear();
         let stream = self.stream.lock().expect("unharmed");
         say(stream.as_ref().expect("connected"), &json!({ "hello": { "version": 1, "program": "a test" } }));
     }
@@ -220,7 +240,7 @@ fn say(mut stream: &UnixStream, message: &Value) {
     let _ = writeln!(stream, "{message}");
 }
 
-fn answer(stream: &UnixStream, heard: &Mutex<Vec<Value>>, refused: &str) {
+fn answer(stream: &UnixStream, heard: &Mutex<Vec<Value>>, services: &Services, refused: &str) {
     for line in BufReader::new(stream).lines().map_while(Result::ok).filter(|line| !line.trim().is_empty()) {
         let request: Value = serde_json::from_str(&line).expect("the host speaks JSON");
         heard.lock().expect("unharmed").push(request.clone());
@@ -231,14 +251,13 @@ fn answer(stream: &UnixStream, heard: &Mutex<Vec<Value>>, refused: &str) {
                 continue;
             }
             say(stream, &json!({ "done": { "id": id } }));
-            say(
-                stream,
-                &json!({ "service": { "service": attach["service"], "source": attach["source"],
-                    "state": "live", "text": "1280x800", "sessions": 0, "is_attached": true } }),
-            );
+            let service = json!({ "service": attach["service"], "source": attach["source"],
+                "state": "live", "text": "1280x800", "sessions": 0, "is_attached": true });
+            services.lock().expect("unharmed").push(service.clone());
+            say(stream, &json!({ "service": service }));
         } else if request["do"].get("status").is_some() {
             let status = json!({ "program": "a test", "fingerprint": "", "listen": "", "sessions": 0,
-                "memory_bytes": 0, "services": [] });
+                "memory_bytes": 0, "services": *services.lock().expect("unharmed") });
             say(stream, &json!({ "status": { "id": id, "status": status } }));
         } else {
             say(stream, &json!({ "done": { "id": id } }));
