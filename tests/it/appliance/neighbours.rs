@@ -45,7 +45,7 @@ fn state_disk(bench: &Bench) -> Vec<String> {
 pub(super) fn attach(host: &Host, appliance: &Path, guest: &str) {
     wait_for("the guest's memory", PATIENCE, || {
         let guests = host.json(&["list"])["guests"].take();
-        let known = |one: &Value| one["name"] == guest && one["vram_bytes"].is_u64();
+        let known = |one: &Value| one["guest"] == guest && one["vram_bytes"] != 0;
         guests.as_array()?.iter().any(known).then_some(())
     });
     let path = appliance.display().to_string();
