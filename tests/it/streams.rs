@@ -17,7 +17,7 @@ fn client(bench: &Bench, name: &str, server: SocketAddr, args: &[&str]) -> (Opti
 }
 
 /// The services that a client lists, by name.
-fn listed(bench: &Bench, name: &str, server: SocketAddr, args: &[&str]) -> Vec<Value> {
+pub(crate) fn listed(bench: &Bench, name: &str, server: SocketAddr, args: &[&str]) -> Vec<Value> {
     let (code, output, errors) = client(bench, name, server, &[&["--list", "--json"], args].concat());
     assert_eq!(code, Some(0), "{output}{errors}");
     let mut report: Value = serde_json::from_str(&output).expect("one object");

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::appliance::{Appliance, Start};
 use crate::harness::{Bench, Client, Display, Guest, Host, PATIENCE, assert_same, wait_for};
+use crate::streams::listed;
 
 /// What lets guests be given to an appliance: a monitor for the host's side, a control channel, root ports with room for video
 /// memory. Its own screen can be given on.
@@ -42,6 +43,11 @@ fn state_disk(bench: &Bench) -> Vec<String> {
 }
 
 pub(super) fn attach(host: &Host, appliance: &Path, guest: &str) {
+    wait_for("the guest's memory", PATIENCE, || {
+        let guests = host.json(&["list"])["guests"].take();
+        let known = |one: &Value| one["guest"] == guest && one["vram_bytes"] != 0;
+        guests.as_array()?.iter().any(known).then_some(())
+    });
     let path = appliance.display().to_string();
     let given = host.json(&["attach", "--appliance", &path, "--guest", guest]);
     assert_eq!(given["service"]["state"], "live", "{given}");
@@ -114,6 +120,11 @@ fn neighbours_are_served_while_they_come_and_go() {
         of_second.assert_running();
         let truth = (first.screendump(), second.screendump());
         (of_first.shows()? == truth.0 && of_second.shows()? == truth.1).then_some(())
+    });
+    // The clients' pictures stay while they are away: the guest has to be served again as well.
+    wait_for("the second to be served again", PATIENCE, || {
+        let services = listed(&bench, "list", appliance.address(), &[]);
+        services.iter().any(|service| service["name"] == "second").then_some(())
     });
     Client::answered(&bench, "typist-2", appliance.address(), &["--service", "second", "--type", "x"]);
     second.wait_line("key 'x'", 1);
