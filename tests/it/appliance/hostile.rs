@@ -311,11 +311,8 @@ fn assert_it_comes_again(scene: &mut Scene, guest: &mut Guest, client: &mut Clie
 }
 
 #[test]
-fn what_is_wrong_costs_itself_alone() {
+fn what_the_host_s_side_says_and_unplugs_costs_itself_alone() {
     let bench = Bench::new();
-    let mut guest = Guest::boot(&bench, "web", Display::Bochs, "lfp.quiet=1");
-    let config = json!({ "guests": [{ "name": "web", "qmp": guest.qmp() }] });
-    let host = Host::start(&bench, &config);
     let mut scene = Scene::new(&bench);
     // An endless line, what is no request, what asks for what cannot be; and requests, as fast as they are taken.
     scene.flood(&[b'x'; 65_536]);
@@ -325,7 +322,15 @@ fn what_is_wrong_costs_itself_alone() {
     scene.flood(&b"{\"id\":7,\"do\":{\"status\":{}}}\n".repeat(2_000));
     scene.lie_at_a_port(&bench);
     scene.unplug();
+}
 
+#[test]
+fn root_writes_nothing_to_a_guest_that_lies_and_a_killed_server_comes_again() {
+    let bench = Bench::new();
+    let mut guest = Guest::boot(&bench, "web", Display::Bochs, "lfp.quiet=1");
+    let config = json!({ "guests": [{ "name": "web", "qmp": guest.qmp() }] });
+    let host = Host::start(&bench, &config);
+    let mut scene = Scene::new(&bench);
     attach(&host, &bench.file("lfp.host"), "web");
     let mut client = watch(&bench, "client", &scene.appliance, "web");
     assert_shows(&mut client, &mut guest);

@@ -62,7 +62,7 @@ impl Guest {
     pub(crate) fn start(bench: &Bench, name: &str, display: Display, parameters: &str) -> Self {
         let (kernel, initramfs) = (guest_file("vmlinuz"), guest_file("initramfs"));
         let command_line = format!(
-            "console=ttyS0 quiet loglevel=3 panic=-1 consoleblank=0 vt.global_cursor_default=0 iomem=relaxed {} {}",
+            "console=ttyS0 no_timer_check quiet loglevel=3 panic=-1 consoleblank=0 vt.global_cursor_default=0 iomem=relaxed {} {}",
             display.kernel_parameter(),
             parameters
         );
@@ -77,7 +77,7 @@ impl Guest {
     /// is QEMU's, `extra` goes to its command line.
     pub(crate) fn appliance(bench: &Bench, name: &str, machine: &str, extra: &[&str]) -> Self {
         let (kernel, initramfs) = (guest_file("vmlinuz"), guest_file("initramfs"));
-        let command_line = "console=ttyS0 quiet loglevel=3 panic=-1 vga=0x37a lfp.quiet=1";
+        let command_line = "console=ttyS0 no_timer_check quiet loglevel=3 panic=-1 vga=0x37a lfp.quiet=1";
         let mut args: Vec<String> =
             ["-vga", "std", "-kernel", &kernel, "-initrd", &initramfs, "-append", command_line]
                 .map(str::to_owned)
