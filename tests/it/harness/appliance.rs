@@ -183,8 +183,7 @@ impl Start<'_> {
                 let line = fs::read_to_string(built("cmdline")).expect("the appliance's command line");
                 // Without firmware's help QEMU's own screen is set by its old number: 1280x800, 32 bits.
                 let shell = if self == Self::Rescue { " lfp.shell=1" } else { "" };
-                // The kernel counts ticks while it starts, and gives up where an emulator that others slow down has made too few.
-                let line = format!("{} vga=0x37a no_timer_check{shell}", line.trim_end());
+                let line = format!("{} vga=0x37a{shell}", line.trim_end());
                 let words = ["-kernel", &built("vmlinuz"), "-initrd", &built("initramfs"), "-append", &line];
                 words.map(str::to_owned).into()
             }
