@@ -76,6 +76,11 @@ impl Guest {
         matches!(self.screen, Screen::Live(..))
     }
 
+    /// Its monitor has not said yet how it is.
+    pub(super) const fn is_connecting(&self) -> bool {
+        matches!(self.screen, Screen::Dark { state: SurfaceState::Connecting, .. })
+    }
+
     /// The beginning of a conversation about it.
     pub(super) fn hello(&self) -> FromHost {
         let GuestConfig { name, input, power, .. } = &self.policy;

@@ -48,6 +48,9 @@ pub struct Host {
     tickets: u64,
     discovers: bool,
     discover_at: Instant,
+    /// Orders wait until then for guests that have not been looked at yet: whoever starts this and gives an order at once
+    /// would be told that there is nothing to give.
+    first_look_until: Instant,
 }
 
 /// An order that an appliance's thread has.
@@ -71,6 +74,8 @@ enum Token {
 
 /// How often guests' states are told while an appliance is connected, at least.
 const TICK: Duration = Duration::from_millis(200);
+/// Longest time for the first look at the guests' monitors.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// Bytes that are read of one connection before the others get their turn.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -113,6 +118,7 @@ impl Host {
             tickets: 0,
             discovers: config.discover,
             discover_at: Instant::ZERO,
+            first_look_until: clock::now() + FIRST_LOOK,
         };
         for known in host.memory.known().to_vec() {
             host.resume(&known);
@@ -207,11 +213,16 @@ impl Host {
             PollFd::new(stop.as_fd(), input),
             PollFd::new(self.commands.listener(), input),
         ];
-        for (number, client) in self.commands.clients() {
-            tokens.push(Token::Client(number));
-            fds.push(PollFd::new(client, input));
-        }
         let mut limit = if self.switch.is_busy() { TICK } else { DISCOVER_INTERVAL };
+        let connects = || self.switch.guests.iter().any(|(_, guest)| guest.is_connecting());
+        if now < self.first_look_until && connects() {
+            limit = limit.min(self.first_look_until.saturating_since(now));
+        } else {
+            for (number, client) in self.commands.clients() {
+                tokens.push(Token::Client(number));
+                fds.push(PollFd::new(client, input));
+            }
+        }
         for (id, port) in self.switch.ports() {
             // An end is to be seen before the connection that comes in its place.
             match port.socket(now) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::appliance::{Appliance, Start};
 use crate::harness::{Bench, Client, Display, Guest, Host, PATIENCE, assert_same, wait_for};
@@ -43,11 +43,6 @@ fn state_disk(bench: &Bench) -> Vec<String> {
 }
 
 pub(super) fn attach(host: &Host, appliance: &Path, guest: &str) {
-    wait_for("the guest's memory", PATIENCE, || {
-        let guests = host.json(&["list"])["guests"].take();
-        let known = |one: &Value| one["guest"] == guest && one["vram_bytes"] != 0;
-        guests.as_array()?.iter().any(known).then_some(())
-    });
     let path = appliance.display().to_string();
     let given = host.json(&["attach", "--appliance", &path, "--guest", guest]);
     assert_eq!(given["service"]["state"], "live", "{given}");
