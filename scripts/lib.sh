@@ -18,6 +18,16 @@ die() { warn "error: $*"; exit 1; }
 # at_least HAVE WANT: whether version HAVE is WANT or newer.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
+# udp_port PID: the port at which a process hears UDP on 127.0.0.1. Who is told
+# port 0 takes one that is free.
+udp_port() {
+    local sockets
+    sockets=$(readlink /proc/"$1"/fd/* | sed -n 's/^socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ')
+    sockets=$(awk -v sockets=" $sockets" 'index(sockets, " " $10 " ") && $2 ~ /^0100007F:/ { print substr($2, 10) }' /proc/net/udp)
+    [ -n "$sockets" ] || die "process $1 listens at no port"
+    say "$((16#$sockets))"
+}
+
 # as_root COMMAND...: runs it as root.
 as_root() {
     if [ "$(id -u)" = 0 ]; then

@@ -28,8 +28,8 @@ boot_appliance() {
     local began=${EPOCHREALTIME/[.,]/} ready
     step "Booting the appliance, with a monitor and a control channel for the host's side ..."
     start appliance qemu-system-x86_64 -name lfp-quickstart-appliance -machine pc -accel "$accel" -m 256 \
-        -nodefaults -display none -vga std \
-        -kernel "$image/vmlinuz" -initrd "$image/initramfs" -append "$(cat "$image/cmdline") vga=0x37a" \
+        -nodefaults -display none \
+        -kernel "$image/vmlinux" -initrd "$image/initramfs.cpio" -append "$(cat "$image/cmdline")" \
         -netdev user,id=net,hostfwd=udp:127.0.0.1:0-:5810 -device virtio-net-pci,netdev=net,romfile= \
         -device virtio-serial-pci -device virtio-rng-pci \
         -chardev "socket,id=lfp.control,path=$work/control,server=on,wait=off" \
@@ -40,15 +40,6 @@ boot_appliance() {
     key=$(sed -n 's/.* fingerprint=\([a-z0-9-]*\).*/\1/p' "$work/appliance.serial" | head -n 1)
     address=127.0.0.1:$(udp_port "${children[-1]}")
     say "   It serves after $(((ready - began) / 1000)) ms, at UDP port ${address#*:} of this host. Its key has the fingerprint $key"
-}
-
-# udp_port PID: the port at which a process hears UDP on 127.0.0.1. QEMU was told 0, so that the kernel chose a free one.
-udp_port() {
-    local sockets
-    sockets=$(readlink /proc/"$1"/fd/* | sed -n 's/^socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ')
-    sockets=$(awk -v sockets=" $sockets" 'index(sockets, " " $10 " ") && $2 ~ /^0100007F:/ { print substr($2, 10) }' /proc/net/udp)
-    [ -n "$sockets" ] || die "QEMU listens at no port for the appliance"
-    say "$((16#$sockets))"
 }
 
 hold() {

@@ -13,10 +13,13 @@ fn screen_and_idle() -> String {
     services(&[("screen", "fbdev:/dev/fb0"), ("idle", "synthetic:idle?size=320x200")]).to_string()
 }
 
-/// Boots from a disk and serves the machine's own screen exactly.
-fn serves_from_disk(name: &str, start: Start<'_>) {
+const VIRTIO: &[&str] = &["-device", "virtio-blk-pci,drive=config"];
+const SCSI: &[&str] = &["-device", "virtio-scsi-pci,id=scsi", "-device", "scsi-hd,bus=scsi.0,drive=config"];
+
+/// Boots from a disk, with its configuration at such a device, and serves the machine's own screen exactly.
+fn serves_from_disk(name: &str, start: Start<'_>, config: &[&str]) {
     let bench = Bench::new();
-    let mut appliance = Appliance::start(&bench, name, start, &by_drive(&bench, &screen_and_idle()));
+    let mut appliance = Appliance::start(&bench, name, start, &by_drive(&bench, &screen_and_idle(), config));
     appliance.wait_line("configuration: config drive");
     appliance.wait_served();
     let mut client =
@@ -47,12 +50,12 @@ fn the_kernel_boots_and_serves_the_machine_s_own_screen() {
 
 #[test]
 fn the_disk_boots_by_a_bios() {
-    serves_from_disk("bios", Start::Bios("raw"));
+    serves_from_disk("bios", Start::Bios("raw"), SCSI);
 }
 
 #[test]
 fn the_disk_boots_by_uefi() {
-    serves_from_disk("uefi", Start::Uefi("raw"));
+    serves_from_disk("uefi", Start::Uefi("raw"), VIRTIO);
 }
 
 /// The other formats are compared with the raw disk when they are made; each boots where there is time for it.
@@ -63,8 +66,8 @@ fn every_format_boots() {
         return;
     }
     for format in ["qcow2", "vmdk", "vhd", "vhdx", "ova"] {
-        serves_from_disk(format, Start::Bios(format));
-        serves_from_disk(format, Start::Uefi(format));
+        serves_from_disk(format, Start::Bios(format), VIRTIO);
+        serves_from_disk(format, Start::Uefi(format), SCSI);
     }
 }
 
@@ -72,13 +75,13 @@ fn every_format_boots() {
 fn a_wrong_configuration_leaves_the_appliance_up_and_says_what_is_wrong() {
     let bench = Bench::new();
     let words = by_fw_cfg(&bench, r#"{"server": {}, "nettwork": "dhcp"}"#);
-    let mut appliance = Appliance::start(&bench, "wrong", Start::Direct, &words);
+    let mut appliance = Appliance::start(&bench, "wrong", Start::Pvh, &words);
     appliance.wait_line("configuration (fw_cfg): \"nettwork\" is no field");
     appliance.wait_line("address: 10.0.2.15:5810");
     appliance.assert_running();
 }
 
-/// A disk keeps the key, and the power button ends the machine in order.
+/// A disk, at a SATA controller, keeps the key, and the power button ends the machine in order.
 #[test]
 fn the_key_stays_on_the_state_disk() {
     let bench = Bench::new();
@@ -87,12 +90,12 @@ fn the_key_stays_on_the_state_disk() {
     let made = Command::new("/usr/sbin/mkfs.ext4").args(["-q", "-L", "LFP-STATE"]).arg(&disk).status();
     assert!(made.expect("mkfs.ext4: apt-get install e2fsprogs").success());
     let mut words: Vec<String> = by_fw_cfg(&bench, &screen_and_idle()).into();
-    words.extend(["-drive".to_owned(), format!("if=virtio,format=raw,file={}", disk.display())]);
-    let mut first = Appliance::start(&bench, "first", Start::Direct, &words);
-    first.wait_line("the server's key is kept on /dev/vd");
+    words.extend(["-drive".to_owned(), format!("if=ide,format=raw,file={}", disk.display())]);
+    let mut first = Appliance::start(&bench, "first", Start::Pvh, &words);
+    first.wait_line("the server's key is kept on /dev/sd");
     let fingerprint = first.fingerprint();
     first.wait_served();
     first.power_off();
-    let mut second = Appliance::start(&bench, "second", Start::Direct, &words);
+    let mut second = Appliance::start(&bench, "second", Start::Pvh, &words);
     assert_eq!(second.fingerprint(), fingerprint);
 }

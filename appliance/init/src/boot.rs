@@ -14,7 +14,7 @@ use crate::disks;
 use crate::modules::Modules;
 use crate::server::{CONFIG, STATE};
 
-/// How long disks are waited for that a controller finds by itself, if there is such a controller.
+/// How long disks are waited for behind a bus that tells of its devices later.
 const DISKS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Words of the kernel's command line that are ours.
@@ -62,12 +62,12 @@ pub(crate) fn gather_randomness() {
     std::thread::spawn(|| File::open("/dev/random").and_then(|mut file| file.read_exact(&mut [0])));
 }
 
-/// Waits for disks where a controller looks for them on its own time: one of SCSI, SATA or IDE.
+/// Waits for disks on Hyper-V's bus, whose host offers devices when it likes. Every other controller has looked for its disks
+/// when its module is loaded: the kernel ends loading when all that the module set going has ended.
 pub(crate) fn wait_for_disks(modules: &mut Modules) {
-    let has_hosts = |folder: &str| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     let until = crate::clock::now() + DISKS_PATIENCE;
     let is_found = || disks::find(disks::CONFIG_LABEL).is_some() && disks::find(disks::STATE_LABEL).is_some();
-    while has_hosts("/sys/class/scsi_host") && !is_found() && crate::clock::now() < until {
+    while Path::new("/sys/bus/vmbus").exists() && !is_found() && crate::clock::now() < until {
         crate::pause(Duration::from_millis(100));
         modules.load_for_all_devices();
     }

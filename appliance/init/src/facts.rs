@@ -116,7 +116,10 @@ impl Facts {
         let place = if places.is_empty() { "none yet".to_owned() } else { places.join("  ") };
         rows.push(format!("Address        {place}"));
         rows.push(format!("Fingerprint    {}", self.fingerprint.as_deref().unwrap_or("none yet")));
-        let origin = self.origin.unwrap_or("none: nothing is served until one is given");
+        let origin = self.origin.unwrap_or(match self.services.is_empty() {
+            true => "none: nothing is served until a guest is attached, or one is given",
+            false => "none",
+        });
         rows.push(format!("Configuration  {origin}"));
         rows.push(format!("Key            {}", self.state));
         if let Some((used, all)) = self.memory {

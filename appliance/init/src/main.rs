@@ -86,6 +86,7 @@ struct Appliance {
 
 impl Appliance {
     fn start() -> Self {
+        let began = clock::now();
         let options = boot::Options::read();
         let mut console = Console::open();
         let mut facts = Facts::default();
@@ -100,6 +101,7 @@ impl Appliance {
             problem(&mut facts, &failed);
         }
         boot::wait_for_disks(&mut modules);
+        let has_devices = clock::now();
         let found = config::find(&mut modules);
         let (state, error) = boot::prepare_state(&mut modules);
         let mut devices = Devices::default();
@@ -113,6 +115,14 @@ impl Appliance {
         if let Some(fault) = &found.error {
             console.say(clock::now(), &facts::clean(fault));
         }
+        let seconds = |time: Duration| time.as_secs_f64();
+        let words = format!(
+            "start-up: kernel {:.3} s, devices {:.3} s, configuration {:.3} s",
+            seconds(began),
+            seconds(has_devices - began),
+            seconds(clock::now() - has_devices)
+        );
+        console.say(clock::now(), &words);
         console.say(clock::now(), &format!("configuration: {}", found.origin.unwrap_or("none")));
         console.say(clock::now(), &format!("the server's key is {state}"));
         facts.port = found.config.port().to_owned();

@@ -23,6 +23,8 @@ pub(crate) struct Link {
     network: Network,
     card: Option<String>,
     client: Option<Child>,
+    /// How it went last time.
+    outcome: Option<Result<(), String>>,
     due: Duration,
 }
 
@@ -30,7 +32,7 @@ impl Link {
     /// Begins with `network`.
     pub(crate) fn new(network: Network) -> Self {
         let _ = ip(&["link", "set", "lo", "up"]);
-        Self { network, card: None, client: None, due: Duration::ZERO }
+        Self { network, card: None, client: None, outcome: None, due: Duration::ZERO }
     }
 
     /// Does what is due at `now`. Gives what to tell people.
@@ -39,20 +41,19 @@ impl Link {
         if ended {
             self.client = None;
         }
-        let is_done = self.client.is_some() || (self.card.is_some() && self.network != Network::Dhcp);
-        if is_done || now < self.due {
+        let is_set = self.network != Network::Dhcp && self.outcome == Some(Ok(()));
+        if self.client.is_some() || is_set || now < self.due {
             return None;
         }
         self.due = now + RETRY;
-        let was_there = self.card.is_some();
         let card = self.card.clone().or_else(first_card)?;
-        let result = self.configure(&card);
+        let outcome = self.configure(&card);
+        // What fails is tried again and again, and said once.
+        let is_news = self.outcome.as_ref() != Some(&outcome);
+        let words = outcome.as_ref().err().cloned().unwrap_or_else(|| self.network.describe());
+        self.outcome = Some(outcome);
         self.card = Some(card.clone());
-        match result {
-            Ok(()) if was_there => None,
-            Ok(()) => Some(format!("network: {card}, {}", self.network.describe())),
-            Err(error) => Some(format!("network: {card}: {error}")),
-        }
+        is_news.then(|| format!("network: {card}: {words}"))
     }
 
     fn configure(&mut self, card: &str) -> Result<(), String> {

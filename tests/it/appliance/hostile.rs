@@ -297,17 +297,19 @@ fn assert_lies_are_said(scene: &mut Scene, host: &Host, guest: &mut Guest, clien
     assert_shows(client, guest);
 }
 
-/// The server is killed: it is started again, and everybody who watched goes on.
+/// The server is killed, and stopped in the middle of its work: it is started again, and everybody who watched goes on.
 fn assert_it_comes_again(scene: &mut Scene, guest: &mut Guest, client: &mut Client) {
-    scene.painted.interrupt();
-    scene.appliance.shell("busybox kill -9 $(busybox pidof lfp-server)");
-    let ended = scene.appliance.wait_line("lfp-server ended (signal: 9");
-    wait_for("another server", PATIENCE, || {
-        (scene.appliance.said().matches("listening on ").count() == 2).then_some(())
-    });
-    scene.check_screen();
-    assert_shows(client, guest);
-    println!("killed: {ended}");
+    for (starts, signal, ended) in [(2, "KILL", "lfp-server ended (signal: 9"), (3, "STOP", "lfp-server: silent for 20 s")] {
+        scene.painted.interrupt();
+        scene.appliance.shell(&format!("busybox kill -{signal} $(busybox pidof lfp-server)"));
+        let words = scene.appliance.wait_line(ended);
+        wait_for("another server", PATIENCE, || {
+            (scene.appliance.said().matches("listening on ").count() == starts).then_some(())
+        });
+        scene.check_screen();
+        assert_shows(client, guest);
+        println!("{signal}: {ended}{words}");
+    }
 }
 
 #[test]
@@ -325,7 +327,7 @@ fn what_the_host_s_side_says_and_unplugs_costs_itself_alone() {
 }
 
 #[test]
-fn root_writes_nothing_to_a_guest_that_lies_and_a_killed_server_comes_again() {
+fn root_writes_nothing_to_a_guest_that_lies_and_a_server_that_fails_comes_again() {
     let bench = Bench::new();
     let mut guest = Guest::boot(&bench, "web", Display::Bochs, "lfp.quiet=1");
     let config = json!({ "guests": [{ "name": "web", "qmp": guest.qmp() }] });
@@ -382,7 +384,7 @@ fn drives_that_are_wrong_are_said_and_a_good_one_gives_the_address() {
     fs::write(&image, &wrong[0].0).expect("a drive");
     let mut words = may_be_given(&bench, "lfp");
     words.extend(["-drive".to_owned(), format!("if=virtio,format=raw,readonly=on,file={}", image.display())]);
-    let mut appliance = Appliance::start(&bench, "lfp", Start::Rescue, &words);
+    let mut appliance = Appliance::start(&bench, "lfp", Start::Pvh, &words);
     for (boots, (drive, words)) in wrong.iter().enumerate() {
         if boots > 0 {
             fs::write(&image, drive).expect("another drive");
@@ -397,7 +399,7 @@ fn drives_that_are_wrong_are_said_and_a_good_one_gives_the_address() {
         "server": { "services": [{ "name": "idle", "source": "synthetic:idle?size=320x200" }] } });
     fs::write(&image, drive(&bench, Some(&good.to_string()))).expect("a good drive");
     appliance.reset();
-    appliance.wait_line(", address 10.0.2.77/24");
+    appliance.wait_line("network: eth0: address 10.0.2.77/24");
     appliance.wait_line("address: 10.0.2.77:5810");
     let routes = appliance.shell("busybox ip route");
     assert!(routes.contains("default via 10.0.2.2 dev eth0"), "{routes}");
@@ -409,4 +411,15 @@ fn drives_that_are_wrong_are_said_and_a_good_one_gives_the_address() {
     watch(&bench, "client", &appliance, "idle");
     let status = Channel::meet(&bench.file("lfp.control")).status();
     assert_eq!((status["error"].is_null(), status["services"][0]["state"].as_str()), (true, Some("live")));
+
+    // One of IPv6, with a gateway that cannot be had at first.
+    let six = json!({ "network": { "address": "fec0::77/64", "gateway": "fec1::1" } });
+    fs::write(&image, drive(&bench, Some(&six.to_string()))).expect("another good drive");
+    appliance.reset();
+    appliance.wait_line("address: [fec0::77]:5810");
+    appliance.wait_line("network: eth0: ip -6 route replace default via fec1::1 dev eth0: ");
+    appliance.shell("busybox ip address add fec1::2/64 dev eth0");
+    appliance.wait_line("network: eth0: address fec0::77/64");
+    let routes = appliance.shell("busybox ip -6 route");
+    assert!(routes.contains("default via fec1::1 dev eth0"), "{routes}");
 }

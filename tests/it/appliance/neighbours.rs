@@ -25,9 +25,9 @@ pub(super) fn may_be_given(bench: &Bench, name: &str) -> Vec<String> {
     words
 }
 
-fn start(bench: &Bench, name: &str, more: &[String]) -> Appliance {
+fn boot(bench: &Bench, name: &str, start: Start<'_>, more: &[String]) -> Appliance {
     let words = [may_be_given(bench, name), more.to_vec()].concat();
-    let mut appliance = Appliance::start(bench, name, Start::Direct, &words);
+    let mut appliance = Appliance::start(bench, name, start, &words);
     appliance.wait_served();
     appliance
 }
@@ -63,6 +63,16 @@ pub(super) fn assert_shows(client: &mut Client, guest: &mut Guest) {
     guest.cont();
 }
 
+/// Bytes of its memory that nothing else could have, as the kernel sees it.
+fn memory_in_use(appliance: &mut Appliance) -> u64 {
+    let text = appliance.shell("busybox cat /proc/meminfo");
+    let bytes = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line of the kernel's");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    };
+    bytes("MemTotal:") - bytes("MemAvailable:")
+}
+
 /// One machine after the other boots: two guests of different displays, the appliance, a third guest that comes later.
 #[test]
 fn neighbours_are_served_while_they_come_and_go() {
@@ -71,7 +81,7 @@ fn neighbours_are_served_while_they_come_and_go() {
     let mut second = Guest::boot(&bench, "second", Display::Bochs, "lfp.quiet=1");
     let guest = |name: &str| json!({ "name": name, "qmp": bench.file(&format!("{name}.qmp")) });
     let host = Host::start(&bench, &json!({ "guests": [guest("first"), guest("second"), guest("third")] }));
-    let mut appliance = start(&bench, "lfp", &state_disk(&bench));
+    let mut appliance = boot(&bench, "lfp", Start::Pvh, &state_disk(&bench));
     let monitor = bench.file("lfp.host");
     attach(&host, &monitor, "first");
     attach(&host, &monitor, "second");
@@ -79,6 +89,9 @@ fn neighbours_are_served_while_they_come_and_go() {
     let mut of_second = watch(&bench, "client-2", &appliance, "second");
     assert_shows(&mut of_first, &mut first);
     assert_shows(&mut of_second, &mut second);
+    let bytes = memory_in_use(&mut appliance);
+    println!("memory in use: {:.1} MB, serving two guests of 1280x800", bytes as f64 / 1e6);
+    assert!(bytes < 96_000_000, "{bytes} bytes in use");
 
     // What is typed reaches the guest that is looked at, and no other.
     Client::answered(&bench, "typist", appliance.address(), &["--service", "first", "--type", "hi"]);
@@ -132,8 +145,8 @@ fn neighbours_are_served_while_they_come_and_go() {
 fn appliances_share_a_guest_and_show_each_other() {
     let bench = Bench::new();
     let mut guest = Guest::boot(&bench, "web", Display::Vga32, "lfp.quiet=1");
-    let mut one = start(&bench, "one", &[]);
-    let two = start(&bench, "two", &[]);
+    let mut one = boot(&bench, "one", Start::Direct, &[]);
+    let two = boot(&bench, "two", Start::Pvh, &[]);
     let guests = json!([
         { "name": "web", "qmp": guest.qmp() },
         { "name": "one", "qmp": bench.file("one.given") }

@@ -16,10 +16,12 @@ use super::{Bench, PATIENCE, Picture, Process, wait_for};
 /// How an appliance is started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Start<'a> {
-    /// Its kernel and initramfs, without a disk.
+    /// Its kernel, which unpacks itself, and initramfs, without a disk; with a screen.
     Direct,
     /// The same with a root shell on the serial port.
     Rescue,
+    /// Its unpacked kernel, which has no screen, and initramfs, with a root shell on the serial port.
+    Pvh,
     /// Its disk in this format, by a BIOS.
     Bios(&'a str),
     /// The same by UEFI.
@@ -179,12 +181,16 @@ impl Start<'_> {
             boot_drive(&built(file), kind)
         };
         match self {
-            Self::Direct | Self::Rescue => {
+            Self::Direct | Self::Rescue | Self::Pvh => {
                 let line = fs::read_to_string(built("cmdline")).expect("the appliance's command line");
                 // Without firmware's help QEMU's own screen is set by its old number: 1280x800, 32 bits.
-                let shell = if self == Self::Rescue { " lfp.shell=1" } else { "" };
-                let line = format!("{} vga=0x37a{shell}", line.trim_end());
-                let words = ["-kernel", &built("vmlinuz"), "-initrd", &built("initramfs"), "-append", &line];
+                let (kernel, initramfs, more) = match self {
+                    Self::Pvh => ("vmlinux", "initramfs.cpio", "lfp.shell=1"),
+                    Self::Rescue => ("vmlinuz", "initramfs", "vga=0x37a lfp.shell=1"),
+                    _ => ("vmlinuz", "initramfs", "vga=0x37a"),
+                };
+                let line = format!("{} {more}", line.trim_end());
+                let words = ["-kernel", &built(kernel), "-initrd", &built(initramfs), "-append", &line];
                 words.map(str::to_owned).into()
             }
             Self::Bios(format) => drive(format).into(),
@@ -222,14 +228,15 @@ pub(crate) fn by_fw_cfg(bench: &Bench, text: &str) -> [String; 2] {
     ["-fw_cfg".to_owned(), format!("name=opt/lfp/config.json,file={}", file.display())]
 }
 
-/// Words that hand it over on a FAT disk, which QEMU makes of a folder.
-pub(crate) fn by_drive(bench: &Bench, text: &str) -> Vec<String> {
+/// Words that hand it over on a FAT disk, which QEMU makes of a folder, at this kind of device.
+pub(crate) fn by_drive(bench: &Bench, text: &str, device: &[&str]) -> Vec<String> {
     let folder = bench.file("config-drive");
     fs::create_dir_all(&folder).expect("a folder");
     fs::write(folder.join("config.json"), text).expect("a configuration");
     let node = json!({"driver": "vvfat", "node-name": "config", "read-only": true, "dir": folder,
         "label": "LFP-CONFIG", "fat-type": 16});
-    ["-blockdev", &node.to_string(), "-device", "virtio-blk-pci,drive=config"].map(str::to_owned).into()
+    let device = device.iter().map(|&word| word.to_owned());
+    ["-blockdev".to_owned(), node.to_string()].into_iter().chain(device).collect()
 }
 
 /// A configuration of these services, by name and source. This host has no end of a control channel.
