@@ -299,7 +299,8 @@ fn assert_lies_are_said(scene: &mut Scene, host: &Host, guest: &mut Guest, clien
 
 /// The server is killed, and stopped in the middle of its work: it is started again, and everybody who watched goes on.
 fn assert_it_comes_again(scene: &mut Scene, guest: &mut Guest, client: &mut Client) {
-    for (starts, signal, ended) in [(2, "KILL", "lfp-server ended (signal: 9"), (3, "STOP", "lfp-server: silent for 20 s")] {
+    let ways = [(2, "KILL", "lfp-server ended (signal: 9"), (3, "STOP", "lfp-server: silent for 20 s")];
+    for (starts, signal, ended) in ways {
         scene.painted.interrupt();
         scene.appliance.shell(&format!("busybox kill -{signal} $(busybox pidof lfp-server)"));
         let words = scene.appliance.wait_line(ended);
