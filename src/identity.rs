@@ -156,18 +156,35 @@ fn make(dir: &Path, path: &Path) -> Result<bool, Making> {
     // The public key's text form is the same: 64 hexadecimal digits.
     let line = format!("{MARK}{}\n", PublicKey(key));
     let draft = dir.join(format!("{FILE}.{}", std::process::id()));
+    // Of a process of this number, which has ended: at every boot of an appliance the server has the same.
+    let _ = fs::remove_file(&draft);
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&draft)
         .and_then(|mut file| file.write_all(line.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::hard_link(&draft, path));
-    let removed = fs::remove_file(&draft);
+        .and_then(|()| give_name(&draft, path));
+    let removed = match fs::remove_file(&draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
     match written {
-        Ok(()) => removed.map(|()| true).map_err(Making::Io),
+        // The name is as lasting as the key: a machine that is reset now has it.
+        Ok(()) => removed.and_then(|()| File::open(dir)?.sync_all()).map(|()| true).map_err(Making::Io),
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.exists() => Ok(false),
         Err(error) => Err(Making::Io(error)),
+    }
+}
+
+/// Gives `draft` its name, unless something else has it.
+fn give_name(draft: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(draft, path) {
+        // FAT knows no links.
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+            if path.exists() { Err(ErrorKind::AlreadyExists.into()) } else { fs::rename(draft, path) }
+        }
+        done => done,
     }
 }
 
@@ -189,6 +206,11 @@ mod tests {
         assert!(!second.is_new);
         assert_eq!(first.key, second.key);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "no draft is left");
+        // One that a machine has left which was reset is in nobody's way.
+        fs::write(dir.join(format!("{FILE}.{}", std::process::id())), "half").unwrap();
+        fs::remove_file(&first.path).unwrap();
+        assert!(Identity::open(Some(&dir)).unwrap().is_new);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         let other = Identity::open(Some(&place.path().join("c"))).unwrap();
         assert_ne!(first.key, other.key);
     }

@@ -1,5 +1,6 @@
 //! `lfp-server host`: the host's side of appliances, and what it can be asked for.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -104,6 +105,9 @@ fn parse_guest(text: &str) -> Result<(String, PathBuf), String> {
             "{name:?} is no name: 1 to 32 letters, digits, `-`, `_` and `.`, a letter or digit first"
         ));
     }
+    if path.is_empty() {
+        return Err(format!("{name} has no monitor: NAME=QMP, such as web=/run/web.qmp"));
+    }
     Ok((name.to_owned(), PathBuf::from(path)))
 }
 
@@ -159,12 +163,25 @@ fn serve(args: &RunArgs, dir: &Path) -> Result<(), CommandError> {
         Some(file) => HostConfig::load(file)?,
         None => HostConfig::default(),
     };
+    let mut told = BTreeSet::new();
     for (name, path) in &args.guests {
+        if !told.insert(name) {
+            return Err(CommandError::Refused(format!("--guest {name}= is named twice")));
+        }
         // The command line names the monitor, the configuration what may be done.
         match config.guests.iter_mut().find(|guest| guest.name == *name) {
             Some(guest) => guest.qmp = Some(path.clone()),
             None => config.guests.push(GuestConfig::of(name.clone(), Some(path.clone()))),
         }
+    }
+    let mut monitors = BTreeSet::new();
+    if let Some(twice) =
+        config.guests.iter().filter_map(|guest| guest.qmp.as_ref()).find(|qmp| !monitors.insert(*qmp))
+    {
+        let twice = twice.display();
+        return Err(CommandError::Refused(format!(
+            "{twice} is the monitor of two guests: it serves one client at a time"
+        )));
     }
     config.discover |= args.discover;
     let mut stop = StopSignals::install().map_err(CommandError::Signals)?;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::dir::COMMANDS;
 use super::words::{Answer, Order};
 use super::{HostDir, HostError};
 use crate::channel::{LineError, Lines, line};
+use crate::clock;
 use crate::limits::{APPLIANCE_SERVES, CONTROL_ANSWER, HOST_COMMANDS_MAX, PLACE_PATIENCE, UNPLUG_PATIENCE};
 
 /// Asks the process whose directory is `dir`, and waits for the answer.
@@ -19,8 +20,7 @@ use crate::limits::{APPLIANCE_SERVES, CONTROL_ANSWER, HOST_COMMANDS_MAX, PLACE_P
 /// If none runs there, or it ends or goes silent before it has answered.
 pub fn ask(dir: &Path, order: &Order) -> Result<Answer, HostError> {
     let path = dir.join(COMMANDS);
-    let mut stream =
-        UnixStream::connect(&path).map_err(|error| HostError::Absent { path: path.clone(), error })?;
+    let mut stream = connect(&path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(&line(order))?;
     let mut text = String::new();
@@ -33,6 +33,22 @@ pub fn ask(dir: &Path, order: &Order) -> Result<Answer, HostError> {
     serde_json::from_str(&text).map_err(|error| unanswered(&error))
 }
 
+/// Connects to a process that may just have been started.
+fn connect(path: &Path) -> Result<UnixStream, HostError> {
+    let mut failed = None;
+    let connected = clock::poll_for(START, || match UnixStream::connect(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            failed = Some(error);
+            None
+        }
+        outcome => Some(outcome),
+    });
+    let outcome = connected.unwrap_or_else(|| Err(failed.unwrap_or_else(|| ErrorKind::TimedOut.into())));
+    outcome.map_err(|error| HostError::Absent { path: path.to_owned(), error })
+}
+
+/// Longest time between the start of a process and its first word.
+const START: Duration = Duration::from_secs(1);
 /// An order may wait for others of its appliance.
 const PATIENCE: Duration = Duration::from_secs(
     3 * (UNPLUG_PATIENCE.as_secs()
@@ -45,6 +61,7 @@ const ANSWER_MAX: u64 = 16 << 20;
 /// Everybody who asks.
 #[derive(Debug)]
 pub(super) struct Commands {
+    path: PathBuf,
     listener: UnixListener,
     open: BTreeMap<u64, Client>,
     last: u64,
@@ -56,9 +73,20 @@ struct Client {
     lines: Lines,
 }
 
+impl Drop for Commands {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 impl Commands {
     pub(super) fn listen(dir: &HostDir) -> Result<Self, HostError> {
-        Ok(Self { listener: dir.listen_for_commands()?, open: BTreeMap::new(), last: 0 })
+        Ok(Self {
+            path: dir.commands(),
+            listener: dir.listen_for_commands()?,
+            open: BTreeMap::new(),
+            last: 0,
+        })
     }
 
     pub(super) fn listener(&self) -> BorrowedFd<'_> {

@@ -91,10 +91,8 @@ fn make(path: &Path) -> Result<(), HostError> {
         _ => {}
     }
     let metadata = fs::symlink_metadata(path).map_err(|error| unusable(path, error))?;
-    if !metadata.is_dir() || metadata.uid() != geteuid().as_raw() {
-        return Err(HostError::Foreign(path.to_owned()));
-    }
-    fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(|error| unusable(path, error))
+    let is_private = metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o077 == 0;
+    if metadata.is_dir() && is_private { Ok(()) } else { Err(HostError::Foreign(path.to_owned())) }
 }
 
 /// Listens at `path`, in a directory of ours: what is there was left by a process that has ended.
@@ -138,8 +136,10 @@ mod tests {
         }
         drop(dir);
         fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("opened up");
+        assert!(matches!(HostDir::open(&path), Err(HostError::Foreign(_))), "it may be others' as well");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o755, "it is left as it is");
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("closed");
         let dir = HostDir::open(&path).expect("taken again");
-        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o700);
         let _again = dir.listen_at_port("svm", "web").expect("what was left is removed");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).expect("a link");

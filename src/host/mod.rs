@@ -42,7 +42,7 @@ pub enum HostError {
         error: io::Error,
     },
     /// The directory is somebody else's, or no directory.
-    #[error("{path} is not a directory of this user's alone: remove it, or name another with --dir", path = .0.display())]
+    #[error("{path} is not a directory of this user's alone (mode 0700): name another with --dir, which is made if it is not there, or remove it", path = .0.display())]
     Foreign(PathBuf),
     /// Another one runs.
     #[error("another `lfp-server host run` uses {path}; stop it, or name another directory with --dir", path = .0.display())]

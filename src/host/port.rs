@@ -282,6 +282,8 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
+        // The appliance's folder goes with its last port.
+        let _ = self.path.parent().map(std::fs::remove_dir);
     }
 }
 

@@ -411,10 +411,19 @@ impl Host {
             }
             Report::Detached { appliance, guest } => {
                 tracing::info!(appliance, guest, "detached");
-                self.switch.place(now, &appliance, &guest, None);
-                self.end_appliance_if_idle(&appliance);
+                self.let_go(now, &appliance, &guest);
+            }
+            Report::Unattached { appliance, guest } => {
+                tracing::info!(appliance, guest, "not attached");
+                self.let_go(now, &appliance, &guest);
             }
         }
+    }
+
+    /// Closes a guest's port for an appliance.
+    fn let_go(&mut self, now: Instant, appliance: &str, guest: &str) {
+        self.switch.place(now, appliance, guest, None);
+        self.end_appliance_if_idle(appliance);
     }
 
     /// Lets go of an appliance that nothing is attached to, nor being so.

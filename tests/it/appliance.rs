@@ -5,8 +5,10 @@ mod neighbours;
 
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::harness::appliance::{Appliance, Start, by_drive, by_fw_cfg, services, wait_same};
-use crate::harness::{Bench, Client};
+use crate::harness::{Bench, Client, PATIENCE, wait_for};
 
 /// A screen of its own, and a painter that always shows the same at the same time.
 fn screen_and_idle() -> String {
@@ -95,7 +97,25 @@ fn the_key_stays_on_the_state_disk() {
     first.wait_line("the server's key is kept on /dev/sd");
     let fingerprint = first.fingerprint();
     first.wait_served();
+    // The key is on the disk when it is first said.
+    first.reset();
+    wait_for("the machine to serve again", PATIENCE, || {
+        (first.said().matches("listening on ").count() == 2).then_some(())
+    });
+    assert_eq!(first.said().matches(&format!(" fingerprint={fingerprint}")).count(), 2, "{}", first.said());
     first.power_off();
     let mut second = Appliance::start(&bench, "second", Start::Pvh, &words);
     assert_eq!(second.fingerprint(), fingerprint);
+    drop(second);
+
+    // FAT knows neither owners nor links.
+    let folder = bench.file("state");
+    std::fs::create_dir(&folder).expect("a folder");
+    let node =
+        json!({"driver": "vvfat", "node-name": "state", "dir": folder, "label": "LFP-STATE", "rw": true});
+    let words = ["-blockdev", &node.to_string(), "-device", "virtio-blk-pci,drive=state"].map(str::to_owned);
+    let mut fat = Appliance::start(&bench, "fat", Start::Pvh, &words);
+    fat.wait_line("the server's key is kept on /dev/vd");
+    fat.wait_line("the server has a new key");
+    fat.wait_line("listening on ");
 }

@@ -146,7 +146,17 @@ fn a_guest_is_given_to_a_running_appliance_and_taken_away() {
     ] {
         let text = host.refused(&wrong);
         assert!(text.contains(part), "{wrong:?}: {text}");
+        assert!(!text.contains("undone"), "nothing was done: {text}");
     }
+    assert!(!host.port("nowhere", "web").parent().expect("a folder").exists());
+
+    // Of an appliance whose QEMU has ended, everything is gone.
+    host.json(&words);
+    svm.kill();
+    drop(svm);
+    let detached = host.json(&["detach", "--appliance", "svm", "--guest", "web"]);
+    assert_eq!(detached["detached"]["guest"], "web");
+    assert!(!host.port("svm", "web").exists());
     host.stop();
 }
 
@@ -410,6 +420,6 @@ fn half_done_attachments_are_undone() {
         let status = host.json(&["status"]);
         assert_eq!(status["appliances"], json!([]), "step {fails}");
     }
-    assert!(host.log().contains("detached"));
+    assert!(host.log().contains("not attached"));
     host.stop();
 }

@@ -25,6 +25,8 @@ pub(crate) struct Link {
     client: Option<Child>,
     /// How it went last time.
     outcome: Option<Result<(), String>>,
+    /// It was said that there is no card.
+    is_missing: bool,
     due: Duration,
 }
 
@@ -32,7 +34,7 @@ impl Link {
     /// Begins with `network`.
     pub(crate) fn new(network: Network) -> Self {
         let _ = ip(&["link", "set", "lo", "up"]);
-        Self { network, card: None, client: None, outcome: None, due: Duration::ZERO }
+        Self { network, card: None, client: None, outcome: None, is_missing: false, due: Duration::ZERO }
     }
 
     /// Does what is due at `now`. Gives what to tell people.
@@ -46,7 +48,10 @@ impl Link {
             return None;
         }
         self.due = now + RETRY;
-        let card = self.card.clone().or_else(first_card)?;
+        let Some(card) = self.card.clone().or_else(first_card) else {
+            let is_first = !std::mem::replace(&mut self.is_missing, true);
+            return is_first.then(|| "network: there is no card: nobody reaches this appliance".to_owned());
+        };
         let outcome = self.configure(&card);
         // What fails is tried again and again, and said once.
         let is_news = self.outcome.as_ref() != Some(&outcome);

@@ -105,6 +105,10 @@ impl Worker {
             return Err(format!("{guest:?} is attached to {:?} already; detach it first", self.name));
         }
         let mut attachment = Attachment::new(wanted);
+        if let Err(text) = self.reach(&attachment.wanted) {
+            self.report(Report::Unattached { appliance: self.name.clone(), guest });
+            return Err(text);
+        }
         match self.bring_up(&mut attachment) {
             Ok(service) => {
                 self.pid = self.caller.as_ref().and_then(Caller::pid);
@@ -123,18 +127,23 @@ impl Worker {
                 if let Err(also) = self.unplug(&Ids::of(&guest)) {
                     text = format!("{text}; and what was done of it could not be undone: {also}");
                 }
-                self.report(Report::Detached { appliance: self.name.clone(), guest });
+                self.report(Report::Unattached { appliance: self.name.clone(), guest });
                 Err(text)
             }
         }
     }
 
-    fn bring_up(&mut self, attachment: &mut Attachment) -> Result<ServiceStatus, String> {
-        self.control = attachment.wanted.control.clone().or_else(|| self.control.take());
-        // A socket that cannot be connected to would be found out last, with everything to be undone.
+    /// Speaks with the appliance's monitor and with the appliance, before anything is done that would have to be undone.
+    fn reach(&mut self, wanted: &Wanted) -> Result<(), String> {
+        self.control = wanted.control.clone().or_else(|| self.control.take());
+        self.caller().map_err(text)?;
         if self.link.is_none() {
             self.link = Some(self.connect_link()?);
         }
+        Ok(())
+    }
+
+    fn bring_up(&mut self, attachment: &mut Attachment) -> Result<ServiceStatus, String> {
         let ids = Ids::of(&attachment.wanted.guest);
         self.unplug(&ids)?;
         self.plug(&attachment.wanted, &ids)?;
@@ -298,7 +307,11 @@ impl Worker {
         if let Err(text) = self.ask(&ControlCommand::Detach { service }) {
             tracing::warn!(appliance = self.name, guest, "{text}");
         }
-        self.unplug(&Ids::of(guest))?;
+        match self.caller().map(drop) {
+            // What was plugged in has ended with its QEMU.
+            Err(CallError::Unreachable { is_gone: true, .. }) => {}
+            _ => self.unplug(&Ids::of(guest))?,
+        }
         self.attached.remove(guest);
         let (appliance, guest) = (self.name.clone(), guest.to_owned());
         self.report(Report::Detached { appliance: appliance.clone(), guest: guest.clone() });

@@ -70,6 +70,8 @@ pub(super) enum Report {
     Moving { appliance: String, guest: String },
     /// A guest was given anew, or found to be there.
     Renewed,
+    /// A guest could not be given to it.
+    Unattached { appliance: String, guest: String },
     /// The appliance has a guest no more.
     Detached { appliance: String, guest: String },
 }

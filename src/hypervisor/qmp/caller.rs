@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Ended, HELD, Message, Monitor, Version, unreachable};
 use crate::clock;
-use crate::hypervisor::procfs;
+use crate::hypervisor::{SurfaceState, procfs};
 use crate::limits::{MONITOR_ANSWER, MONITOR_GREETING, QMP_READ_BYTES};
 use crate::time::Instant;
 
@@ -23,6 +23,8 @@ pub enum CallError {
         path: PathBuf,
         /// Why not, and what to do.
         text: String,
+        /// Nobody listens there.
+        is_gone: bool,
     },
     /// The connection has ended.
     #[error("the monitor has ended: it {0}")]
@@ -51,8 +53,11 @@ impl Caller {
     /// # Errors
     /// If nobody listens there, or another client holds it.
     pub fn connect(path: &Path) -> Result<Self, CallError> {
-        let failed = |text: String| CallError::Unreachable { path: path.to_owned(), text };
-        let monitor = Monitor::connect(path).map_err(|error| failed(unreachable(path, &error).1))?;
+        let failed = |text, is_gone| CallError::Unreachable { path: path.to_owned(), text, is_gone };
+        let monitor = Monitor::connect(path).map_err(|error| {
+            let (state, text) = unreachable(path, &error);
+            failed(text, state == SurfaceState::Gone)
+        })?;
         let mut caller = Self { monitor, version: Version::default(), scratch: vec![0; QMP_READ_BYTES] };
         let until = clock::now() + MONITOR_GREETING;
         loop {
@@ -67,7 +72,7 @@ impl Caller {
                 break;
             }
             if clock::now() >= until {
-                return Err(failed(format!("does not greet: {HELD}")));
+                return Err(failed(format!("does not greet: {HELD}"), false));
             }
         }
         caller.call("qmp_capabilities", None)?;
