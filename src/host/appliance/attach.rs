@@ -307,10 +307,13 @@ impl Worker {
         if let Err(text) = self.ask(&ControlCommand::Detach { service }) {
             tracing::warn!(appliance = self.name, guest, "{text}");
         }
-        match self.caller().map(drop) {
-            // What was plugged in has ended with its QEMU.
-            Err(CallError::Unreachable { is_gone: true, .. }) => {}
-            _ => self.unplug(&Ids::of(guest))?,
+        if let Err(text) = self.unplug(&Ids::of(guest)) {
+            // What was plugged in has ended with its QEMU, which may not have been noticed yet.
+            self.caller = None;
+            let is_gone = matches!(self.caller(), Err(CallError::Unreachable { is_gone: true, .. }));
+            if !is_gone {
+                return Err(text);
+            }
         }
         self.attached.remove(guest);
         let (appliance, guest) = (self.name.clone(), guest.to_owned());
